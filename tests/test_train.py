@@ -90,7 +90,7 @@ def test_it_learns_and_stops_when_perfect(tmp_path: Path, monkeypatch: pytest.Mo
     assert record == json.loads((tmp_path / "task.json").read_text())
     assert record["task"] == "alternating"
     assert record["command"] == (
-        "drasp train alternating --out alternating --layers 1 --heads 1 --width 8 --lengths 0-10 --steps 1000 --seed 0"
+        "drasp train alternating --out alternating --layers 1 --heads 1 --width 8 --lengths 0-10 --steps 1000 --seed 0 --learning-rate 0.01"
     )
     assert [band["lengths"] for band in record["accuracy"]] == [[0, 50], [51, 100], [101, 150]]
     assert all(band["sequences"] == 50 for band in record["accuracy"])

@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--width", type=_positive, default=16, help="(default: 16)")
     _add_lengths(sub, "0-50")
     sub.add_argument("--steps", type=_positive, default=20_000, help="batches at the most (default: 20000)")
+    sub.add_argument("--learning-rate", type=_rate, default=1e-3, help="the highest, after the warm-up (default: 0.001)")
+    sub.add_argument("--dropout", type=_dropout, default=0.0, help="share of activations dropped in training (default: 0)")
+    sub.add_argument("--checkpoints", type=_steps, default=(), help="also write the model after these steps, like 500,1000,2000")
     sub.add_argument("--seed", type=_seed, default=0, help="of weights and sequences (default: 0)")
     sub.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     sub.add_argument("--force", action="store_true", help="replace a finished training")
@@ -144,6 +147,30 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, like 0.99")
     return value
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no learning rate like 0.001")
+    return value
+
+
+def _dropout(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to below 1, like 0.1")
+    return value
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    return tuple(_positive(part) for part in text.split(","))
 
 
 def _seconds(text: str) -> float:
@@ -392,10 +419,21 @@ def _train(arguments: argparse.Namespace) -> int:
         lengths=arguments.lengths,
         steps=arguments.steps,
         seed=arguments.seed,
+        learning_rate=arguments.learning_rate,
+        dropout=arguments.dropout,
     )
     if settings.width % settings.heads:
         raise DraspError(f"--width {settings.width} is not divisible by --heads {settings.heads}")
-    found = train(task, arguments.out, settings, device=_device(arguments.device), force=arguments.force, report=_say)
+    found = train(
+        task,
+        arguments.out,
+        settings,
+        device=_device(arguments.device),
+        force=arguments.force,
+        checkpoints=arguments.checkpoints,
+        source=arguments.task,
+        report=_say,
+    )
     for share in found["accuracy"]:
         low, high = share["lengths"]
         print(f"lengths {low}-{high}: {share['accuracy']:.4f} of {share['sequences']} sequences right")

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,8 @@ def train(
     *,
     device: str = "auto",
     force: bool = False,
+    checkpoints: Sequence[int] = (),
+    source: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Trains a GPT-2 and writes `config.json`, `model.safetensors` (as transformers reads them) and `task.json` into `out`.
@@ -114,6 +116,8 @@ def train(
     Args:
         device: "cpu", "cuda" or "auto".
         force: whether a finished or different training in `out` is overwritten.
+        checkpoints: steps after which the model so far is written too, each into a folder of its own, `out/step-<number>`.
+        source: how the task is found again, as `drasp.tasks.user.load_task` takes it; the task's name by default.
         report: called with one line of text at every check.
 
     Returns:
@@ -134,8 +138,11 @@ def train(
         state.load(out / CHECKPOINT, identity)
         report(f"continuing at step {state.step}")
     with one_thread(settings.width <= ONE_THREAD_WIDTH):
-        _run(task, state, lambda: state.save(out / CHECKPOINT, identity), report)
-        return _finish(task, state, out)
+        described = _Described(task, task.name if source is None else source, settings)
+        _run(task, state, lambda: state.save(out / CHECKPOINT, identity), lambda: _keep(described, state, out, checkpoints), report)
+        record = _write_model(described, state, out)
+    (out / CHECKPOINT).unlink()
+    return record
 
 
 class _State:
@@ -187,7 +194,9 @@ class _State:
             }
 
 
-def _run(task: Task, state: _State, save_checkpoint: Callable[[], None], report: Callable[[str], None]) -> None:
+def _run(
+    task: Task, state: _State, save_checkpoint: Callable[[], None], after_step: Callable[[], None], report: Callable[[str], None]
+) -> None:
     settings, dropped = state.settings, torch.Generator(state.device)
     losses: list[Tensor] = []
     pool_number, pool = -1, list[_Batch]()
@@ -207,6 +216,7 @@ def _run(task: Task, state: _State, save_checkpoint: Callable[[], None], report:
         state.optimizer.step()
         losses.append(loss.detach())
         state.step += 1
+        after_step()
         if state.step % settings.check_every == 0 or state.step == settings.steps:
             mean_loss = torch.stack(losses).mean().item()
             if not math.isfinite(mean_loss):
@@ -273,14 +283,32 @@ def _accuracy(state: _State, task: Task, lengths: tuple[int, int], count: int, s
     return right / count
 
 
-def _finish(task: Task, state: _State, out: Path) -> dict[str, Any]:
-    settings = state.settings
+@dataclass(frozen=True)
+class _Described:
+    """A task, how it is found again, and what it is trained with."""
+
+    task: Task
+    source: str
+    settings: TrainSettings
+
+
+def _keep(described: _Described, state: _State, out: Path, checkpoints: Sequence[int]) -> None:
+    """Writes the model of a step that was asked for."""
+    if state.step in checkpoints:
+        folder = out / f"step-{state.step}"
+        folder.mkdir(exist_ok=True)
+        _write_model(described, state, folder)
+
+
+def _write_model(described: _Described, state: _State, out: Path) -> dict[str, Any]:
+    """Writes the model as it is now, measured on fresh sequences; returns what `task.json` holds."""
+    task, settings = described.task, described.settings
     record = _json(
         {
-            "task": task.name,
+            "task": _from(out, described.source),
             "predict": task.predict,
             "vocabulary": list(task.vocabulary),
-            "command": _command(task, settings),
+            "command": _command(described),
             **asdict(settings),
             "steps_run": state.step,
             "threads": torch.get_num_threads(),
@@ -299,8 +327,13 @@ def _finish(task: Task, state: _State, out: Path) -> dict[str, Any]:
     _write(out / CONFIG, _json(_config(task, settings)))
     _write(out / WEIGHTS, save(weights, metadata={"format": "pt"}))
     _write(out / RECORD, record)
-    (out / CHECKPOINT).unlink()
     return json.loads(record)
+
+
+def _from(folder: Path, source: str) -> str:
+    """How the task is found again from a folder: a file by its path from there."""
+    file, colon, name = source.rpartition(":") if ".py:" in source else (source, "", "")
+    return os.path.relpath(file, folder) + colon + name if file.endswith((".py", ".jsonl")) else source
 
 
 def _has_sequences(task: Task, lengths: tuple[int, int]) -> bool:
@@ -339,11 +372,19 @@ def _positions(task: Task) -> int:
     return int(positions)
 
 
-def _command(task: Task, settings: TrainSettings) -> str:
-    return (
-        f"drasp train {task.name} --out {task.name} --layers {settings.layers} --heads {settings.heads} --width {settings.width} "
+def _command(described: _Described) -> str:
+    """The command that trains the same weights; only what differs from the defaults is said, but for the architecture."""
+    settings, usual = described.settings, TrainSettings()
+    name = described.task.name
+    command = (
+        f"drasp train {described.source} --out {name} --layers {settings.layers} --heads {settings.heads} --width {settings.width} "
         f"--lengths {_range(settings.lengths)} --steps {settings.steps} --seed {settings.seed}"
     )
+    for field in ("learning_rate", "dropout"):
+        value = getattr(settings, field)
+        if value != getattr(usual, field):
+            command += f" --{field.replace('_', '-')} {value:g}"
+    return command
 
 
 def _range(lengths: tuple[int, int]) -> str:
