@@ -8,7 +8,8 @@ from drasp.errors import UnsupportedModelError
 from drasp.ir.program import Header
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
-from drasp.passes.lift import lift, statement_count
+from drasp.model.wiring import full_wiring
+from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.simplify import simplify
 from drasp.run.reference import logits
 from small_models import header, random_tokens, random_transformer
@@ -28,7 +29,7 @@ def test_random_weights_tokens_offsets_and_padding_agree_to_1e_9(layers, heads, 
     token_ids, position_ids = random_tokens(model, seed)
     assert _difference(model, program, token_ids, position_ids) <= 1e-9
     assert _difference(model, simplify(program), token_ids, position_ids) <= 1e-9
-    assert len(program.statements) <= statement_count(layers, heads)
+    assert len(program.statements) <= expanded_statements(full_wiring(model))
 
 
 @pytest.mark.parametrize("name", ["bce_D2", "bce_D3", "bce_012_0_2", "bce_tomita4"])

@@ -15,6 +15,7 @@ from drasp.measure import make_judge
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
+from drasp.passes import components
 from drasp.passes.context import make_context
 from drasp.passes.prune import removals
 from drasp.pipeline import Settings, decompile
@@ -99,7 +100,9 @@ def test_out_of_time_is_said_and_gives_an_honest_verdict():
     assert found.evidence["verdict"] == "not decompiled"
 
 
-def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned():
+def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned(monkeypatch):
+    monkeypatch.setattr(components, "PRICE_LAST", 0.0)  # nothing is pruned
+    monkeypatch.setattr(components, "_attempts", lambda order, failed: [])
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
     found = decompile(model, get_task("D2"), Settings(lengths=(0, 20)))
     assert found.evidence["verdict"] == "not decompiled"

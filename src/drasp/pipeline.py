@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 
@@ -18,9 +18,10 @@ from drasp.lang.printer import print_program
 from drasp.measure import Banded, baselines, line_costs, make_judge, model_accuracy, program_match
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
-from drasp.passes.anneal import anneal
+from drasp.model.wiring import Wiring
+from drasp.passes.components import prune_components
 from drasp.passes.context import Context, make_context
-from drasp.passes.lift import lift, statement_count
+from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise
 from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
@@ -36,17 +37,10 @@ LINEAR_NORMS: tuple[Pass, ...] = (
     eliminate,  # then one part after the other, until nothing more can go
 )
 EXACT_NORMS: tuple[Pass, ...] = (
-    cut_by_rank,  # the same, from the exact program
-    eliminate,  # which also tries to do without each norm
-)
-EXACT_NORMS_DEEP: tuple[Pass, ...] = (
-    anneal,  # for hundreds of lines: a rising price on each turns off what is worth least
-    eliminate,
+    eliminate,  # from the components that matter, expanded; it also tries to do without each norm
 )
 
-# Statements of a lifted program; two layers of four heads have at most 773, four layers of two heads 15,005.
-EXPANDED_AT_MOST = 1500
-LINEAR_AT_MOST = 60  # statements: with more than one layer the errors of linear norms add up, and the exact program is the better start
+EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 SEARCH_SHARE = 0.8  # of the time; the rest is for the evidence
 EVIDENCE_SEQUENCES = 20_000
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
@@ -133,8 +127,7 @@ def decompile(
     Raises:
         UnsupportedModelError: the task's vocabulary is not the model's size.
     """
-    statements = statement_count(len(transformer.blocks), transformer.heads)
-    with one_thread(transformer.width <= ONE_THREAD_WIDTH and statements <= LINEAR_AT_MOST):
+    with one_thread(transformer.width <= ONE_THREAD_WIDTH):
         return _decompile(transformer, task, settings, report)
 
 
@@ -161,31 +154,52 @@ def _decompile(transformer: Transformer, task: Task, settings: Settings, report:
 
 
 def _run_passes(transformer: Transformer, header: Header, context: Context, settings: Settings, search: _Search) -> None:
-    statements = statement_count(len(transformer.blocks), transformer.heads)
-    if statements > EXPANDED_AT_MOST:
-        search.reason = f"expanded, the model has {statements} statements; the search takes {EXPANDED_AT_MOST} at the most"
-        return
     threshold = settings.match + (1 - settings.match) / 2
-    lifted = simplify(lift(transformer, header))
-    _record(search, context, "lift", lifted, time.monotonic())
-    exact, linear = SearchSettings("soft", threshold, rate=0.01), SearchSettings("hard", threshold)
-    if statements <= LINEAR_AT_MOST:
-        attempts = [("linear norms", LINEAR_NORMS, linear), ("exact norms", EXACT_NORMS, exact)]
-    else:
-        attempts = [("exact norms", EXACT_NORMS_DEEP, exact)]
-    for name, passes, search_settings in attempts:
-        program = lifted
-        for apply in passes:
-            began = time.monotonic()
-            search.phase = f"{name}: {apply.__name__.replace('_', ' ')}"
-            search.trying("", program)
-            program = apply(program, context, search_settings)
-            match = _record(search, context, search.phase, program, began)
-            if apply is fit_constants and match < threshold:
-                break
-        else:
-            if context.match(program, context.verify) >= settings.match:
-                return
+    if len(transformer.blocks) == 1:  # with more the errors of linear norms add up
+        began = time.monotonic()
+        lifted = simplify(lift(transformer, header))
+        _record(search, context, "lift", lifted, began)
+        program = _apply("linear norms", LINEAR_NORMS, lifted, context, SearchSettings("hard", threshold), search)
+        if context.match(program, context.verify) >= settings.match:
+            return
+    exact = SearchSettings("soft", threshold, rate=0.01)
+    expanded = _components(transformer, header, context, exact, search)
+    if expanded is not None:
+        _apply("exact norms", EXACT_NORMS, expanded, context, exact, search)
+
+
+def _components(transformer: Transformer, header: Header, context: Context, settings: SearchSettings, search: _Search) -> Program | None:
+    """The program of the fewest components found; also where time runs out on the way. None where it would be too large."""
+    began = time.monotonic()
+    search.phase = "components"
+    wirings: list[Wiring] = []
+    try:
+        prune_components(transformer, context, settings, wirings.append)
+    finally:
+        if wirings:
+            expanded = expanded_statements(wirings[-1])
+            if expanded > EXPANDED_AT_MOST:
+                search.reason = f"what is left of the model has {expanded} statements expanded; the search takes {EXPANDED_AT_MOST} at most"
+            else:
+                program = simplify(lift(transformer, header, wirings[-1]))
+                context.found(program)
+    if search.reason is not None:
+        return None
+    _record(search, context, search.phase, program, began)
+    return program
+
+
+def _apply(name: str, passes: Sequence[Pass], program: Program, context: Context, settings: SearchSettings, search: _Search) -> Program:
+    """Runs passes in order, up to the first that leaves match short of the threshold."""
+    for apply in passes:
+        began = time.monotonic()
+        search.phase = f"{name}: {apply.__name__.replace('_', ' ')}"
+        search.trying("", program)
+        program = apply(program, context, settings)
+        match = _record(search, context, search.phase, program, began)
+        if apply is fit_constants and match < settings.threshold:
+            break
+    return program
 
 
 def _record(search: _Search, context: Context, name: str, program: Program, began: float) -> float:

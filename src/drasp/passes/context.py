@@ -10,7 +10,7 @@ from torch import Tensor
 
 from drasp.ir.program import Program
 from drasp.measure import bands
-from drasp.run.gated import Executor, Knobs
+from drasp.run.gated import Executor
 from drasp.tasks.protocol import Task
 from drasp.tasks.user import checked_sample
 
@@ -63,7 +63,7 @@ class Context:
     verify: list[Batch]
     band_count: int
     seed: int
-    report: Callable[[str, Program], None]
+    report: Callable[[str, Program | None], None]
     found: Callable[[Program], None]
 
     @property
@@ -76,8 +76,11 @@ class Context:
         return [self.short[i] for i in rng.integers(len(self.short), size=2)] + [self.long[rng.integers(len(self.long))]]
 
     def loss(self, logits: Tensor, batch: Batch, targets: Targets) -> Tensor:
-        """The loss of each scored position, (scored positions): cross entropy to the model's prediction or to its probabilities."""
-        found = logits[batch.scored]
+        """The loss of each scored position, (scored positions), for logits (batch, time, vocabulary)."""
+        return self.scored_loss(logits[batch.scored], batch, targets)
+
+    def scored_loss(self, found: Tensor, batch: Batch, targets: Targets) -> Tensor:
+        """For logits (scored positions, vocabulary): cross entropy to the model's prediction or to its probabilities."""
         if self.task.predict == "next-token":
             if targets == "hard":
                 return torch.nn.functional.cross_entropy(found, batch.model_logits.argmax(-1), reduction="none")
@@ -87,28 +90,30 @@ class Context:
         wanted = (batch.model_logits > 0).to(found.dtype) if targets == "hard" else batch.model_logits.sigmoid()
         return torch.nn.functional.binary_cross_entropy_with_logits(found, wanted, reduction="none").sum(-1)
 
-    def matches(self, logits: Tensor, batch: Batch) -> Tensor:
-        """For each sequence whether every scored prediction is the model's, (batch)."""
-        found = logits[batch.scored]
+    def matches(self, found: Tensor, batch: Batch) -> Tensor:
+        """For each sequence whether every scored prediction is the model's, (batch), for logits (scored positions, vocabulary)."""
         if self.task.predict == "next-token":
             same = found.argmax(-1) == batch.model_logits.argmax(-1)
         else:
             same = ((found > 0) == (batch.model_logits > 0)).all(-1)
-        wrong = torch.zeros(batch.sequences, dtype=torch.long, device=logits.device)
+        wrong = torch.zeros(batch.sequences, dtype=torch.long, device=found.device)
         wrong.index_add_(0, batch.rows, (~same).long())
         return wrong == 0
 
-    @torch.no_grad()
-    def match(self, program: Program, batches: Sequence[Batch], at_least: float = 0.0, knobs: Knobs | None = None) -> float:
+    def match(self, program: Program, batches: Sequence[Batch], at_least: float = 0.0) -> float:
         """Match in the worst band. Where it must fall below `at_least`, the count stops and what is returned is an upper bound."""
         executor = Executor(program, self.device)
+        return self.share(lambda batch: executor.logits(batch.token_ids, batch.position_ids)[batch.scored], batches, at_least)
+
+    @torch.no_grad()
+    def share(self, scored_logits: Callable[[Batch], Tensor], batches: Sequence[Batch], at_least: float = 0.0) -> float:
+        """As `match`, for anything that gives logits (scored positions, vocabulary)."""
         totals = [0] * self.band_count
         for batch in batches:
             totals[batch.band] += batch.sequences
         wrong = [0] * self.band_count
         for batch in batches:
-            logits = executor.logits(batch.token_ids, batch.position_ids, knobs)
-            wrong[batch.band] += int((~self.matches(logits, batch)).sum())
+            wrong[batch.band] += int((~self.matches(scored_logits(batch), batch)).sum())
             if 1 - wrong[batch.band] / totals[batch.band] < at_least:
                 break
         return min(1 - w / t for w, t in zip(wrong, totals, strict=True))
@@ -143,7 +148,7 @@ def make_context(
     lengths: tuple[int, int],
     seed: int,
     device: torch.device,
-    report: Callable[[str, Program], None],
+    report: Callable[[str, Program | None], None],
     found: Callable[[Program], None],
 ) -> Context:
     """Draws the pools. Every pool has a generator of its own, so that one's size does not change another."""

@@ -100,21 +100,14 @@ class Draft:
         else:
             raise TypeError(f"{type(statement).__name__} is not rewritten")
 
-    def transform_input(self, statement: Statement, slot: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Applies `change` to the rows by which a statement reads one input: op' = change(op), along the axis of that input.
-
-        `change` maps (old size, n) to (new size, n) and is linear.
-        """
-        if isinstance(statement, Norm | Mlp):
-            blocks = self.input_blocks(statement, slot)
-            blocks[slot] = change(blocks[slot])
-            self.set_inputs(statement, statement.inputs, blocks)
-        elif isinstance(statement, Select | Compare) and slot == 1:
+    def transform(self, statement: Statement, slot: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Applies `change` to the operator of a statement along the axis of one input: it maps (old size, n) to (new size, n)."""
+        if isinstance(statement, Select | Compare) and slot == 1:
             self.set_matrix(statement, change(self.matrix(statement).T).T)
         elif isinstance(statement, Select | Project | Table | Compare):
             self.set_matrix(statement, change(self.matrix(statement)))
         else:
-            raise TypeError(f"{type(statement).__name__} has no dense operator")
+            raise TypeError(f"{type(statement).__name__} has no operator with that axis")
 
     def size(self, variable: str) -> int:
         """The number of coordinates of a variable."""
@@ -131,22 +124,20 @@ class Draft:
             return self.matrix(statement).shape[1]
         raise TypeError(f"{type(statement).__name__} is not rewritten")
 
-    def input_blocks(self, statement: Norm | Mlp, changing: int | None = None) -> list[np.ndarray]:
+    def input_blocks(self, statement: Statement) -> list[np.ndarray]:
         """The matrices by which an mlp or norm reads its inputs, each (size of input, n), summed over the inputs.
 
-        For a norm they are a factor of its Gram matrix, G = F F^T, cut into one block an input. `changing` is the slot, if any, whose
-        variable has another size by now: its block takes what the others leave.
+        For a norm they are a factor of its Gram matrix, G = F F^T, cut into one block an input.
         """
+        assert isinstance(statement, Norm | Mlp)
         if isinstance(statement, Mlp):
             return [self.operators[f"{statement.op}.in.{i}"] for i in range(len(statement.inputs))]
-        factor = gram_factor(self.matrix(statement))
-        sizes = [0 if i == changing else self.size(r.variable) for i, r in enumerate(statement.inputs)]
-        if changing is not None:
-            sizes[changing] = len(factor) - sum(sizes)
-        return np.split(factor, np.cumsum(sizes)[:-1])
+        sizes = [self.size(read.variable) for read in statement.inputs]
+        return np.split(gram_factor(self.matrix(statement)), np.cumsum(sizes)[:-1])
 
-    def set_inputs(self, statement: Norm | Mlp, inputs: tuple[Read, ...], blocks: list[np.ndarray]) -> None:
+    def set_inputs(self, statement: Statement, inputs: tuple[Read, ...], blocks: list[np.ndarray]) -> None:
         """Gives an mlp or norm new inputs, and the matrices by which it reads them."""
+        assert isinstance(statement, Norm | Mlp)
         if isinstance(statement, Mlp):
             for tensor in [name for name in self.operators if name.startswith(f"{statement.op}.in.")]:
                 del self.operators[tensor]

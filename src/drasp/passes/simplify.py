@@ -1,6 +1,6 @@
 """Exact clean-up: the program computes the same with fewer statements."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -79,13 +79,21 @@ def sums_to_one(draft: Draft, read: Read) -> bool:
     return isinstance(statement, Aggregate) and sums_to_one(draft, statement.value)
 
 
+def joins(draft: Draft, constant: Read, read: Read) -> bool:
+    """Whether what is read of `one` can be added to every row of the operator that reads `read`: both over the same divisor, if any."""
+    return constant.variable == "one" and constant.over == read.over and sums_to_one(draft, replace(read, over=None))
+
+
 def merge_selects(draft: Draft) -> bool:
-    """Two selectors of the same heads that read the same add up; a key-only one joins any whose query sums to 1."""
+    """Two selectors of the same heads that read the same add up; one that reads `one` joins another whose query or key there sums to 1."""
     for first in draft.of_type(Select):
         for second in draft.of_type(Select):
-            if first.name == second.name or first.key != second.key or _heads(draft, first) != _heads(draft, second):
+            if first.name == second.name or _heads(draft, first) != _heads(draft, second):
                 continue
-            if first.query == second.query or (second.query == ONE_READ and sums_to_one(draft, first.query)):
+            same_query, same_key = first.query == second.query, first.key == second.key
+            if (same_key and (same_query or joins(draft, second.query, first.query))) or (
+                same_query and joins(draft, second.key, first.key)
+            ):
                 draft.set_matrix(first, draft.matrix(first) + draft.matrix(second))
                 draft.remove(second.name)
                 return True
@@ -102,7 +110,7 @@ def merge_projects(draft: Draft) -> bool:
         for second in draft.of_type(Project):
             if first.name == second.name:
                 continue
-            if first.input == second.input or (second.input == ONE_READ and sums_to_one(draft, first.input)):
+            if first.input == second.input or joins(draft, second.input, first.input):
                 draft.set_matrix(first, draft.matrix(first) + draft.matrix(second))
                 draft.remove(second.name)
                 return True
@@ -130,7 +138,7 @@ def merge_inputs(draft: Draft) -> bool:
     for statement in statements:
         for i, first in enumerate(statement.inputs):
             for j, second in enumerate(statement.inputs):
-                if i != j and (first == second or (second == ONE_READ and sums_to_one(draft, first))):
+                if i != j and (first == second or joins(draft, second, first)):
                     _merge_input(draft, statement, i, j)
                     return True
     return False
@@ -165,28 +173,32 @@ def fold_tables(draft: Draft) -> bool:
 
 
 def _single_source(draft: Draft, statement: Mlp | Norm | Table) -> str | None:
+    """The one-hot variable that a statement computes its value from; `one` where it reads nothing else."""
     variables = {r.variable for r in statement.reads} - {"one"}
-    if len(variables) != 1 or any(r.over is not None for r in statement.reads):
+    if len(variables) > 1 or any(r.over is not None for r in statement.reads):
         return None
-    (source,) = variables
-    return source if source in ONE_HOT else None
+    source = variables.pop() if variables else "one"
+    return source if source in (*ONE_HOT, "one") else None
 
 
 def _tabulate(draft: Draft, name: str, source: str) -> np.ndarray:
     """The value of a variable that depends on `source` alone, for each coordinate of it: (size of source, size of variable)."""
     ids = np.arange(draft.size(source))[:, None]
     other = np.zeros_like(ids)
-    token_ids, position_ids = (ids, other) if source == "token" else (other, ids)
+    token_ids, position_ids = (other, ids) if source == "pos" else (ids, other)
     return evaluate(draft.build(), token_ids, position_ids).values[name][:, 0]
 
 
 def _fold_divisor(draft: Draft, name: str, source: str, sigma: np.ndarray) -> bool:
-    """`source / name` is `source` with each row divided."""
+    """`source / name` is `source` with each row divided; `one / name` is a function of `source` too."""
     changed = False
     for statement in list(draft.statements.values()):
         for slot, read in enumerate(statement.reads):
             if read == Read(source, name):
                 undivide(draft, statement.name, slot, 1 / sigma)
+                changed = True
+            elif read == Read("one", name):
+                _retarget(draft, statement.name, slot, Read(source), lambda op: op / sigma[:, None])
                 changed = True
     return changed
 
@@ -195,27 +207,43 @@ def _fold_values(draft: Draft, name: str, source: str, table: np.ndarray) -> boo
     readers = draft.readers(name)
     for statement, slot in readers:
         read = draft.statements[statement.name].reads[slot]
-        draft.set_read(draft.statements[statement.name], slot, replace(read, variable=source))
-        _transform(draft, statement.name, slot, lambda op: table @ op)
+        _retarget(draft, statement.name, slot, replace(read, variable=source), lambda op: table @ op)
     return bool(readers)
 
 
 def undivide(draft: Draft, name: str, slot: int, factor: np.ndarray | float) -> None:
     """Takes the divisor of one read away, and multiplies by `factor` in its place: a scalar, or one number a coordinate."""
     read = draft.statements[name].reads[slot]
-    draft.set_read(draft.statements[name], slot, replace(read, over=None))
     rows = np.broadcast_to(np.asarray(factor, dtype=np.float64), (draft.size(read.variable),))[:, None]
-    _transform(draft, name, slot, lambda op: rows * op)
+    _retarget(draft, name, slot, replace(read, over=None), lambda op: rows * op)
 
 
-def _transform(draft: Draft, name: str, slot: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Changes the rows of an operator; an average, which has none, passes the change on to what reads it."""
-    statement = draft.statements[name]
-    if not isinstance(statement, Aggregate):
-        draft.transform_input(statement, slot, change)
+def _retarget(draft: Draft, name: str, slot: int, read: Read, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Makes a statement take something else in one slot, its operator changed to make up for it: op' = change(op), along that input's axis.
+
+    An average, which has no operator, passes the change on to what reads it. `change` is linear and maps (old size, n) to (new size, n).
+    """
+    places = list(_operators(draft, name, slot))
+    blocks = {s: draft.input_blocks(draft.statements[s]) for s, _ in places if isinstance(draft.statements[s], Norm | Mlp)}
+    draft.set_read(draft.statements[name], slot, read)
+    for place, its_slot in places:
+        if place in blocks:
+            blocks[place][its_slot] = change(blocks[place][its_slot])
+        else:
+            draft.transform(draft.statements[place], its_slot, change)
+    for place, changed in blocks.items():
+        statement = draft.statements[place]
+        assert isinstance(statement, Norm | Mlp)
+        draft.set_inputs(statement, statement.inputs, changed)
+
+
+def _operators(draft: Draft, name: str, slot: int) -> Iterator[tuple[str, int]]:
+    """Where the operators stand by which a read acts: its own statement, or behind an average all that read that."""
+    if not isinstance(draft.statements[name], Aggregate):
+        yield name, slot
         return
     for reader, reader_slot in draft.readers(name):
-        _transform(draft, reader.name, reader_slot, change)
+        yield from _operators(draft, reader.name, reader_slot)
 
 
 RULES = (

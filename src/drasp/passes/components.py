@@ -1,0 +1,247 @@
+"""Pruning at component level: which embeddings, heads and MLPs each query, key, value, MLP and the output really need.
+
+There are some hundred such edges where the expanded program has thousands of lines. LayerNorm stays exact: what an edge brought is
+replaced by its mean in the stream before the norm. First a rising price on every edge turns off what is worth least, with hard-concrete
+gates sampled for each sequence (Louizos, Welling and Kingma, "Learning sparse neural networks through L0 regularization", 2018); then
+edges go one by one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drasp.model.transformer import Transformer
+from drasp.model.wiring import Wiring
+from drasp.passes.context import Batch, Context
+from drasp.passes.prune import SearchSettings
+from drasp.run.wired import WiredTransformer
+
+STRETCH_LOW, STRETCH_HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
+OPEN_AT_START = 3.0  # log odds: a gate is all but open
+GATE_RATE = 0.1
+STEPS_PER_STAGE = 50
+PRICE_FIRST, PRICE_LAST, PRICE_STEP = 1e-3, 0.3, 1.8  # per edge, in nats a scored position
+FAILURES = 4  # stages in a row whose edges miss the threshold even refitted, before it ends
+
+
+Edges = tuple[int, ...]
+"""Edges by their place in `WiredTransformer.edges`, to be removed together."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where the search stands.
+
+    Attributes:
+        multipliers: (edges), 0 where an edge is removed.
+        constants: (consumers, D), see `WiredTransformer.logits`.
+    """
+
+    multipliers: Tensor
+    constants: Tensor
+
+    @property
+    def kept(self) -> list[bool]:
+        return (self.multipliers != 0).tolist()
+
+
+class _Components:
+    """The model, edge by edge, and what its edges bring on the average."""
+
+    def __init__(self, transformer: Transformer, context: Context, settings: SearchSettings) -> None:
+        self.wired = WiredTransformer(transformer, context.device)
+        self.context = context
+        self.settings = settings
+        self.means = self.wired.means([(b.token_ids, b.position_ids, b.scored) for b in context.sample])
+        self.rows = torch.tensor([self.wired.row(consumer) for consumer, _ in self.wired.edges], device=context.device)
+        spread = torch.zeros(len(self.wired.consumers), device=context.device)
+        self.unit = spread.index_add(0, self.rows, self.means.square().mean(1)).sqrt().clamp(min=1e-3)[:, None]
+
+    def start(self) -> _State:
+        return _State(torch.ones(len(self.wired.edges), device=self.context.device), self.wired.biases)
+
+    def without(self, state: _State, removed: Sequence[int]) -> _State:
+        """Edges replaced by their means, and with them those that nothing needs any more."""
+        gone = torch.zeros_like(state.multipliers)
+        gone[list(removed)] = 1
+        gone = gone * state.multipliers
+        constants = state.constants.index_add(0, self.rows, gone[:, None] * self.means)
+        multipliers = state.multipliers - gone
+        _, reached = self.wired.live((multipliers != 0).tolist())
+        return _State(torch.where(torch.tensor(reached, device=multipliers.device), multipliers, 0.0), constants)
+
+    def logits(self, batch: Batch, multipliers: Tensor, constants: Tensor, kept: Sequence[bool]) -> Tensor:
+        live, _ = self.wired.live(kept)
+        return self.wired.logits(batch.token_ids, batch.position_ids, batch.scored, multipliers, constants, live)
+
+    @torch.no_grad()
+    def match(self, state: _State, at_least: float = 0.0) -> float:
+        """As `Context.match`, on the selection pool."""
+        kept = state.kept
+        return self.context.share(lambda batch: self.logits(batch, state.multipliers, state.constants, kept), self.context.select, at_least)
+
+    @torch.no_grad()
+    def loss(self, state: _State) -> float:
+        kept = state.kept
+        found = [
+            self.context.scored_loss(self.logits(b, state.multipliers, state.constants, kept), b, self.settings.targets).mean()
+            for b in self.context.sample
+        ]
+        return float(torch.stack(found).mean())
+
+    def refit(self, state: _State) -> tuple[_State, float]:
+        """Multipliers and constants fitted, round by round, until match holds, is hopeless or the rounds are over; the best, its match."""
+        best, best_match = state, -1.0
+        for round_ in range(self.settings.rounds):
+            fitted = self._fit(best, self.context.seed + round_)
+            match = self.match(fitted, self.settings.threshold - self.settings.hopeless)
+            if match > best_match:
+                best, best_match = fitted, match
+            if best_match >= self.settings.threshold or match < self.settings.threshold - self.settings.hopeless:
+                break
+        return best, best_match
+
+    def _fit(self, state: _State, seed: int) -> _State:
+        settings, kept = self.settings, state.kept
+        mask = (state.multipliers != 0).float()
+        factors = torch.ones_like(state.multipliers, requires_grad=True)
+        shifts = torch.zeros_like(state.constants, requires_grad=True)
+        optimiser = torch.optim.Adam([factors, shifts], lr=settings.rate, eps=1e-6)
+        rng = np.random.default_rng([seed, 7])
+        for step in range(settings.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate * min(1.0, 2 * (settings.steps - step) / settings.steps)
+            optimiser.zero_grad()
+            losses = []
+            for batch in self.context.draw(rng):
+                found = self.logits(batch, state.multipliers * factors * mask, state.constants + self.unit * shifts, kept)
+                losses.append(self.context.scored_loss(found, batch, settings.targets).mean())
+            torch.stack(losses).sum().backward()
+            optimiser.step()
+        return _State(state.multipliers * factors.detach(), state.constants + self.unit * shifts.detach())
+
+    def stage(self, state: _State, odds: Tensor, price: float) -> tuple[_State, Tensor]:
+        """Some steps at one price: the state without the edges that closed, and the log odds of all."""
+        kept = state.kept
+        mask = (state.multipliers != 0).float()
+        odds = odds.clone().requires_grad_()
+        shifts = torch.zeros_like(state.constants, requires_grad=True)
+        optimiser = torch.optim.Adam([{"params": [odds], "lr": GATE_RATE}, {"params": [shifts], "lr": self.settings.rate}], eps=1e-6)
+        seed = int(1e6 * price)
+        rng = np.random.default_rng([self.context.seed, 8, seed])
+        noise = torch.Generator(device=self.context.device).manual_seed(self.context.seed * 10_000 + seed)
+        carried = state.multipliers[:, None] * self.means
+        for _ in range(STEPS_PER_STAGE):
+            optimiser.zero_grad()
+            losses = []
+            for batch in self.context.draw(rng):
+                gates = _sample(odds, batch.sequences, noise) * mask
+                removed = (1 - gates)[:, :, None] * carried
+                constants = (state.constants + self.unit * shifts).expand(len(gates), -1, -1).index_add(1, self.rows, removed)
+                found = self.logits(batch, gates * state.multipliers, constants, kept)
+                losses.append(self.context.scored_loss(found, batch, self.settings.targets).mean())
+            open_share = torch.sigmoid(odds - TEMPERATURE * float(np.log(-STRETCH_LOW / STRETCH_HIGH)))
+            (torch.stack(losses).mean() + price * (open_share * mask).sum()).backward()
+            optimiser.step()
+        odds = odds.detach()
+        closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), kept, strict=True)) if keep and value < 0]
+        return self.without(_State(state.multipliers, state.constants + self.unit * shifts.detach()), closed), odds
+
+
+def prune_components(transformer: Transformer, context: Context, settings: SearchSettings, found: Callable[[Wiring], None]) -> None:
+    """Looks for wirings with ever fewer edges that still predict what the model predicts, and tells `found` of each."""
+    components = _Components(transformer, context, settings)
+    for state in _eliminate(components, _anneal(components)):
+        found(components.wired.wiring(state.multipliers, state.constants))
+
+
+def _anneal(components: _Components) -> _State:
+    context, settings = components.context, components.settings
+    state = smallest = components.start()
+    odds = torch.full_like(state.multipliers, OPEN_AT_START)
+    failures = 0
+    price = PRICE_FIRST
+    while price <= PRICE_LAST and failures < FAILURES:
+        context.report(f"price {price:.2g} on {sum(state.kept)} edges", None)
+        state, odds = components.stage(state, odds, price)
+        candidate, match = state, components.match(state, settings.threshold)
+        if match < settings.threshold:
+            candidate, match = components.refit(state)
+            failures = 0 if match >= settings.threshold else failures + 1
+        if match >= settings.threshold:
+            smallest = candidate
+        price *= PRICE_STEP
+    return smallest
+
+
+def _eliminate(components: _Components, state: _State) -> Iterator[_State]:
+    """Removes edges one after the other, in order of what they are worth, until every single removal, refitted, costs too much.
+
+    Several go at once while that works; what failed is put off, and tried again when nothing else is left to try.
+    """
+    failed: set[Edges] = set()
+    while True:
+        yield state
+        order = _by_worth(components, state)
+        smaller = _sweep(components, state, order)
+        for removals in [] if smaller else _attempts(order, failed):
+            components.context.report(f"without {sum(map(len, removals))} of {sum(state.kept)} edges, refitted", None)
+            candidate, match = components.refit(components.without(state, [i for removal in removals for i in removal]))
+            if match >= components.settings.threshold:
+                smaller = candidate
+                break
+            if len(removals) == 1:
+                failed.add(removals[0])
+        if smaller is None:
+            return
+        state = smaller
+
+
+def _by_worth(components: _Components, state: _State) -> list[Edges]:
+    """The removals by the loss that each brings for every edge that goes with it."""
+    before, edges = components.loss(state), sum(state.kept)
+
+    def worth(removal: Edges) -> float:
+        smaller = components.without(state, removal)
+        return (components.loss(smaller) - before) / (edges - sum(smaller.kept))
+
+    return sorted(_removals(components, state), key=worth)
+
+
+def _sweep(components: _Components, state: _State, order: Sequence[Edges]) -> _State | None:
+    """Makes every removal that needs no refit, in order; None where there is none."""
+    smaller = None
+    for removal in order:
+        candidate = components.without(smaller or state, removal)
+        if components.match(candidate, components.settings.threshold) >= components.settings.threshold:
+            smaller = candidate
+    return smaller
+
+
+def _attempts(order: Sequence[Edges], failed: set[Edges]) -> Iterator[Sequence[Edges]]:
+    """What to try with a refit: the half that is worth least, a quarter, and so on; then one by one, those that failed before last."""
+    count = len(order) // 2
+    while count > 1:
+        yield [removal for removal in order if len(removal) == 1][:count]
+        count //= 2
+    yield from ([removal] for removal in order if removal not in failed)
+    yield from ([removal] for removal in order if removal in failed)
+
+
+def _removals(components: _Components, state: _State) -> list[Edges]:
+    """Every edge alone, and all edges from one source together."""
+    kept = [i for i, keep in enumerate(state.kept) if keep]
+    found: list[Edges] = [(i,) for i in kept]
+    for source in dict.fromkeys(components.wired.edges[i][1] for i in kept):
+        found.append(tuple(i for i in kept if components.wired.edges[i][1] == source))
+    return list(dict.fromkeys(found))
+
+
+def _sample(odds: Tensor, count: int, noise: torch.Generator) -> Tensor:
+    """Gates (count, edges): hard-concrete samples, 0 or 1 with a chance, between them otherwise."""
+    uniform = torch.rand(count, len(odds), generator=noise, device=odds.device).clamp(1e-6, 1 - 1e-6)
+    soft = torch.sigmoid((uniform.log() - (1 - uniform).log() + odds) / TEMPERATURE)
+    return (soft * (STRETCH_HIGH - STRETCH_LOW) + STRETCH_LOW).clamp(0, 1)
