@@ -22,6 +22,7 @@ from drasp.model.wiring import Wiring
 from drasp.passes.components import prune_components
 from drasp.passes.context import Context, make_context
 from drasp.passes.lift import expanded_statements, lift
+from drasp.passes.name import Naming, name
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise
 from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
@@ -41,7 +42,8 @@ EXACT_NORMS: tuple[Pass, ...] = (
 )
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
-SEARCH_SHARE = 0.8  # of the time; the rest is for the evidence
+SEARCH_SHARE, NAMING_SHARE = 0.75, 0.85  # of the time, by when each must end; the rest is for the evidence
+VERIFIED = 0.4  # of what is left to 1 above the match asked for: where match must be on the verification pool
 EVIDENCE_SEQUENCES = 20_000
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 EVIDENCE_STREAM, FITTING_STREAM = 101, 102  # seeds apart from those of the search
@@ -145,12 +147,15 @@ def _decompile(transformer: Transformer, task: Task, settings: Settings, report:
         search.interrupted = True
     except TimeIsUp:
         search.stopped_by_time = True
-    program = tidy(_choose(search.candidates, context, settings))
+    chosen = _name(_choose(search.candidates, context, settings), context, settings, search)
+    program = tidy(chosen.program)
+    new_names = dict(zip((s.name for s in chosen.program.statements), (s.name for s in program.statements), strict=True))
+    named = [piece.as_json(new_names) for piece in chosen.pieces]
     program = parse(print_program(program), program.operators)  # what is judged is what is saved
     search.phase = "measuring the evidence"
     report(Progress(search.phase, "fresh sequences", len(program.statements), None, time.monotonic() - start))
     evidence = _evidence(program, transformer, task, settings, search, oracle)
-    return Decompilation(program, evidence | {"seconds": round(time.monotonic() - start, 2)})
+    return Decompilation(program, evidence | {"named": named, "seconds": round(time.monotonic() - start, 2)})
 
 
 def _run_passes(transformer: Transformer, header: Header, context: Context, settings: Settings, search: _Search) -> None:
@@ -202,6 +207,27 @@ def _apply(name: str, passes: Sequence[Pass], program: Program, context: Context
     return program
 
 
+def _name(program: Program, context: Context, settings: Settings, search: _Search) -> Naming:
+    """The program with what can be named, where that holds on sequences that no choice was made by; otherwise as it was."""
+    began = time.monotonic()
+    search.phase, search.deadline = "naming", search.start + NAMING_SHARE * settings.time
+    unnamed = Naming(program, ())
+    if search.interrupted:
+        return unnamed
+    try:
+        found = name(program, context, settings.match + (1 - settings.match) / 2)
+    except KeyboardInterrupt:
+        search.interrupted = True
+        return unnamed
+    except TimeIsUp:
+        search.stopped_by_time = True
+        return unnamed
+    if context.match(found.program, context.verify) < settings.match + VERIFIED * (1 - settings.match):
+        return unnamed
+    _record(search, context, search.phase, found.program, began)
+    return found
+
+
 def _record(search: _Search, context: Context, name: str, program: Program, began: float) -> float:
     seconds = time.monotonic() - began
     match = context.match(program, context.select)
@@ -233,7 +259,7 @@ def _token_table(header: Header, context: Context) -> Program:
 
 def _choose(candidates: list[Program], context: Context, settings: Settings) -> Program:
     """The smallest candidate that still matches on sequences that no choice was made by; else the one that matches best."""
-    wanted = settings.match + 0.4 * (1 - settings.match)
+    wanted = settings.match + VERIFIED * (1 - settings.match)
     best, best_match = candidates[0], -1.0
     for program in sorted(candidates, key=complexity):
         match = context.match(program, context.verify, min(wanted, best_match))

@@ -4,7 +4,7 @@ A function is one record of `FUNCTIONS`, a named test one of `TESTS`: its name a
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -226,3 +226,16 @@ def reads_of(*formulas: Formula) -> tuple[Read, ...]:
 def numbers_in(formula: Formula) -> int:
     """How many numbers are written in a formula."""
     return sum(isinstance(part, Number) for part in walk(formula))
+
+
+def with_reads(formula: Formula, change: Callable[[Read], Read]) -> Formula:
+    """The formula with every variable it reads replaced."""
+    if isinstance(formula, Coordinate | Test):
+        return replace(formula, read=change(formula.read))
+    if isinstance(formula, Apply):
+        return replace(formula, arguments=tuple(with_reads(argument, change) for argument in formula.arguments))
+    if isinstance(formula, Arithmetic):
+        return replace(formula, left=with_reads(formula.left, change), right=with_reads(formula.right, change))
+    if isinstance(formula, Negate):
+        return replace(formula, operand=with_reads(formula.operand, change))
+    return formula

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from drasp.ir.nodes import Aggregate, Mlp, Norm, Prediction, Project, Read, Select, Statement, Table
+from drasp.ir.formulas import with_reads
+from drasp.ir.nodes import Aggregate, Case, Compute, Mlp, Norm, Prediction, Project, Read, Select, Statement, Table
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program, tensor_names
 
@@ -15,24 +16,25 @@ STEMS: dict[type, tuple[str, str]] = {
     Norm: ("n", "G"),
     Mlp: ("m", "M"),
     Table: ("t", "T"),
+    Compute: ("m", ""),
+    Case: ("m", ""),
 }
 
 
 def tidy(program: Program) -> Program:
     """Renames `s0_1_3` to `s1` and its operator to `A1`; rounds every tensor to float32, which is what is saved and judged."""
     names: dict[str, str] = {}
-    counts: dict[type, int] = {}
+    counts: dict[str, int] = {}
     statements: list[Statement] = []
     tensors: dict[str, np.ndarray] = {}
     for statement in program.statements:
-        kind = type(statement)
         if isinstance(statement, Prediction):
             statements.append(replace(statement, logits=tuple(names[x] for x in statement.logits)))
             continue
-        counts[kind] = counts.get(kind, 0) + 1
-        stem, operator = STEMS[kind]
-        names[statement.name] = f"{stem}{counts[kind]}"
-        new_op = f"{operator}{counts[kind]}"
+        stem, operator = STEMS[type(statement)]
+        counts[stem] = counts.get(stem, 0) + 1
+        names[statement.name] = f"{stem}{counts[stem]}"
+        new_op = f"{operator}{counts[stem]}"
         old_op = statement.op if isinstance(statement, Mlp) else getattr(getattr(statement, "op", None), "name", "")
         for tensor in tensor_names(statement):
             if tensor in program.operators:
@@ -41,19 +43,23 @@ def tidy(program: Program) -> Program:
     return Program(program.header, tuple(statements), tensors)
 
 
-def _renamed(statement: Statement, names: dict[str, str], op: str) -> Statement:
+def _renamed(statement: Statement, names: dict[str, str], new_op: str) -> Statement:
     def read(old: Read) -> Read:
         return Read(names.get(old.variable, old.variable), None if old.over is None else names[old.over])
 
     name = names[statement.name]
-    if isinstance(statement, Select):
-        return Select(name, read(statement.query), read(statement.key), Dense(op))
     if isinstance(statement, Aggregate):
         return Aggregate(name, tuple(names[s] for s in statement.selectors), read(statement.value))
-    if isinstance(statement, Project | Table):
-        return replace(statement, name=name, input=read(statement.input), op=Dense(op))
-    if isinstance(statement, Norm):
-        return Norm(name, tuple(read(r) for r in statement.inputs), Dense(op))
     if isinstance(statement, Mlp):
-        return Mlp(name, tuple(read(r) for r in statement.inputs), op)
-    raise TypeError(f"{type(statement).__name__} is not made by the search")
+        return Mlp(name, tuple(read(r) for r in statement.inputs), new_op)
+    if isinstance(statement, Compute):
+        return Compute(name, tuple(with_reads(formula, read) for formula in statement.formulas))
+    if isinstance(statement, Case):
+        return Case(name, read(statement.input), tuple((label, with_reads(formula, read)) for label, formula in statement.branches))
+    assert isinstance(statement, Select | Project | Table | Norm)
+    op = Dense(new_op) if isinstance(statement.op, Dense) else statement.op
+    if isinstance(statement, Select):
+        return Select(name, read(statement.query), read(statement.key), op)
+    if isinstance(statement, Norm):
+        return Norm(name, tuple(read(r) for r in statement.inputs), op)
+    return replace(statement, name=name, input=read(statement.input), op=op)

@@ -1,0 +1,1 @@
+"""Naming: dense operators, norms and MLPs replaced by symbols."""

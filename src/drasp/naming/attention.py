@@ -1,0 +1,309 @@
+"""Attention named: a head's scores as a few predicates and graded terms, by regression on its log-attention.
+
+A head is named as a whole: what its selectors prefer one by one may cancel. The scores that count are those of the log-attention with
+each query's mean taken away, which fixes the gauge (a constant per query row); keys that are attended to weigh more.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drasp.ir.basis import Basis
+from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
+from drasp.ir.operators import Comparison, Difference, Entries, Index, Label, Last, Log, Nearest, Primitive, Rows, Sum, Term
+from drasp.ir.program import Header, Program, feeds_attention
+from drasp.measure import predictions
+from drasp.run.reference import evaluate
+from drasp.tasks.protocol import Sample
+
+QUERIES = 400
+KEY_WEIGHT = 0.3  # of all keys together, beside the weight of those attended to
+DEEPEST = 12.0  # log-attention below the best key's that still tells a difference
+TERMS_AT_MOST, ENOUGH, GAIN = 6, 0.995, 0.003
+TRANSPORT = 0.01  # of total variation that dropping or rounding a term may add
+NEWTON_STEPS, STEP_AT_MOST = 40, 3.0
+RIDGE = 1e-6  # keeps the strength of an attention that is all but hard from growing without end
+FACTORS = (1.0, 0.7, 0.85, 1.2, 1.5, 2.0)
+SMALL_VOCABULARY = 10  # symbols, up to which each pair of tokens is a term of its own
+SHIFTS, MODULI = range(9), (2, 3, 4)
+SIDE: tuple[Index, Index] = (Index("row"), Index("column"))
+
+
+@dataclass(frozen=True)
+class _Feature:
+    """One term that a head's scores may have: between a query and a key variable."""
+
+    query: Read
+    key: Read
+    primitive: Primitive
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """Rows of attention.
+
+    Attributes:
+        weights: (queries, keys), the head's attention.  seen: (queries, keys), the keys up to each query.
+        query_values: for each variable (queries, size).  key_values: for each variable (queries, keys, size).
+    """
+
+    weights: np.ndarray
+    seen: np.ndarray
+    query_values: Mapping[Read, np.ndarray]
+    key_values: Mapping[Read, np.ndarray]
+
+
+@dataclass(frozen=True)
+class NamedHead:
+    """Selectors that stand for a head's.
+
+    Attributes:
+        selects: named after `stem`; none for the uniform average.
+        total_variation: mean distance between its attention and the head's, 0 to 1.
+    """
+
+    selects: tuple[Select, ...]
+    total_variation: float
+
+    @property
+    def numbers(self) -> int:
+        return sum(s.op.numbers() for s in self.selects if isinstance(s.op, Sum))
+
+
+def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> list[NamedHead]:
+    """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
+    rows = _queries(program, selectors, samples, rng)
+    features = list(_features(program, selectors))
+    columns = [_column(program, feature, rows) for feature in features]
+    target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-DEEPEST)))
+    key_weights = np.where(rows.seen, rows.weights + KEY_WEIGHT / rows.seen.sum(1, keepdims=True), 0)
+    flat = np.stack([_centred(column, key_weights) for column in (target, *columns)])
+    gram = flat @ flat.T
+    stem = f"s{selectors[0][1:]}_" if selectors else "s"
+    found = [NamedHead((), _total_variation(np.zeros_like(target), rows))]
+    for chosen in _greedy(gram):
+        start = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, 0], rcond=None)[0]
+        strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows)
+        terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows)
+        scores = sum((s * column for _, column, s in terms), np.zeros_like(target))
+        found.append(NamedHead(_selects(stem, [(f, s) for f, _, s in terms]), _total_variation(scores, rows)))
+    return found
+
+
+def _queries(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> _Queries:
+    """Attention rows drawn from the samples.
+
+    Where only the output reads the head: those of scored positions at whose current token it can change the prediction; else all.
+    """
+    heads = [s for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
+    inner = any(head.name in feeds_attention(program) for head in heads)
+    tokens = None if inner else _where_it_matters(program, heads, samples)
+    reads = {Read(r.variable) for name in selectors for r in program.by_name[name].reads} | {ONE_READ}
+    length = max(sample.token_ids.shape[1] for sample in samples)
+    weights, seen = [], []
+    query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
+    key_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
+    share = QUERIES // len(samples) + 1
+    for sample in samples:
+        real = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
+        places = np.argwhere(real & (np.arange(real.shape[1]) > 0))
+        if not len(places):
+            continue
+        batch, query = places[rng.choice(len(places), min(share, len(places)), replace=False)].T
+        trace = evaluate(program, sample.token_ids, sample.position_ids)
+        keys = sample.token_ids.shape[1]
+        padding = ((0, 0), (0, length - keys))
+        weights.append(np.pad(trace.attention[heads[0].name][batch, query], padding))
+        seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
+        for read in reads:
+            value = trace.value(read.variable)
+            query_values[read].append(value[batch, query])
+            key_values[read].append(np.pad(value[batch], (*padding, (0, 0))))
+    return _Queries(
+        np.concatenate(weights),
+        np.concatenate(seen),
+        {read: np.concatenate(values) for read, values in query_values.items()},
+        {read: np.concatenate(values) for read, values in key_values.items()},
+    )
+
+
+def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Sequence[Sample]) -> np.ndarray:
+    """The current tokens at which another value of the averages, their mean, changes a prediction."""
+    found = []
+    for sample in samples:
+        trace = evaluate(program, sample.token_ids, sample.position_ids)
+        means = {head.name: trace.values[head.name][sample.scored].mean(0) for head in heads}
+        other = evaluate(program, sample.token_ids, sample.position_ids, constants=means)
+        before, after = (predictions(t.logits[sample.scored], program.header.predict) for t in (trace, other))
+        changed = (before != after).reshape(len(before), -1).any(1)
+        found.append(sample.token_ids[sample.scored][changed])
+    return np.unique(np.concatenate(found))
+
+
+def _features(program: Program, selectors: tuple[str, ...]) -> Iterator[_Feature]:
+    """Every term that the head may be made of: between a variable that its queries read, or none, and one that its keys read."""
+    header, bases = program.header, program.bases
+    selects = [s for s in (program.by_name[name] for name in selectors) if isinstance(s, Select)]
+    queries = dict.fromkeys(Read(s.query.variable) for s in selects)
+    keys = dict.fromkeys(Read(s.key.variable) for s in selects if s.key.variable != "one")
+    for key in keys:
+        for primitive in _of_keys(header, bases[key.variable]):
+            yield _Feature(ONE_READ, key, primitive)
+        for query in queries:
+            for primitive in _of_pairs(header, bases[query.variable], bases[key.variable]):
+                yield _Feature(query, key, primitive)
+
+
+def _of_keys(header: Header, basis: Basis) -> Iterator[Primitive]:
+    if basis.kind == "token":
+        symbols = header.vocabulary if len(header.vocabulary) <= SMALL_VOCABULARY + 4 else header.vocabulary[-4:]
+        for token in symbols:
+            yield Entries(((token, 1.0),))
+    elif basis.kind == "position":
+        yield Last()
+
+
+def _of_pairs(header: Header, query: Basis, key: Basis) -> Iterator[Primitive]:
+    if query != key or query.kind not in ("token", "position"):
+        return
+    row, column = SIDE
+    if query.kind == "position":
+        for shift in SHIFTS:
+            yield Comparison(column, "==", Index("row", -shift))
+        for modulo in MODULI:
+            for remainder in range(modulo):
+                yield Comparison(Index("column", 0, modulo), "==", Index("row", -remainder, modulo))
+        yield Log(Difference("row"))
+        return
+    yield Comparison(column, "==", row)
+    if len(header.vocabulary) <= SMALL_VOCABULARY + 4:
+        for first in header.vocabulary:
+            for second in header.vocabulary:
+                yield Rows(((first, ((second, 1.0),)),))
+    if header.order is not None:
+        for relation in ("<", "<=", ">", ">="):
+            yield Comparison(column, relation, row)
+            if "=" not in relation:
+                yield Nearest(Comparison(column, relation, row))
+        for shift in (1, -1):
+            yield Comparison(column, "==", Index("row", shift))
+        yield Log(Difference("row"))
+        yield Log(Difference("column"))
+
+
+def _column(program: Program, feature: _Feature, rows: _Queries) -> np.ndarray:
+    """The feature's score for every query and key: (queries, keys)."""
+    axes = (program.header.axis(program.bases[read.variable]) for read in (feature.query, feature.key))
+    matrix = np.broadcast_to(feature.primitive.matrix(*axes), tuple(program.bases[r.variable].size for r in (feature.query, feature.key)))
+    left = rows.query_values[feature.query] @ matrix.astype(np.float64)
+    return np.einsum("nv,nkv->nk", left, rows.key_values[feature.key])
+
+
+def _centred(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A column with each query's weighted mean taken away, times the root of the weights: (queries * keys)."""
+    mean = (column * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True)
+    return ((column - mean) * np.sqrt(weights)).ravel()
+
+
+def _greedy(gram: np.ndarray) -> Iterator[list[int]]:
+    """Ever more columns that explain column 0 best, until they explain enough or a further one adds too little."""
+    chosen: list[int] = []
+    total, explained = float(gram[0, 0]), 0.0
+    while len(chosen) < TERMS_AT_MOST and explained < ENOUGH * total and total > 0:
+        best, best_explained = 0, explained
+        for candidate in range(1, len(gram)):
+            if candidate in chosen or gram[candidate, candidate] <= 1e-9:
+                continue
+            columns = [*chosen, candidate]
+            strengths = np.linalg.lstsq(gram[np.ix_(columns, columns)], gram[columns, 0], rcond=None)[0]
+            now = float(strengths @ gram[columns, 0])
+            if now > best_explained + 1e-12:
+                best, best_explained = candidate, now
+        if best_explained - explained < GAIN * total:
+            return
+        chosen.append(best)
+        explained = best_explained
+        yield list(chosen)
+
+
+def _closest(columns: np.ndarray, start: np.ndarray, rows: _Queries) -> np.ndarray:
+    """The strengths whose attention has the least cross entropy to the head's, by Newton's method: it is convex in them.
+
+    `columns` is (queries, keys, terms). A regression on logarithms finds the terms; what it finds of strengths far from 0 is too small.
+    """
+    strengths = start
+    for _ in range(NEWTON_STEPS):
+        attention = _attention(columns @ strengths, rows)
+        mean = np.einsum("nk,nkt->nt", attention, columns)
+        gradient = (np.einsum("nk,nkt->t", rows.weights, columns) - mean.sum(0)) / len(mean)
+        spread = (np.einsum("nk,nks,nkt->st", attention, columns, columns) - mean.T @ mean) / len(mean)
+        step = np.linalg.solve(spread + RIDGE * np.eye(len(strengths)), gradient - RIDGE * strengths)
+        step *= min(1.0, STEP_AT_MOST / max(np.abs(step).max(), 1e-12))
+        strengths = strengths + step
+        if np.abs(step).max() < 1e-4:
+            break
+    return strengths
+
+
+def _attention(scores: np.ndarray, rows: _Queries) -> np.ndarray:
+    masked = np.where(rows.seen, scores, -np.inf)
+    attention = np.exp(masked - masked.max(1, keepdims=True))
+    return attention / attention.sum(1, keepdims=True)
+
+
+def _total_variation(scores: np.ndarray, rows: _Queries) -> float:
+    return float(np.abs(_attention(scores, rows) - rows.weights).sum(1).mean() / 2)
+
+
+Weighted = tuple[_Feature, np.ndarray, float]
+
+
+def _short(terms: list[Weighted], rows: _Queries) -> list[Weighted]:
+    """Terms dropped and strengths rounded as long as the attention hardly moves."""
+
+    def distance(candidate: list[Weighted]) -> float:
+        return _total_variation(sum((s * column for _, column, s in candidate), np.zeros_like(rows.weights)), rows)
+
+    for i, (feature, column, _) in enumerate(terms * 2):  # the least cross entropy is not quite the least distance
+        i %= len(terms)
+        options = [[*terms[:i], (feature, column, terms[i][2] * factor), *terms[i + 1 :]] for factor in FACTORS]
+        terms = min(options, key=distance)
+    allowed = distance(terms) + TRANSPORT
+    for term in sorted(terms, key=lambda t: abs(t[2])):
+        fewer = [t for t in terms if t is not term]
+        if distance(fewer) <= allowed - TRANSPORT / 2:
+            terms = fewer
+    for i, (feature, column, strength) in enumerate(terms):
+        for step in (5.0, 1.0, 0.5, 0.1, 0.01):
+            rounded = round(strength / step) * step
+            candidate = [*terms[:i], (feature, column, round(rounded, 2)), *terms[i + 1 :]]
+            if rounded and distance(candidate) <= allowed:
+                terms = candidate
+                break
+    return terms
+
+
+def _selects(stem: str, terms: Sequence[tuple[_Feature, float]]) -> tuple[Select, ...]:
+    """One selector for each pair of variables; entries of one table stand together."""
+    grouped: dict[tuple[Read, Read], list[tuple[Primitive, float]]] = {}
+    for feature, strength in terms:
+        grouped.setdefault((feature.query, feature.key), []).append((feature.primitive, strength))
+    return tuple(Select(f"{stem}{i}", query, key, Sum(tuple(_merged(parts)))) for i, ((query, key), parts) in enumerate(grouped.items()))
+
+
+def _merged(parts: Sequence[tuple[Primitive, float]]) -> Iterator[Term]:
+    entries: dict[Label, float] = {}
+    table: dict[Label, dict[Label, float]] = {}
+    for primitive, strength in parts:
+        if isinstance(primitive, Entries):
+            entries[primitive.entries[0][0]] = strength
+        elif isinstance(primitive, Rows):
+            ((row, ((column, _),)),) = primitive.rows
+            table.setdefault(row, {})[column] = strength
+        else:
+            yield Term(strength, primitive)
+    if entries:
+        yield Term(1.0, Entries(tuple(entries.items())))
+    if table:
+        yield Term(1.0, Rows(tuple((row, tuple(cells.items())) for row, cells in table.items())))

@@ -1,0 +1,133 @@
+"""Linear sign forms: `c x > 0` with few, small coefficients, by linear programming.
+
+The outputs of a small trained MLP that matter turn out to be such forms of its inputs. A form must be right on all real inputs, and as
+right as can be on inputs off the task's distribution, labelled by the MLP itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import csr_matrix, eye, hstack, vstack
+
+FIRST_ROWS, MORE_ROWS, ROUNDS = 300, 200, 40
+PRICES = (0.1, 0.01, 0.001)  # of one unit of coefficient, against the mean slack off the distribution
+LARGEST_INTEGER = 24
+AGREEMENT_LOST = 0.01  # by rounding, or for a shorter form
+AGREEMENT_ENOUGH = 0.98  # off the task: with as much, the shorter form is taken
+GROWTH = 1.5  # of the coefficients together, where a feature is left out: if they must grow more, it mattered
+MARGIN_KEPT = 0.2  # of the exact form's least margin, by rounding
+DIGITS = (2, 3, 4)  # tried where no small integers do
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows of features (n, features), and what is true of each, booleans (n)."""
+
+    features: np.ndarray
+    truth: np.ndarray
+
+    def signed(self) -> np.ndarray:
+        """The rows, turned round where the truth is false: a right form is positive on each."""
+        return np.where(self.truth[:, None], self.features, -self.features)
+
+    def agreement(self, coefficients: np.ndarray) -> float:
+        """The share of rows on which the form is right."""
+        return float(((self.features @ coefficients > 0) == self.truth).mean()) if len(self.truth) else 1.0
+
+
+@dataclass(frozen=True)
+class Form:
+    """A sign form and how often it is right off the distribution."""
+
+    coefficients: np.ndarray
+    agreement: float
+
+    @property
+    def length(self) -> int:
+        """How long it is to write: a term counts one, and each digit of its coefficient one more."""
+        digits = sum(len(f"{abs(c):g}".replace(".", "")) for c in self.coefficients if abs(c) not in (0, 1))
+        return int((self.coefficients != 0).sum()) + digits
+
+
+def fit_form(real: Labelled, off: Labelled) -> Form | None:
+    """The form that is right on all real rows; None where there is none, or none that can be written with few digits.
+
+    Of several prices of sparsity, the shortest form that agrees about as well off the task as the best does.
+    """
+    found = [form for price in PRICES if (form := _fit(real, off, price)) is not None]
+    if not found:
+        return None
+    wanted = min(max(form.agreement for form in found) - AGREEMENT_LOST, AGREEMENT_ENOUGH)
+    return min((form for form in found if form.agreement >= wanted), key=lambda form: form.length)
+
+
+def _fit(real: Labelled, off: Labelled, price: float) -> Form | None:
+    columns = [i for i in range(real.features.shape[1]) if real.features[:, i].any() or off.features[:, i].any()]
+    exact = _solve(real.signed()[:, columns], off.signed()[:, columns], price)
+    while exact is not None:  # without one feature after the other, while the others need not grow for it
+        wanted = off.agreement(_spread(exact, columns, real)) - AGREEMENT_LOST / 10
+        for drop in np.argsort(np.abs(exact), kind="stable"):
+            fewer = [c for i, c in enumerate(columns) if i != drop]
+            smaller = _solve(real.signed()[:, fewer], off.signed()[:, fewer], price) if fewer else None
+            grown = np.inf if smaller is None else np.abs(smaller).sum() / np.abs(exact).sum()
+            if smaller is not None and grown <= GROWTH and off.agreement(_spread(smaller, fewer, real)) >= wanted:
+                columns, exact = fewer, smaller
+                break
+        else:
+            break
+    return None if exact is None else _rounded(_spread(exact, columns, real), real, off)
+
+
+def _spread(coefficients: np.ndarray, columns: list[int], real: Labelled) -> np.ndarray:
+    full = np.zeros(real.features.shape[1])
+    full[columns] = coefficients
+    return full
+
+
+def _solve(real: np.ndarray, off: np.ndarray, price: float) -> np.ndarray | None:
+    """Coefficients with `real c >= 1`, least slack of `off c >= 1` and few large ones; rows enter as they turn out to be needed."""
+    order = np.argsort(np.abs(real).sum(1), kind="stable")
+    active = np.unique(np.concatenate([order[: FIRST_ROWS // 2], np.linspace(0, len(real) - 1, FIRST_ROWS // 2).astype(int)]))
+    for _ in range(ROUNDS):
+        found = _program(real[active], off, price)
+        if found is None:
+            return None
+        margins = real @ found
+        if margins.min(initial=1) >= 1 - 1e-6:
+            return found
+        worst = np.argsort(margins, kind="stable")[:MORE_ROWS]
+        active = np.union1d(active, worst[margins[worst] < 1 - 1e-6])
+    return None
+
+
+def _program(real: np.ndarray, off: np.ndarray, price: float) -> np.ndarray | None:
+    """The linear program over c = p - m and the slacks s, all at least 0."""
+    n, slacks = real.shape[1], len(off)
+    cost = np.concatenate([np.full(2 * n, price), np.full(slacks, 1 / max(slacks, 1))])
+    rows = vstack(
+        [
+            hstack([csr_matrix(-real), csr_matrix(real), csr_matrix((len(real), slacks))]),
+            hstack([csr_matrix(-off), csr_matrix(off), -eye(slacks)]),
+        ],
+        format="csr",
+    )
+    solved = linprog(cost, A_ub=rows, b_ub=np.full(len(real) + slacks, -1.0), bounds=(0, None), method="highs")
+    return None if solved.x is None else solved.x[:n] - solved.x[n : 2 * n]
+
+
+def _rounded(exact: np.ndarray, real: Labelled, off: Labelled) -> Form | None:
+    """The smallest integers that are right on all real rows and lose little off them; else as few digits as do."""
+    wanted = off.agreement(exact) - AGREEMENT_LOST
+    signed = real.signed()
+    margin = MARGIN_KEPT * (signed @ exact).min(initial=1) / np.linalg.norm(exact)
+    largest = np.abs(exact).max()
+    if largest == 0:
+        return None
+    candidates = [np.round(exact / largest * k) for k in range(1, LARGEST_INTEGER + 1)]
+    scale = np.abs(exact[exact != 0]).min()
+    candidates += [np.array([float(f"{c:.{digits}g}") for c in exact / scale]) for digits in DIGITS]
+    for candidate in candidates:
+        if candidate.any() and (signed @ candidate).min() / np.linalg.norm(candidate) >= margin and off.agreement(candidate) >= wanted:
+            return Form(candidate, off.agreement(candidate))
+    return None

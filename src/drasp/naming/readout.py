@@ -1,0 +1,316 @@
+"""The readout named: what stands between the last averages and the prediction, MLP and norms included, as a few linear sign forms.
+
+Each output that is not constant becomes one form of the averages' coordinates, where needed with the current token or by current token. The
+form stands for the model's own readout: it is right wherever the dense program is on the task, and chosen by how often it is off it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
+from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compute, Prediction, Project, Statement
+from drasp.ir.operators import Comparison, Entries, Index, Label, Relation, Rows, Sum, Term
+from drasp.ir.program import Program, feeds_attention
+from drasp.measure import predictions
+from drasp.naming.linear import Form, Labelled, fit_form
+from drasp.run.reference import evaluate
+from drasp.tasks.protocol import Sample
+
+OFF_ROWS = 1500
+CLASSES_AT_MOST = 6  # outputs that are not constant; with more the readout is no matter of a few sign forms
+CONCENTRATED = 0.5  # mean weight of the most attended key above which an average is a copy, not a count
+LEAK = 5e-4  # what a concentrated average is rounded to: less is a leak of attention, and no information
+
+
+@dataclass(frozen=True)
+class Named:
+    """A program with its readout named.
+
+    Attributes:
+        agreement: see `agreement`.
+        statements: those that stand for the readout.
+    """
+
+    program: Program
+    agreement: float
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Positions at which something is predicted.
+
+    Attributes:
+        tokens: (n), the current token.  averages: for each average its coordinates (n, vocabulary).
+        scale: (n), which makes counts of shares: the smallest share that matters becomes 1.
+        outputs: (n, vocabulary) booleans: whether each token is predicted.
+    """
+
+    vocabulary: tuple[str, ...]
+
+    tokens: np.ndarray
+    averages: dict[str, np.ndarray]
+    scale: np.ndarray
+    outputs: np.ndarray
+
+    def features(self, coordinates: Sequence[Coordinate]) -> np.ndarray:
+        """The value of each coordinate and the constant 1, as counts: (n, coordinates + 1)."""
+        columns = [
+            self.tokens == index if name == "token" else self.averages[name][:, index]
+            for name, index in ((c.read.variable, self.vocabulary.index(str(c.label))) for c in coordinates)
+        ]
+        return np.stack([*columns, np.ones(len(self.tokens))], 1) * self.scale[:, None]
+
+    def part(self, where: np.ndarray) -> "_Rows":
+        averages = {name: values[where] for name, values in self.averages.items()}
+        return _Rows(self.vocabulary, self.tokens[where], averages, self.scale[where], self.outputs[where])
+
+
+def readout_reads(program: Program) -> tuple[str, ...] | None:
+    """The averages of tokens that the readout is a function of, besides the current token; None where it reads anything else."""
+    feeding = feeds_attention(program)
+    found: list[str] = []
+    for statement in program.statements:
+        if isinstance(statement, Aggregate | Prediction) or statement.name in feeding or statement.name not in _readout(program):
+            continue
+        for read in statement.reads:
+            for variable in read.variables():
+                if variable in ("token", "one") or variable in _readout(program):
+                    continue
+                if not isinstance(program.by_name.get(variable), Aggregate) or program.bases[variable].kind != "token":
+                    return None
+                found.append(variable)
+    return tuple(dict.fromkeys(found))
+
+
+def _readout(program: Program) -> frozenset[str]:
+    """The statements of the readout: projections, and what is computed for them alone."""
+    feeding = feeds_attention(program)
+    return frozenset(
+        s.name
+        for s in program.statements
+        if isinstance(s, Project) or (s.name in program.bases and s.name not in feeding and not isinstance(s, Aggregate))
+    )
+
+
+def name_readout(dense: Program, named: Program, real: Sequence[Sample], off: Sequence[Sample]) -> Iterator[Named]:
+    """Programs like `named` but with the readout of `dense` in sign forms, those with the fewest numbers first.
+
+    Args:
+        dense: the program whose predictions are to be kept.
+        named: the same statements before the readout, with whatever selectors are named by now.
+        real, off: sequences of the task, and others.
+    """
+    reads = readout_reads(dense)
+    if reads is None:
+        return
+    task_rows, other_rows = _rows(dense, named, reads, real), _rows(dense, named, reads, off)
+    pick = np.linspace(0, len(other_rows.tokens) - 1, min(OFF_ROWS, len(other_rows.tokens))).astype(int)
+    other_rows = other_rows.part(pick)
+    for statements in (_by_token(task_rows), _copy(reads)):
+        if statements:
+            program = _with_readout(named, statements)
+            yield Named(program, agreement(program, dense, real, off), tuple(s.name for s in statements))
+    groups = _groups(task_rows.outputs, dense.header.predict == "next-token")
+    if not 0 < len(groups) <= CLASSES_AT_MOST:
+        return
+    for with_token, by_token in ((False, False), (True, False), (False, True)):
+        formed = _assemble(named, groups, task_rows, other_rows, with_token, by_token)
+        if formed is not None:
+            yield Named(formed, agreement(formed, dense, real, off), tuple(sorted(_readout(formed))))
+
+
+def _by_token(rows: _Rows) -> list[Project]:
+    """What the current token alone decides; empty where it does not."""
+    relation = []
+    for token in np.unique(rows.tokens):
+        outputs = rows.outputs[rows.tokens == token]
+        if (outputs != outputs[0]).any():
+            return []
+        if outputs[0].any():
+            relation.append((rows.vocabulary[token], tuple(rows.vocabulary[c] for c in np.flatnonzero(outputs[0]))))
+    return [Project("logits1", TOKEN, Sum((Term(1.0, Relation(tuple(relation))),)))] if relation else []
+
+
+def _copy(reads: Sequence[str]) -> list[Project]:
+    """The token with the largest share is predicted."""
+    same = Comparison(Index("column"), "==", Index("row"))
+    return [Project("logits1", Read(reads[0]), Sum((Term(1.0, same),)))] if len(reads) == 1 else []
+
+
+def _with_readout(named: Program, statements: Sequence[Statement]) -> Program:
+    """The program with other statements for its readout, their projections summed."""
+    kept = [s for s in named.statements if s.name not in _readout(named) and not isinstance(s, Prediction)]
+    prediction = Prediction(tuple(s.name for s in statements if isinstance(s, Project)))
+    return named.with_statements(alive([*kept, *statements, prediction]))
+
+
+def alive(statements: Sequence[Statement]) -> list[Statement]:
+    """The statements that the prediction depends on."""
+    needed: set[str] = set()
+    kept: list[Statement] = []
+    for statement in reversed(statements):
+        if not isinstance(statement, Prediction) and statement.name not in needed:
+            continue
+        kept.append(statement)
+        needed.update(variable for read in statement.reads for variable in read.variables())
+        if isinstance(statement, Aggregate):
+            needed.update(statement.selectors)
+        elif isinstance(statement, Prediction):
+            needed.update(statement.logits)
+    return kept[::-1]
+
+
+def agreement(program: Program, dense: Program, real: Sequence[Sample], off: Sequence[Sample]) -> float:
+    """The share of scored positions off the task at which two programs predict the same, of the outputs that vary on it."""
+    varying = np.concatenate([_predicted(dense, sample) for sample in real])
+    varies = varying.any(0) & ~varying.all(0)
+    same = [(_predicted(program, sample) == _predicted(dense, sample))[:, varies].all(1) for sample in off]
+    return float(np.concatenate(same).mean())
+
+
+def _predicted(program: Program, sample: Sample) -> np.ndarray:
+    """(scored positions, vocabulary): whether each token is predicted."""
+    found = predictions(evaluate(program, sample.token_ids, sample.position_ids).logits[sample.scored], program.header.predict)
+    return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.vocabulary))
+
+
+def _rows(dense: Program, named: Program, reads: Sequence[str], samples: Sequence[Sample]) -> _Rows:
+    """Every scored position, equal ones once."""
+    parts = []
+    for sample in samples:
+        scored = sample.scored
+        target = _predicted(dense, sample)
+        trace = evaluate(named, sample.token_ids, sample.position_ids)
+        values = np.stack([_clean(trace.values[name][scored], trace.attention[name]) for name in reads], 1) if reads else None
+        tokens = sample.token_ids[scored]
+        parts.append((tokens, np.zeros((len(tokens), 0, target.shape[1])) if values is None else values, target))
+    tokens, values, target = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), -1).round(6), target], 1)
+    _, kept = np.unique(key, axis=0, return_index=True)
+    tokens, values, target = tokens[kept], values[kept], target[kept]
+    smallest = np.where(values > LEAK, values, 1).min((1, 2), initial=1)
+    return _Rows(dense.header.vocabulary, tokens, {name: values[:, i] for i, name in enumerate(reads)}, 1 / smallest, target.astype(bool))
+
+
+def _clean(values: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    """Shares without the leaks of an attention that picks one key."""
+    if attention.max(-1).mean() < CONCENTRATED:
+        return values
+    return np.where(values.max(-1, keepdims=True) > 1 - 10 * LEAK, values.round(2), values)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Outputs that are predicted together, and those that are predicted just where these are not."""
+
+    together: tuple[int, ...]
+    otherwise: tuple[int, ...]
+
+    def entries(self, vocabulary: Sequence[str]) -> tuple[tuple[Label, float], ...]:
+        """What 1 of the group's form adds to the logits."""
+        signs = {**dict.fromkeys(self.together, 1.0), **dict.fromkeys(self.otherwise, -1.0)}
+        return tuple((vocabulary[c], signs[c]) for c in sorted(signs))
+
+
+def _groups(outputs: np.ndarray, one_only: bool) -> list[_Group]:
+    """The outputs that are not constant, by when they are predicted; of two that are alternatives one form serves both."""
+    left = [c for c in range(outputs.shape[1]) if outputs[:, c].any()]
+    if not one_only:
+        left = [c for c in left if not outputs[:, c].all()]
+    groups = []
+    while left:
+        first = outputs[:, left[0]]
+        together = tuple(c for c in left if (outputs[:, c] == first).all())
+        otherwise = tuple(c for c in left if (outputs[:, c] != first).all())
+        groups.append(_Group(together, otherwise))
+        left = [c for c in left if c not in together + otherwise]
+    return groups
+
+
+def _assemble(named: Program, groups: Sequence[_Group], real: _Rows, off: _Rows, with_token: bool, by_token: bool) -> Program | None:
+    """The program whose readout is one form a group: of the averages, of the current token too, or for each token its own."""
+    vocabulary = named.header.vocabulary
+    coordinates = [Coordinate(Read(name), token) for name in real.averages for token in vocabulary]
+    if with_token:
+        coordinates += [Coordinate(TOKEN, token) for token in vocabulary]
+    names = _fresh(named)
+    statements: list[Statement] = []
+    always = tuple((vocabulary[c], 1.0) for c in range(len(vocabulary)) if real.outputs[:, c].all())
+    if by_token:
+        for group in groups:
+            branches = _branches(group, real, off, coordinates, vocabulary)
+            if branches is None:
+                return None
+            statements += _projected(Case(next(names), TOKEN, branches), [group.entries(vocabulary)])
+        if always:
+            statements.append(Project(next(names), ONE_READ, Sum((Term(1.0, Entries(always)),))))
+    else:
+        formulas = [_fit(group, real, off, coordinates) for group in groups]
+        if None in formulas:
+            return None
+        entries = [group.entries(vocabulary) for group in groups]
+        constant = ([Number(1.0)], [always]) if always else ([], [])
+        statements += _projected(
+            Compute(next(names), tuple(f for f in (*formulas, *constant[0]) if f is not None)), [*entries, *constant[1]]
+        )
+    return _with_readout(named, statements)
+
+
+def _projected(statement: Compute | Case, entries: Sequence[tuple[tuple[Label, float], ...]]) -> tuple[Statement, Project]:
+    """A variable, and the projection of each of its coordinates to the outputs."""
+    return statement, Project(f"logits_{statement.name}", Read(statement.name), Sum((Term(1.0, Rows(tuple(enumerate(entries)))),)))
+
+
+def _branches(
+    group: _Group, real: _Rows, off: _Rows, coordinates: Sequence[Coordinate], vocabulary: Sequence[str]
+) -> tuple[tuple[Label, Formula], ...] | None:
+    """For each token that occurs the form of the positions at which it stands."""
+    branches: list[tuple[Label, Formula]] = []
+    for token in np.unique(real.tokens):
+        here = real.part(real.tokens == token)
+        truth = here.outputs[:, group.together[0]]
+        if truth.all() or not truth.any():
+            branches.append((vocabulary[token], Number(1.0 if truth.all() else -1.0)))
+            continue
+        formula = _fit(group, here, off.part(off.tokens == token), coordinates)
+        if formula is None:
+            return None
+        branches.append((vocabulary[token], formula))
+    return tuple(branches)
+
+
+def _fit(group: _Group, real: _Rows, off: _Rows, coordinates: Sequence[Coordinate]) -> Formula | None:
+    form = fit_form(*(Labelled(rows.features(coordinates), rows.outputs[:, group.together[0]]) for rows in (real, off)))
+    return None if form is None else _formula(form, coordinates)
+
+
+def _formula(form: Form, coordinates: Sequence[Coordinate]) -> Formula:
+    """The form as it is written: positive terms first; the last coefficient is that of the constant."""
+    terms: list[tuple[float, Formula | None]] = [*zip(form.coefficients.tolist(), [*coordinates, None], strict=True)]
+    terms = [term for term in terms if term[0]]
+    first = next((term for term in terms if term[0] > 0), terms[0])
+    rest = [term for term in terms if term is not first]
+    formula = _term(abs(first[0]), first[1])
+    if first[0] < 0:
+        formula = Negate(formula)
+    for coefficient, coordinate in rest:
+        formula = Arithmetic("+" if coefficient > 0 else "-", formula, _term(abs(coefficient), coordinate))
+    return formula
+
+
+def _term(coefficient: float, coordinate: Formula | None) -> Formula:
+    if coordinate is None:
+        return Number(coefficient)
+    return coordinate if coefficient == 1 else Arithmetic("*", Number(coefficient), coordinate)
+
+
+def _fresh(program: Program) -> Iterator[str]:
+    number = 0
+    taken = {s.name for s in program.statements}
+    while True:
+        number += 1
+        if f"r{number}" not in taken:
+            yield f"r{number}"

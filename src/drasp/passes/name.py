@@ -1,0 +1,174 @@
+"""Naming: the last phase, in which a pruned program's attention and readout become symbolic, as far as match bears."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from drasp.ir.nodes import Aggregate, Statement
+from drasp.ir.program import Program
+from drasp.ir.size import size
+from drasp.naming.attention import NamedHead, name_head
+from drasp.naming.readout import Named, alive, name_readout
+from drasp.passes.context import Batch, Context
+from drasp.tasks.protocol import Sample
+
+Selectors = tuple[str, ...]
+
+TOLERANCES = (0.05, 0.02, 0.2)  # of total variation: the closest description that is short enough to name the readout behind it
+FARTHEST, LEAST_AGREEMENT = 0.05, 0.95  # beyond these a name describes behaviour on the task, not what the model computes
+AGREEMENT_LOST, AGREEMENT_ENOUGH = 0.01, 0.97  # off the distribution: what a shorter readout may lose, and what is enough
+NAMING_STREAM = 9
+OFF_SEQUENCES, OFF_LENGTHS = 60, (8, 20, 50, 100)
+OFF_SCORED = 0.1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one name stands for, and how well.
+
+    Attributes:
+        kind: "attention" or "readout".
+        statements: those that stand for it.
+        closeness: of an attention, the total variation to the one it replaces; of a readout, its agreement with the one it replaces off the
+            task's distribution.
+        match: of the program with this piece alone replaced, in the worst band.
+    """
+
+    kind: Literal["attention", "readout"]
+    statements: tuple[str, ...]
+    closeness: float
+    match: float
+
+    @property
+    def behaviour_only(self) -> bool:
+        """Whether it only behaves alike on the task: what it computes is not what it replaces."""
+        return self.closeness > FARTHEST if self.kind == "attention" else self.closeness < LEAST_AGREEMENT
+
+    def as_json(self, names: Mapping[str, str]) -> dict[str, object]:
+        measure = "total_variation" if self.kind == "attention" else "agreement"
+        return {
+            "kind": self.kind,
+            "statements": [names[s] for s in self.statements],
+            measure: round(self.closeness, 4),
+            "match": round(self.match, 6),
+            "behaviour_only": self.behaviour_only,
+        }
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A program with what could be named, and what each name stands for."""
+
+    program: Program
+    pieces: tuple[Piece, ...]
+
+
+def name(program: Program, context: Context, threshold: float) -> Naming:
+    """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense."""
+    rng = np.random.default_rng([context.seed, NAMING_STREAM])
+    real = [_sample(batch) for batch in context.short[::3] + context.long[::2]]
+    off = [*_random_strings(program, rng), *(_edited(sample, program, rng) for sample in real[::4])]
+    heads = dict.fromkeys(s.selectors for s in program.statements if isinstance(s, Aggregate) and s.selectors)
+    described = {}
+    for selectors in heads:
+        context.report(f"naming the attention of {', '.join(selectors)}", program)
+        described[selectors] = name_head(program, selectors, real[:: max(1, len(real) // 16)], rng)
+    best = Naming(program, ())
+    tried: list[Mapping[Selectors, NamedHead]] = []
+    for tolerance in TOLERANCES:
+        chosen = {selectors: _within(found, tolerance) for selectors, found in described.items()}
+        if chosen in tried:
+            continue
+        tried.append(chosen)
+        variant = _with_heads(program, chosen)
+        context.report(f"naming the readout, attention within {tolerance}", variant)
+        readouts = [
+            found
+            for found in name_readout(program, variant, real, off)
+            if context.match(found.program, context.select, threshold) >= threshold
+        ]
+        if readouts:
+            readout = _best(readouts)
+            alone = next((found.program for found in name_readout(program, program, real, off)), None)
+            return Naming(readout.program, _pieces(program, context, chosen, readout, alone))
+        if best.program is program and context.match(variant, context.select, threshold) >= threshold:
+            best = Naming(variant, _pieces(program, context, chosen, None, None))
+    return best
+
+
+def _within(found: Sequence[NamedHead], tolerance: float) -> NamedHead:
+    """The shortest description within the tolerance, else the closest."""
+    near = [head for head in found if head.total_variation <= tolerance]
+    return near[0] if near else min(found, key=lambda head: head.total_variation)
+
+
+def _best(readouts: Sequence[Named]) -> Named:
+    """The shortest of those without opaque statements, if any, that agree best off the distribution."""
+    wanted = min(max(found.agreement for found in readouts) - AGREEMENT_LOST, AGREEMENT_ENOUGH)
+
+    def worth(found: Named) -> tuple[int, int]:
+        counted = size(found.program)
+        return counted.opaque, 2 * counted.statements + counted.numbers
+
+    return min((found for found in readouts if found.agreement >= wanted), key=worth)
+
+
+def _pieces(
+    program: Program, context: Context, chosen: Mapping[Selectors, NamedHead], readout: Named | None, alone: Program | None
+) -> tuple[Piece, ...]:
+    """What was named; `alone` is the program with the readout named behind its own dense attention."""
+    found = []
+    for selectors, head in chosen.items():
+        match = context.match(_with_heads(program, {selectors: head}), context.select)
+        found.append(Piece("attention", tuple(s.name for s in head.selects), head.total_variation, match))
+    if readout is not None:
+        match = 0.0 if alone is None else context.match(alone, context.select)
+        found.append(Piece("readout", readout.statements, readout.agreement, match))
+    return tuple(found)
+
+
+def _with_heads(program: Program, chosen: Mapping[Selectors, NamedHead]) -> Program:
+    """The program with the selectors of some heads replaced, and without what nothing reads any more."""
+    statements: list[Statement] = []
+    placed: set[Selectors] = set()
+    for statement in program.statements:
+        if isinstance(statement, Aggregate) and statement.selectors in chosen:
+            selects = chosen[statement.selectors].selects
+            if statement.selectors not in placed:
+                statements += selects
+                placed.add(statement.selectors)
+            statement = replace(statement, selectors=tuple(s.name for s in selects))
+        statements.append(statement)
+    return program.with_statements(alive(statements))
+
+
+def _sample(batch: Batch) -> Sample:
+    return Sample(batch.token_ids.cpu().numpy(), batch.position_ids.cpu().numpy(), batch.scored.cpu().numpy())
+
+
+def _random_strings(program: Program, rng: np.random.Generator) -> Iterator[Sample]:
+    """In each string the symbols have shares of its own; some positions are scored."""
+    vocabulary = program.header.vocabulary
+    symbols = len(vocabulary) - 4
+    for length in OFF_LENGTHS:
+        if length >= program.header.positions:
+            continue
+        shares = rng.dirichlet(np.full(symbols, 0.7), OFF_SEQUENCES)
+        drawn = np.stack([rng.choice(symbols, length, p=share) for share in shares])
+        tokens = np.concatenate([np.full((OFF_SEQUENCES, 1), vocabulary.index("<bos>")), drawn], 1)
+        offsets = rng.integers(0, program.header.positions - length, (OFF_SEQUENCES, 1))
+        scored = rng.random(tokens.shape) < OFF_SCORED
+        scored[:, -1] = True
+        yield Sample(tokens, np.arange(length + 1) + offsets, scored)
+
+
+def _edited(sample: Sample, program: Program, rng: np.random.Generator) -> Sample:
+    """The sequences with one token of each replaced, where it is followed by something scored."""
+    tokens = sample.token_ids.copy()
+    rows = np.arange(len(tokens))
+    last = sample.scored.shape[1] - 1 - sample.scored[:, ::-1].argmax(1)
+    places = (1 + rng.random(len(tokens)) * last).astype(int).clip(max=last)
+    tokens[rows, places] = rng.integers(0, len(program.header.vocabulary) - 4, len(tokens))
+    return Sample(tokens, sample.position_ids, sample.scored & (np.arange(tokens.shape[1]) >= places[:, None]))

@@ -1,0 +1,75 @@
+"""Attention named: planted heads are found again, from what they attend to."""
+
+import numpy as np
+import pytest
+
+from drasp.lang.parser import parse
+from drasp.naming.attention import name_head
+from drasp.tasks.protocol import Sample
+
+HEADER = 'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 60\npredict next-token-set\norder "a".."c"\n\n'
+
+
+def _samples(seed=0):
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(8):
+        tokens = np.concatenate([np.full((30, 1), 3), rng.integers(0, 3, (30, 20))], 1)
+        offsets = rng.integers(0, 39, (30, 1))
+        samples.append(Sample(tokens, offsets + np.arange(21), np.ones(tokens.shape, bool)))
+    return samples
+
+
+def _program(*selects):
+    lines = [f"s{i} = {select}" for i, select in enumerate(selects)]
+    names = "+".join(f"s{i}" for i in range(len(selects)))
+    return parse(
+        HEADER
+        + "\n".join(
+            [
+                *lines,
+                f"a1 = aggregate(s={names}, v=token)",
+                "logits1 = project(inp=a1, op=(out == inp) - 0.4)",
+                "prediction = sigmoid(logits1)",
+            ]
+        )
+        + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "selects",
+    [
+        ("select(q=pos, k=pos, op=12*(k == q - 1))",),
+        ("select(q=pos, k=pos, op=9*(k == q - 3))",),
+        ("select(q=pos, k=pos, op=6*(k % 2 == q % 2))",),
+        ("select(k=pos, op=last)",),
+        ('select(k=token, op={"b": 3, <bos>: -4})',),
+        ("select(q=token, k=token, op=5*(k == q))",),
+        ('select(q=token, k=token, op={"a": {"b": 4}})',),
+        ("select(q=token, k=token, op=4*(k == q))", 'select(k=token, op={"c": 2})'),
+        ("select(q=pos, k=pos, op=-1.5*log(q - k))",),
+    ],
+)
+def test_a_planted_head_is_found_again(selects):
+    program = _program(*selects)
+    names = tuple(f"s{i}" for i in range(len(selects)))
+    found = name_head(program, names, _samples(), np.random.default_rng(0))
+    best = min((head for head in found if head.total_variation <= 0.02), key=lambda head: head.numbers)
+    assert best.numbers <= sum(program.by_name[name].op.numbers() for name in names) + 1
+    planted = {(s.query.variable, s.key.variable) for s in (program.by_name[name] for name in names)}
+    assert {(s.query.variable, s.key.variable) for s in best.selects} == planted
+
+
+def test_a_uniform_head_needs_no_selector():
+    program = _program('select(k=token, op={"b": 0.001})')
+    found = name_head(program, ("s0",), _samples(), np.random.default_rng(0))
+    assert found[0].selects == ()
+    assert found[0].total_variation <= 0.001
+
+
+def test_each_description_is_as_close_as_it_says():
+    program = _program("select(q=pos, k=pos, op=12*(k == q - 1))", 'select(k=token, op={"b": 3})')
+    found = name_head(program, ("s0", "s1"), _samples(), np.random.default_rng(0))
+    assert found[0].total_variation > found[-1].total_variation
+    assert found[-1].total_variation <= 0.02

@@ -1,0 +1,113 @@
+"""Sign forms and readouts: planted ones are found again, and what cannot be one is not called one."""
+
+import numpy as np
+import pytest
+
+from drasp.ir.formulas import Read
+from drasp.ir.nodes import Aggregate, Prediction, Project
+from drasp.ir.operators import Dense
+from drasp.ir.program import Header, Program
+from drasp.ir.size import size
+from drasp.lang.parser import parse
+from drasp.measure import predictions
+from drasp.naming.linear import Labelled, fit_form
+from drasp.naming.readout import agreement, name_readout
+from drasp.run.reference import logits
+from drasp.tasks.protocol import Sample
+
+VOCABULARY = ("a", "b", "c", "<bos>", "<sep>", "<eos>", "<pad>")
+
+
+def _labelled(rng, coefficients, rows):
+    counts = rng.integers(0, 40, (rows, len(coefficients))).astype(float)
+    return Labelled(counts, counts @ coefficients > 0)
+
+
+@pytest.mark.parametrize("coefficients", [(2, -2, -1), (3, 0, -5), (1, 1, -1), (-4, 7, 0)])
+def test_a_planted_form_is_found_again(coefficients):
+    rng = np.random.default_rng(0)
+    wanted = np.array(coefficients, dtype=float)
+    found = fit_form(_labelled(rng, wanted, 4000), _labelled(rng, wanted, 500))
+    assert found is not None
+    assert found.agreement >= 0.98
+    scale = wanted[wanted != 0][0] / found.coefficients[wanted != 0][0]
+    assert np.abs(found.coefficients * scale - wanted).max() <= 0.5
+
+
+def test_what_no_form_separates_gets_none():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 10, (500, 2)).astype(float)
+    labelled = Labelled(counts, counts[:, 0] % 2 == 0)
+    assert fit_form(labelled, labelled) is None
+
+
+def test_a_form_agrees_off_the_task_where_the_task_leaves_a_choice():
+    """On the task two features are the same; off it only the first decides."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-20, 20, 800).astype(float)
+    real = Labelled(np.stack([x, x, np.ones(800)], 1), x > 0)
+    y = rng.integers(-20, 20, 800).astype(float)
+    off = Labelled(np.stack([x, y, np.ones(800)], 1), x > 0)
+    found = fit_form(real, off)
+    assert found is not None
+    assert found.agreement >= 0.98
+    assert found.coefficients[1] == 0
+
+
+def _samples(seed, count=6):
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(count):
+        shares = rng.dirichlet(np.ones(3), 40)
+        tokens = np.stack([rng.choice(3, 24, p=share) for share in shares])
+        tokens = np.concatenate([np.full((40, 1), 3), tokens], 1)
+        samples.append(Sample(tokens, np.broadcast_to(np.arange(25), tokens.shape), rng.random(tokens.shape) < 0.3))
+    return samples
+
+
+def _dense(matrix_of_average, matrix_of_token=None):
+    statements = [Aggregate("a1", (), Read("token")), Project("logits1", Read("a1"), Dense("B1"))]
+    tensors = {"B1": matrix_of_average}
+    if matrix_of_token is not None:
+        statements.append(Project("logits2", Read("token"), Dense("B2")))
+        tensors["B2"] = matrix_of_token
+    prediction = Prediction(tuple(s.name for s in statements[1:]))
+    return Program(Header(VOCABULARY, 30, "next-token-set"), (*statements, prediction), tensors)
+
+
+def test_a_readout_of_an_average_becomes_one_line_of_forms():
+    matrix = np.full((7, 7), -1.0)
+    matrix[:4, 0] = (2.03, -1.98, 0, 1.01)  # a iff 2a + bos > 2b
+    matrix[:4, 1] = (-2.03, 1.98, 0, -1.01)  # b iff not
+    dense = _dense(matrix)
+    found = list(name_readout(dense, dense, _samples(0), _samples(1)))
+    assert found
+    best = max(found, key=lambda named: named.agreement)
+    assert best.agreement >= 0.97
+    counted = size(best.program)
+    assert counted.opaque == 0
+    assert counted.numbers <= 12
+    fresh = _samples(2)
+    assert agreement(best.program, dense, fresh, fresh) >= 0.97
+
+
+def test_a_readout_of_the_current_token_becomes_a_relation():
+    table = np.full((7, 7), -3.0)
+    table[0, [0, 1]] = table[1, 1] = table[2, [2, 5]] = table[3, 0] = 2.5
+    dense = _dense(np.full((7, 7), -0.1), table)
+    named = next(iter(name_readout(dense, dense, _samples(0), _samples(1))))
+    text = parse(
+        'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 30\npredict next-token-set\n\n'
+        'logits1 = project(inp=token, op={"a": {"a", "b"}, "b": {"b"}, "c": {"c", <eos>}, <bos>: {"a"}})\n'
+        "prediction = sigmoid(logits1)\n"
+    )
+    sample = _samples(3)[0]
+    mine, wanted = (predictions(logits(p, sample.token_ids, sample.position_ids), "next-token-set") for p in (named.program, text))
+    assert (mine == wanted)[sample.scored].all()
+    assert size(named.program).numbers == 7  # six pairs and the strength
+
+
+def test_a_readout_that_reads_positions_is_left_alone():
+    statements = (Project("logits1", Read("pos"), Dense("B1")), Prediction(("logits1",)))
+    dense = Program(Header(VOCABULARY, 30, "next-token-set"), statements, {"B1": np.zeros((30, 7))})
+    assert list(name_readout(dense, dense, _samples(0), _samples(1))) == []
