@@ -14,7 +14,7 @@ from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
 from drasp.ir.operators import Comparison, Difference, Entries, Index, Label, Last, Log, Nearest, Primitive, Rows, Sum, Term
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.measure import predictions
-from drasp.run.reference import evaluate
+from drasp.run.reference import OneHot, evaluate
 from drasp.tasks.protocol import Sample
 
 QUERIES = 400
@@ -45,7 +45,8 @@ class _Queries:
 
     Attributes:
         weights: (queries, keys), the head's attention.  seen: (queries, keys), the keys up to each query.
-        query_values: for each variable (queries, size).  key_values: for each variable (queries, keys, size).
+        query_values: for each variable (queries, size), or the hot indices (queries) of a one-hot one.
+        key_values: for each variable (queries, keys, size), or the hot indices (queries, keys).
     """
 
     weights: np.ndarray
@@ -117,9 +118,10 @@ def _queries(program: Program, selectors: tuple[str, ...], samples: Sequence[Sam
         weights.append(np.pad(trace.attention[heads[0].name][batch, query], padding))
         seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
         for read in reads:
-            value = trace.value(read.variable)
+            vector = trace.vectors[read.variable]
+            value = vector.ids if isinstance(vector, OneHot) and vector.scale is None else trace.value(read.variable)
             query_values[read].append(value[batch, query])
-            key_values[read].append(np.pad(value[batch], (*padding, (0, 0))))
+            key_values[read].append(np.pad(value[batch], (*padding, *[(0, 0)] * (value.ndim - 2))))
     return _Queries(
         np.concatenate(weights),
         np.concatenate(seen),
@@ -196,8 +198,9 @@ def _column(program: Program, feature: _Feature, rows: _Queries) -> np.ndarray:
     """The feature's score for every query and key: (queries, keys)."""
     axes = (program.header.axis(program.bases[read.variable]) for read in (feature.query, feature.key))
     matrix = np.broadcast_to(feature.primitive.matrix(*axes), tuple(program.bases[r.variable].size for r in (feature.query, feature.key)))
-    left = rows.query_values[feature.query] @ matrix.astype(np.float64)
-    return np.einsum("nv,nkv->nk", left, rows.key_values[feature.key])
+    query, key = rows.query_values[feature.query], rows.key_values[feature.key]
+    left = matrix[query].astype(np.float64) if query.ndim == 1 else query @ matrix.astype(np.float64)
+    return np.take_along_axis(left, key, 1) if key.ndim == 2 else np.einsum("nv,nkv->nk", left, key)
 
 
 def _centred(column: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -11,13 +11,14 @@ import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
 from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compute, Prediction, Project, Statement
-from drasp.ir.operators import Comparison, Entries, Index, Label, Relation, Rows, Sum, Term
+from drasp.ir.operators import Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
 from drasp.ir.program import Program, feeds_attention
 from drasp.measure import predictions
 from drasp.naming.linear import Form, Labelled, fit_form
 from drasp.run.reference import evaluate
 from drasp.tasks.protocol import Sample
 
+EXCEPTIONS_AT_MOST = 3  # tokens that are not copied, but stand for another
 OFF_ROWS = 1500
 CLASSES_AT_MOST = 6  # outputs that are not constant; with more the readout is no matter of a few sign forms
 CONCENTRATED = 0.5  # mean weight of the most attended key above which an average is a copy, not a count
@@ -109,7 +110,7 @@ def name_readout(dense: Program, named: Program, real: Sequence[Sample], off: Se
     task_rows, other_rows = _rows(dense, named, reads, real), _rows(dense, named, reads, off)
     pick = np.linspace(0, len(other_rows.tokens) - 1, min(OFF_ROWS, len(other_rows.tokens))).astype(int)
     other_rows = other_rows.part(pick)
-    for statements in (_by_token(task_rows), _copy(reads)):
+    for statements in (_by_token(task_rows), _copy(task_rows)):
         if statements:
             program = _with_readout(named, statements)
             yield Named(program, agreement(program, dense, real, off), tuple(s.name for s in statements))
@@ -134,10 +135,25 @@ def _by_token(rows: _Rows) -> list[Project]:
     return [Project("logits1", TOKEN, Sum((Term(1.0, Relation(tuple(relation))),)))] if relation else []
 
 
-def _copy(reads: Sequence[str]) -> list[Project]:
-    """The token with the largest share is predicted."""
-    same = Comparison(Index("column"), "==", Index("row"))
-    return [Project("logits1", Read(reads[0]), Sum((Term(1.0, same),)))] if len(reads) == 1 else []
+def _copy(rows: _Rows) -> list[Project]:
+    """What the token with the largest share decides: mostly that token itself; empty where there are several averages, or it seldom is."""
+    if len(rows.averages) != 1:
+        return []
+    ((average, shares),) = rows.averages.items()
+    largest = shares.argmax(1)
+    exceptions: list[tuple[Label, Sum]] = []
+    for token in np.unique(largest):
+        counts = rows.outputs[largest == token].sum(0)
+        if counts.argmax() != token:
+            exceptions.append((rows.vocabulary[token], Sum((Term(1.0, _output(rows.vocabulary[counts.argmax()])),))))
+    if len(exceptions) > EXCEPTIONS_AT_MOST:
+        return []
+    copied = Sum((Term(1.0, Comparison(Index("column"), "==", Index("row"))),))
+    return [Project("logits1", Read(average), Except(copied, tuple(exceptions)) if exceptions else copied)]
+
+
+def _output(token: str) -> Comparison:
+    return Comparison(Index("column"), "==", token)
 
 
 def _with_readout(named: Program, statements: Sequence[Statement]) -> Program:
