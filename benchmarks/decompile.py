@@ -1,8 +1,11 @@
 """Decompiles models with several seeds and prints one table, each row a run of the command line in a process of its own.
 
-    python benchmarks/decompile.py --models ../shared/models --tasks D2 D3 bin_majority ab_d_bc abcde --seeds 0 1 2 > benchmarks/small.md
+    python benchmarks/decompile.py --models ../shared/models --tasks D2 D3 bin_majority ab_d_bc abcde --seeds 0 1 2
+    python benchmarks/decompile.py --programs benchmarks/programs
 
-Without `--models` the bundled models are run. The seconds are those of the whole process.
+Without `--models` the bundled models are run, all of them without `--tasks`. The seconds are those of the whole process. "Named" gives for
+each named piece how close it is: of an attention the total variation to the one it replaces, of a readout its agreement off the task.
+`--programs` keeps each program.
 """
 
 import argparse
@@ -13,20 +16,29 @@ import tempfile
 import time
 from pathlib import Path
 
-HEADER = "| model | seed | verdict | statements | opaque | match (low) by band | search s | process s |\n|---|---|---|---|---|---|---|---|"
+from drasp.model.bundled import bundled_models
+
+HEADER = (
+    "| model | seed | verdict | statements | opaque | numbers | match (low) by band | named | search s | process s |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, help="a folder of model folders named TASK-... or bce_TASK-...")
-    parser.add_argument("--tasks", nargs="+", required=True)
+    parser.add_argument("--tasks", nargs="+", default=bundled_models())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--time", default="10m")
+    parser.add_argument("--match", default="0.99")
+    parser.add_argument("--programs", type=Path, help="a folder for the programs found with the first seed")
     arguments = parser.parse_args()
     print(HEADER, flush=True)
     for task in arguments.tasks:
         for seed in arguments.seeds:
-            print(_row(_model(arguments.models, task), task, seed, arguments.time), flush=True)
+            flags = ["--seed", str(seed), "--time", arguments.time, "--match", arguments.match]
+            keep = arguments.programs if seed == arguments.seeds[0] else None
+            print(_row(_model(arguments.models, task), task, flags, seed, keep), flush=True)
 
 
 def _model(folder: Path | None, task: str) -> str:
@@ -38,21 +50,31 @@ def _model(folder: Path | None, task: str) -> str:
     return str(found[0])
 
 
-def _row(model: str, task: str, seed: int, limit: str) -> str:
+def _row(model: str, task: str, flags: list[str], seed: int, keep: Path | None) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        command = [sys.executable, "-m", "drasp", "decompile", model, "--task", task, "--seed", str(seed), "--time", limit]
+        command = [sys.executable, "-m", "drasp", "decompile", model, "--task", task, *flags, "--out", str(out)]
         began = time.monotonic()
-        done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.monotonic() - began
         if done.returncode not in (0, 1):
-            return f"| {Path(model).name} | {seed} | error: {done.stderr.splitlines()[-1]} | | | | | {seconds:.1f} |"
+            return f"| {Path(model).name} | {seed} | error: {done.stderr.splitlines()[-1]} | | | | | | | {seconds:.1f} |"
         evidence = json.loads((out / "evidence.json").read_text())
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            (keep / f"{Path(model).name}.drasp").write_text((out / "program.drasp").read_text())
     size = evidence["size"]
     bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence["match"]["bands"])
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
     search = sum(step["seconds"] for step in evidence["passes"])
-    return f"| {Path(model).name} | {seed} | {verdict} | {size['statements']} | {size['opaque']} | {bands} | {search:.1f} | {seconds:.1f} |"
+    named = ", ".join(_piece(piece) for piece in evidence.get("named", []))
+    counts = f"{size['statements']} | {size['opaque']} | {size['numbers']}"
+    return f"| {Path(model).name} | {seed} | {verdict} | {counts} | {bands} | {named} | {search:.1f} | {seconds:.1f} |"
+
+
+def _piece(piece: dict[str, object]) -> str:
+    measure = piece.get("total_variation", piece.get("agreement"))
+    return f"{piece['kind']} {measure}" + " (behaviour only)" * bool(piece["behaviour_only"])
 
 
 if __name__ == "__main__":
