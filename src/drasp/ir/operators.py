@@ -118,10 +118,10 @@ class Axis:
             raise ProgramError(f"{label_text(label)} is no coordinate of {self.basis}: they are 0..{size - 1}")
         return label
 
-    def label(self, index: int) -> Label:
+    def label(self, index: int | np.integer[Any]) -> Label:
         """How a coordinate is written: the inverse of `index`."""
         if self.basis.kind == "token":
-            return self._vocabulary[index]
+            return self._vocabulary[int(index)]
         if self.basis.kind == "pair":
             first, second = divmod(int(index), self.basis.parts[1].size)
             return (self.part(0).label(first), self.part(1).label(second))

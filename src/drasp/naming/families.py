@@ -1,8 +1,8 @@
 """The dictionary of primitives from which an operator is named, in families.
 
-All primitives of a family are functions of one thing: the column's coordinate, the row's, whether the two are the same, or the difference of
-their places in the order. So a family is a small table instead of thousands of matrices. A table is read off the primitives' own matrices, at
-one representative of each cell; to add a primitive, add it to a list here.
+All primitives of a family are functions of one thing: the column's coordinate, the row's, whether the two are the same, or the difference
+of their places in the order. So a family is a small table instead of thousands of matrices. A table is read off the primitives' own
+matrices, at one representative of each cell; to add a primitive, add it to a list here.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,6 +38,7 @@ from drasp.naming.gauge import Gauge
 Array = np.ndarray[Any, Any]
 
 LARGEST_MODULUS = 12
+ROWS_OF_RELATION = 8  # of a rectangle written as one
 ROW, COLUMN = Index("row"), Index("column")
 
 
@@ -99,18 +100,13 @@ def members_of(axis: Axis, chosen: Array, free: Array) -> tuple[Label | Range, .
     """
     members: list[Label | Range] = []
     indices = np.flatnonzero(chosen)
-    start = 0
-    while start < len(indices):
-        end = start
-        if axis.basis.kind != "pair":
-            while end + 1 < len(indices) and (chosen | free)[indices[end] : indices[end + 1]].all():
-                end += 1
-        if end - start >= 2:
-            members.append(Range(axis.label(indices[start]), axis.label(indices[end])))  # type: ignore[arg-type]
+    gaps = np.cumsum(~(chosen | free))
+    runs = np.split(indices, np.flatnonzero(np.diff(gaps[indices])) + 1) if axis.basis.kind != "pair" else []
+    for run in runs or indices[:, None]:
+        if len(run) > 2:
+            members.append(Range(axis.label(run[0]), axis.label(run[-1])))  # type: ignore[arg-type]
         else:
-            end = start
-            members.append(axis.label(indices[start]))
-        start = end + 1
+            members += [axis.label(index) for index in run]
     return tuple(members)
 
 
@@ -125,8 +121,8 @@ def in_set(side: Side, axis: Axis, chosen: Array, free: Array) -> Predicate:
 def rectangle(rows: Axis, columns: Axis, row_set: Array, column_set: Array, free: tuple[Array, Array], gauge: Gauge) -> Primitive:
     """`q in S and k in T`, written as shortly as can be.
 
-    A side whose set is everything that occurs is not mentioned; few pairs are written as a relation; and where the gauge makes a set and its
-    complement the same but for the sign, it is the smaller of the two.
+    A side whose set is everything that occurs is not mentioned; few pairs are written as a relation; and where the gauge makes a set
+    and its complement the same but for the sign, it is the smaller of the two.
 
     Args:
         row_set, column_set: booleans (rows), (columns).
@@ -142,7 +138,7 @@ def rectangle(rows: Axis, columns: Axis, row_set: Array, column_set: Array, free
         if not (chosen | free[1]).all() or every_row:
             parts.append(in_set("column", columns, chosen, free[1]))
         forms.append(And(tuple(parts)) if len(parts) == 2 else parts[0])
-        if len(parts) == 2:
+        if len(parts) == 2 and row_set.sum() <= ROWS_OF_RELATION:
             members = members_of(columns, chosen, free[1])
             forms.append(Relation(tuple((rows.label(rows.ids[r]), members) for r in np.flatnonzero(row_set & ~free[0]))))
     return min(forms, key=lambda form: form.numbers())
@@ -207,7 +203,7 @@ def _of_difference(places: tuple[int, int], rows: Basis, columns: Basis, undefin
         primitives.append(Comparison(COLUMN, "<=", Index("row", highest)))
     primitives += [
         Comparison(Index("column", 0, modulus), "==", Index("row", remainder, modulus))
-        for modulus in range(2, min(LARGEST_MODULUS, min(places) // 2) + 1)
+        for modulus in range(2, min(LARGEST_MODULUS, max(places) // 2) + 1)
         for remainder in range(modulus)
     ]
     return primitives

@@ -1,8 +1,8 @@
 """Gauges: the changes of an operator that leave behaviour as it is, to be fixed before it is named, rounded or printed.
 
 A selector may gain any constant per query row where the key's coordinates sum to 1, and logits any constant per row where one of them is
-predicted by softmax: the gauge "row". Where there is no such freedom an operator still has one constant term: the gauge "constant", in which
-two matrices that differ by one number are the same up to that term.
+predicted by softmax: the gauge "row". Where there is no such freedom an operator still has one constant term: the gauge "constant", in
+which two matrices that differ by one number are the same up to that term.
 """
 
 from typing import Any, Literal

@@ -1,9 +1,9 @@
 """Dense operators named: a short sum of primitives in place of a matrix.
 
-Greedy regression on a dictionary of primitives: one term after the other, each time the primitive that explains the most of what is left for
-the numbers it costs, weighted by how much each pair of coordinates matters and free of the gauge. After each, every other term may change for
-a better one. What comes out is not one description but the few best, from the shortest to the most accurate: which of them is good enough
-only the program's match can tell.
+Greedy regression on a dictionary of primitives: one term after the other, each time the primitive that explains the most of what is left
+for the numbers it costs, weighted by how much each pair of coordinates matters and free of the gauge. After each, every other term may
+change for a better one. What comes out is not one description but the few best, from the shortest to the most accurate: which of them is
+good enough only the program's match can tell.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,10 +16,12 @@ import numpy as np
 
 from drasp.ir.operators import (
     HARD,
+    SPECIAL_TOKEN,
     And,
     Axis,
     Entries,
     Except,
+    Label,
     Primitive,
     Relation,
     Rows,
@@ -35,22 +37,24 @@ Role = Literal["select", "project-softmax", "project-sets"]
 Primitives = tuple[Primitive, ...]
 
 TERMS_AT_MOST = 6
-EXPLAINED = 1 - 1e-5  # weighted R squared at which nothing more is sought
-LEAST_GAIN = 1e-4  # of R squared, by one more term
+UNEXPLAINED = 5e-4  # 1 - weighted R squared at which nothing more is sought
+LEAST_GAIN = 1e-3  # of R squared, by one more term
 NUMBERS_WORTH = 20.0  # a term must divide what is unexplained by exp(its numbers / this)
 FITTED_COST = 2.0  # the same for the numbers of a set or relation made to fit: it fits noise too
+RECTANGLES = 3  # sets of rows and columns that are tried at a time
 STARTS = 4  # first terms that are tried
 SWAP_GAIN = 1e-3  # share of what is unexplained by which another term must be better
 ROUNDING = 2.5e-4  # of R squared, lost by rounding all strengths
 GRIDS = (1.0, 0.5, 0.1, 0.01)
 DIGITS = 3  # significant ones, where no grid is fine enough
 TABLE_AT_MOST = 40  # entries of a table, pairs of a relation
+TERMS_WITH_TABLE = 2
 TABLE_TOLERANCES = (0.02, 0.05, 0.1, 0.2, 0.4)  # of the largest entry: what a table leaves out
 SMALL = 1600  # pairs of coordinates up to which relations and tables are tried
 OVERRIDES_AT_MOST = 3
 ROW_ERROR = 0.02  # of a row that another sum is to replace, where that is to be short
 TERM_COST = 0.5  # what a term adds to the length of a description, besides its numbers
-LEAST_ERROR = 1e-5  # differences below it do not count
+LEAST_ERROR = 1e-4  # differences below it do not count
 
 
 @dataclass(frozen=True)
@@ -151,9 +155,12 @@ class Target:
         self.dictionary = dictionary
         self.gauge: Gauge = gauge
         self.mass = group_sums(self.weights, gauge)
-        self.free = (~(weights > 0).any(1), ~(weights > 0).any(0))
+        self.free = (weights.max(1) <= 0, weights.max(0) <= 0)
         self._root = np.sqrt(self.weights)
         self._features: dict[Primitive, Array] = {}
+        self._products: dict[Primitive, float] = {}
+        self._grams: dict[tuple[Primitive, Primitive], float] = {}
+        self._crossed: dict[tuple[int, Primitive], Array] = {}
         self.goal = self._centred(self.matrix)
         self.total = float(self.goal @ self.goal)
         if self.total < 1e-20 * float(np.abs(self.matrix).max()) ** 2:  # all gauge, but for rounding errors
@@ -163,6 +170,11 @@ class Target:
         """The same, some rows left out; the rest must have weight."""
         weights = np.where(excluded[:, None], 0, self.weights)
         return Target(self.matrix, weights, self.rows, self.columns, self.dictionary, self.gauge)
+
+    def minus(self, op: Sum) -> "Target":
+        """What an operator leaves."""
+        matrix = self.matrix - op.matrix(self.rows, self.columns)
+        return Target(matrix, self.weights, self.rows, self.columns, self.dictionary, self.gauge)
 
     def row(self, index: int) -> "Target":
         """One row alone."""
@@ -196,18 +208,39 @@ class Target:
             found.append(np.where(norms > 1e-9 * squares, norms, 0))
         return tuple(found)
 
-    def solve(self, primitives: Primitives, fixed: Sequence[float | None] | None = None) -> tuple[Array, float]:
-        """The best strengths of some primitives, those fixed left alone, and what they leave unexplained."""
-        features = np.array([self.feature(p) for p in primitives]).reshape(len(primitives), self.goal.size)
-        gram, products = features @ features.T, features @ self.goal
-        return _solve(gram, products, self.total, fixed or [None] * len(primitives))
+    def system(self, primitives: Primitives) -> tuple[Array, Array]:
+        """The normal equations of some primitives' strengths: the products of their features with each other and with the goal."""
+        for p in primitives:
+            if p not in self._products:
+                self._products[p] = float(self.feature(p) @ self.goal)
+            for other in primitives:
+                if (p, other) not in self._grams:
+                    self._grams[p, other] = self._grams[other, p] = float(self.feature(p) @ self.feature(other))
+        gram = np.array([self._grams[p, other] for p in primitives for other in primitives]).reshape(len(primitives), len(primitives))
+        return gram, np.array([self._products[p] for p in primitives])
+
+    def products(self, number: int, values: Array) -> Array:
+        """The product of every primitive of a family with a matrix."""
+        family = self.dictionary[number]
+        return family.table @ np.bincount(family.cells.ravel(), values.ravel(), family.table.shape[1])
+
+    def crossed(self, number: int, primitive: Primitive) -> Array:
+        """The product of every feature of a family with that of one primitive."""
+        if (number, primitive) not in self._crossed:
+            self._crossed[number, primitive] = self.products(number, self.feature(primitive).reshape(self.weights.shape) * self._root)
+        return self._crossed[number, primitive]
+
+    def solve(self, primitives: Primitives) -> tuple[Array, float]:
+        """The best strengths of some primitives, and what they leave unexplained."""
+        if not primitives:
+            return np.zeros(0), self.total
+        return _solve(*self.system(primitives), self.total, [None] * len(primitives))
 
     def residual(self, primitives: Primitives) -> Array:
         """What is left of the matrix, without the gauge, times the weights: its product with a matrix is that matrix's gain."""
         rest = self.goal
-        if primitives:
-            strengths, _ = self.solve(primitives)
-            rest = rest - strengths @ np.array([self.feature(p) for p in primitives])
+        for strength, primitive in zip(self.solve(primitives)[0], primitives, strict=True):
+            rest = rest - strength * self.feature(primitive)
         return rest.reshape(self.weights.shape) * self._root
 
     def described(self, op: Symbolic) -> Described:
@@ -229,7 +262,7 @@ def _solve(gram: Array, products: Array, total: float, fixed: Sequence[float | N
     free = [i for i, f in enumerate(fixed) if f is None]
     if free:
         wanted = products[free] - gram[free] @ strengths
-        strengths[free] = np.linalg.lstsq(gram[np.ix_(free, free)], wanted, rcond=1e-10)[0]
+        strengths[free] = np.linalg.lstsq(gram[free][:, free], wanted, rcond=1e-10)[0]
     return strengths, max(0.0, float(total - 2 * strengths @ products + strengths @ gram @ strengths))
 
 
@@ -266,12 +299,12 @@ def _constants(target: Target) -> Iterator[Sum]:
 def _sets_of_terms(target: Target) -> list[Primitives]:
     """The sets of primitives on the way to the best descriptions, and what is left of them when terms are dropped."""
     found: dict[Primitives, None] = {}
-    rest = target.residual(())
-    for start in _starts(_candidates(target, rest, target.total)):
-        for terms in _grown(target, (start.primitive,)):
-            while terms and terms not in found:
-                found[terms] = None
-                terms = _without_least(target, terms)
+    for start in _starts(_candidates(target, ())):
+        for with_fitted in (True, False):
+            for terms in _grown(target, (start.primitive,), with_fitted):
+                while terms and terms not in found:
+                    found[terms] = None
+                    terms = _without_least(target, terms)
     return list(found)
 
 
@@ -286,29 +319,28 @@ def _starts(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     return starts
 
 
-def _grown(target: Target, terms: Primitives) -> Iterator[Primitives]:
-    """One term after the other, the others exchanged for better ones each time."""
+def _grown(target: Target, terms: Primitives, with_fitted: bool) -> Iterator[Primitives]:
+    """One term after the other, the others exchanged for better ones each time; without primitives made to fit, or with them."""
     while True:
         yield terms
         _, left = target.solve(terms)
-        if left < (1 - EXPLAINED) * target.total or len(terms) == TERMS_AT_MOST:
+        if left < UNEXPLAINED * target.total or len(terms) == TERMS_AT_MOST:
             return
-        best = _best(target, terms, left)
+        best = _best(target, terms, with_fitted)
         if best is None or best.gain < LEAST_GAIN * target.total:
             return
         grown = (*terms, best.primitive)
-        for i in range(len(grown)):
+        for i in range(len(terms)):
             others = grown[:i] + grown[i + 1 :]
             _, now = target.solve(grown)
-            _, without = target.solve(others)
-            other = _best(target, others, without)
+            other = _best(target, others, with_fitted)
             if other is not None and target.solve((*others, other.primitive))[1] < (1 - SWAP_GAIN) * now:
                 grown = (*grown[:i], other.primitive, *grown[i + 1 :])
         terms = grown
 
 
-def _best(target: Target, terms: Primitives, left: float) -> _Candidate | None:
-    candidates = [c for c in _candidates(target, target.residual(terms), left) if c.primitive not in terms]
+def _best(target: Target, terms: Primitives, with_fitted: bool) -> _Candidate | None:
+    candidates = _candidates(target, terms, with_fitted)
     return candidates[0] if candidates and candidates[0].worth > 0 else None
 
 
@@ -322,60 +354,77 @@ def _worth(gain: Array, left: float, numbers: Array) -> Array:
     return np.round(-NUMBERS_WORTH * np.log(np.maximum(1 - gain / left, 1e-6)) - numbers, 6)
 
 
-def _candidates(target: Target, residual: Array, left: float) -> list[_Candidate]:
-    """The best of every family and of the sets, relations and single pairs that fit the residual; the best of all first."""
+def _candidates(target: Target, terms: Primitives, with_fitted: bool = True) -> list[_Candidate]:
+    """What would explain most besides some terms: the best of every family, and sets and relations made to fit; the best of all first.
+
+    A gain is that of the primitive's part which the terms do not explain already (orthogonal least squares).
+    """
     found: list[_Candidate] = []
+    left = target.solve(terms)[1]
     if left <= 0:
         return found
-    for family, norms in zip(target.dictionary, target.norms, strict=True):
-        products = family.table @ np.bincount(family.cells.ravel(), residual.ravel(), family.table.shape[1])
-        gains = np.where(norms > 0, products**2 / np.where(norms > 0, norms, 1), 0)
+    residual = target.residual(terms)
+    gram, _ = target.system(terms)
+    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+    for number, family in enumerate(target.dictionary):
+        products = target.products(number, residual)
+        crossed = np.array([target.crossed(number, term) for term in terms]).reshape(len(terms), len(products))
+        norms = target.norms[number] - (crossed * (inverse @ crossed)).sum(0)
+        visible = norms > 1e-6 * target.norms[number]
+        gains = np.where(visible, products**2 / np.where(visible, norms, 1), 0)
         worth = _worth(gains, left, family.numbers) + 0.01 * (products > 0)  # a positive strength reads better
         for i in np.argsort(-worth, kind="stable")[:2]:
             found.append(_Candidate(family.primitives[i], float(gains[i]), float(worth[i]), False))
-    for primitive in dict.fromkeys(_fitted(target, residual)):
+    for primitive in dict.fromkeys(_fitted(target, residual) if with_fitted else ()):
         feature = target.feature(primitive)
-        norm, product = float(feature @ feature), float((primitive.matrix(target.rows, target.columns) * residual).sum())
-        if norm > 0:
+        cross = np.array([target.feature(term) @ feature for term in terms])
+        norm, product = (
+            float(feature @ feature - cross @ inverse @ cross),
+            float((primitive.matrix(target.rows, target.columns) * residual).sum()),
+        )
+        if norm > 1e-6 * float(feature @ feature):
             gain = product**2 / norm
             worth = float(_worth(np.array(gain), left, np.array(FITTED_COST * primitive.numbers() + 1))) + 0.01 * (product > 0)
             found.append(_Candidate(primitive, gain, worth, True))
-    return sorted(found, key=lambda c: -c.worth)
+    return sorted((c for c in found if c.primitive not in terms), key=lambda c: -c.worth)
 
 
 # Primitives made to fit a residual: sets of rows and columns, and relations.
 
 
 def _fitted(target: Target, residual: Array) -> Iterator[Primitive]:
+    different = {}
     for sign in (1, -1):
-        different = {(rows.tobytes(), columns.tobytes()): (rows, columns) for rows, columns in _rectangles(target, sign * residual)}
-        for rows, columns in different.values():
-            yield rectangle(target.rows, target.columns, rows, columns, target.free, target.gauge)
+        for gain, rows, columns in _rectangles(target, sign * residual):
+            different[rows.tobytes() + columns.tobytes()] = (gain, rows, columns)
+    for _, rows, columns in sorted(different.values(), key=lambda found: -found[0])[:RECTANGLES]:
+        yield rectangle(target.rows, target.columns, rows, columns, target.free, target.gauge)
     if residual.size <= SMALL and len(residual) > 1:
         yield from _relations(target, residual)
 
 
-def _rectangles(target: Target, residual: Array) -> Iterator[tuple[Array, Array]]:
-    """Sets of rows and of columns such that the residual is high where both hold, as booleans (rows), (columns)."""
-    every_row = ~target.free[0]
-    seeds = [every_row]
+def _rectangles(target: Target, residual: Array) -> Iterator[tuple[float, Array, Array]]:
+    """Sets of rows and of columns such that the residual is high where both hold: their gain, booleans (rows) and (columns)."""
+    seeds = [~target.free[0]]
     if len(residual) > 1:
         alone = residual**2 / np.where(target.weights > 0, target.weights, 1) * (residual > 0)
         seeds.append(np.arange(len(residual)) == alone.max(1).argmax())
         seeds.append(np.arange(len(residual)) == alone.sum(1).argmax())
     for rows in seeds:
         for _ in range(2):
-            columns = _best_columns(target, residual, rows)
-            if columns is None:
+            gain, columns = _best_columns(target, residual, rows)
+            if gain == 0:
                 break
-            yield rows, columns
+            yield gain, rows, columns
             if len(residual) > 1:
-                rows = _best_rows(target, residual, columns)
-                yield rows, columns
+                gain, rows = _best_rows(target, residual, columns)
+                if gain == 0:
+                    break
+                yield gain, rows, columns
 
 
-def _best_columns(target: Target, residual: Array, rows: Array) -> Array | None:
-    """The set of columns that explains most, taken in the order of their mean residual in some rows; None where no column does."""
+def _best_columns(target: Target, residual: Array, rows: Array) -> tuple[float, Array]:
+    """The set of columns that explains most, taken in the order of their mean residual in some rows, and what it explains."""
     weights, mass = target.weights[rows], target.mass[rows] if target.gauge == "row" else target.mass
     by_column = weights.sum(0)
     present = np.flatnonzero(by_column > 0)
@@ -386,8 +435,8 @@ def _best_columns(target: Target, residual: Array, rows: Array) -> Array | None:
     return _prefix(order, np.cumsum(products[order]), norms, residual.shape[1])
 
 
-def _best_rows(target: Target, residual: Array, columns: Array) -> Array:
-    """The set of rows that explains most together with some columns; all rows where none does."""
+def _best_rows(target: Target, residual: Array, columns: Array) -> tuple[float, Array]:
+    """The set of rows that explains most together with some columns, and what it explains."""
     sums = target.weights[:, columns].sum(1)
     products = residual[:, columns].sum(1)
     norms = sums - sums**2 / np.where(target.mass[:, 0] == 0, 1, target.mass[:, 0]) if target.gauge == "row" else sums
@@ -396,17 +445,19 @@ def _best_rows(target: Target, residual: Array, columns: Array) -> Array:
     total = np.cumsum(norms[order])
     if target.gauge == "constant":
         total = total - total**2 / target.mass[0, 0]
-    found = _prefix(order, np.cumsum(products[order]), total, len(residual))
-    return ~target.free[0] if found is None else found
+    return _prefix(order, np.cumsum(products[order]), total, len(residual))
 
 
-def _prefix(order: Array, products: Array, norms: Array, size: int) -> Array | None:
-    """The first so many of an order that explain most, as booleans (size)."""
-    visible = norms > 1e-12
-    gains = np.where(visible & (products > 0), products**2 / np.where(visible, norms, 1), 0)
-    if not gains.any():
-        return None
-    return np.isin(np.arange(size), order[: int(gains.argmax()) + 1])
+def _prefix(order: Array, products: Array, norms: Array, size: int) -> tuple[float, Array]:
+    """The first so many of an order that explain most, as booleans (size), and what they explain."""
+    chosen = np.zeros(size, dtype=bool)
+    visible = (norms > 1e-12) & (products > 0)
+    if not visible.any():
+        return 0.0, chosen
+    gains = np.where(visible, products**2 / np.where(visible, norms, 1), 0)
+    best = int(gains.argmax())
+    chosen[order[: best + 1]] = True
+    return float(gains[best]), chosen
 
 
 def _relations(target: Target, residual: Array) -> Iterator[Relation]:
@@ -427,18 +478,14 @@ def _relations(target: Target, residual: Array) -> Iterator[Relation]:
         by_strength = np.argsort(-strengths, kind="stable")
         cut_products = np.cumsum(np.take_along_axis(products, cut[:, None], 1)[by_strength, 0])
         cut_norms = np.cumsum(np.take_along_axis(norms, cut[:, None], 1)[by_strength, 0])
-        chosen = _prefix(by_strength, cut_products, cut_norms, len(residual))
-        if chosen is None:
-            return
+        _, chosen = _prefix(by_strength, cut_products, cut_norms, len(residual))
         choices = [inside & present & chosen[:, None], ~inside & present & chosen[:, None]]
     else:
         flat = np.flatnonzero(present)
         by_level = flat[np.argsort(-level.ravel()[flat], kind="stable")]
         sums = np.cumsum(target.weights.ravel()[by_level])
-        best = _prefix(by_level, np.cumsum(residual.ravel()[by_level]), sums - sums**2, residual.size)
-        if best is None:
-            return
-        choices = [best.reshape(present.shape), ~best.reshape(present.shape) & present]
+        _, best = _prefix(by_level, np.cumsum(residual.ravel()[by_level]), sums - sums**2, residual.size)
+        choices = [best.reshape(present.shape), ~best.reshape(present.shape) & present] if best.any() else []
     for choice in choices:
         rows = np.flatnonzero(choice.any(1))
         members = [(target.rows.label(target.rows.ids[r]), members_of(target.columns, choice[r], ~present[r])) for r in rows]
@@ -451,8 +498,7 @@ def _relations(target: Target, residual: Array) -> Iterator[Relation]:
 
 def _rounded(target: Target, terms: Primitives) -> Sum:
     """The sum of some primitives with the roundest strengths that are good enough, and in a gauge without constants, or with one."""
-    features = np.array([target.feature(p) for p in terms])
-    gram, products = features @ features.T, features @ target.goal
+    gram, products = target.system(terms)
     fixed: list[float | None] = [None] * len(terms)
     strengths, left = _solve(gram, products, target.total, fixed)
     for done, i in enumerate(np.argsort(-np.abs(strengths) * np.sqrt(np.diag(gram)), kind="stable")):
@@ -487,7 +533,7 @@ def _constant(target: Target, op: Sum) -> float:
 
 def _with_table(target: Target, terms: Primitives) -> Iterator[Sum]:
     """Some terms and a small table for what they leave."""
-    if target.weights.size > SMALL:
+    if target.weights.size > SMALL or len(terms) > TERMS_WITH_TABLE or target.solve(terms)[1] < UNEXPLAINED * target.total:
         return
     base = _rounded(target, terms) if terms else Sum()
     base = Sum(base.terms)
@@ -496,8 +542,9 @@ def _with_table(target: Target, terms: Primitives) -> Iterator[Sum]:
     for tolerance in TABLE_TOLERANCES:
         entries = _sparse(target, rest, tolerance * largest)
         if 0 < np.count_nonzero(entries) <= TABLE_AT_MOST - base.numbers():
-            op = Sum((*base.terms, Term(1.0, _table(target, entries))))
-            yield Sum(op.terms, _constant(target, op))
+            table = Term(1.0, _table(target, entries))
+            again = _rounded(target.minus(Sum((table,))), terms)
+            yield Sum((*again.terms, table), again.constant)
 
 
 def _sparse(target: Target, rest: Array, tolerance: float) -> Array:
@@ -528,23 +575,30 @@ def _table(target: Target, entries: Array) -> Entries | Rows:
 def _with_overrides(target: Target, paths: Sequence[Primitives]) -> Iterator[Except]:
     """Sums with the rows that they get most wrong replaced, each by a sum of its own."""
     tried = set()
+    special = [np.array([i]) for i, r in enumerate(target.rows.ids) if is_special(target.rows.label(r))]
+    described: dict[int, tuple[Sum, Sum]] = {}
     for terms in paths:
         if len(terms) > 2 or any(isinstance(p, Relation | And) for p in terms):  # which speak of single rows themselves
             continue
         by_row = (target.residual(terms) ** 2 / np.where(target.weights > 0, target.weights, 1)).sum(1)
         worst = np.argsort(-by_row, kind="stable")
-        for count in range(1, OVERRIDES_AT_MOST + 1):
-            chosen = tuple(sorted(int(row) for row in worst[:count]))
-            clear = by_row[worst[:count]].sum() > 2 * count / len(by_row) * by_row.sum()
-            if (chosen, terms[0]) in tried or not clear or (~target.free[0]).sum() <= count + 1:
+        for chosen in [*(worst[:count] for count in range(1, OVERRIDES_AT_MOST + 1)), *special]:
+            share = by_row[chosen].sum() / by_row.sum() if by_row.any() else 0.0
+            key = (tuple(sorted(chosen)), terms[0])
+            if key in tried or share < 2 * len(chosen) / len(by_row) or (~target.free[0]).sum() <= len(chosen) + 1:
                 continue
-            tried.add((chosen, terms[0]))
+            tried.add(key)
             others = target.without(np.isin(np.arange(len(by_row)), chosen))
-            rows = [_one_row(target.row(r)) for r in chosen]
-            for base in _grown(others, terms[:1]):
-                for choice in range(len(rows[0])):
-                    overrides = tuple((target.rows.label(target.rows.ids[r]), row[choice]) for r, row in zip(chosen, rows, strict=True))
+            described |= {r: _one_row(target.row(r)) for r in key[0] if r not in described}
+            for base in _grown(others, terms[:1], True):
+                for choice in range(2):
+                    overrides = tuple((target.rows.label(target.rows.ids[r]), described[r][choice]) for r in key[0])
                     yield Except(_rounded(others, base), overrides)
+
+
+def is_special(label: Label) -> bool:
+    """Whether a coordinate is a special token, written `<word>`."""
+    return isinstance(label, str) and SPECIAL_TOKEN.fullmatch(label) is not None
 
 
 def _one_row(target: Target) -> tuple[Sum, Sum]:
