@@ -52,6 +52,7 @@ TERMS_WITH_TABLE = 2
 TABLE_TOLERANCES = (0.02, 0.05, 0.1, 0.2, 0.4)  # of the largest entry: what a table leaves out
 SMALL = 1600  # pairs of coordinates up to which relations and tables are tried
 OVERRIDES_AT_MOST = 3
+OVERRIDES_TRIED = 8  # sets of rows, each with the first term of the rest
 ROW_ERROR = 0.02  # of a row that another sum is to replace, where that is to be short
 TERM_COST = 0.5  # what a term adds to the length of a description, besides its numbers
 LEAST_ERROR = 1e-4  # differences below it do not count
@@ -574,26 +575,27 @@ def _table(target: Target, entries: Array) -> Entries | Rows:
 
 def _with_overrides(target: Target, paths: Sequence[Primitives]) -> Iterator[Except]:
     """Sums with the rows that they get most wrong replaced, each by a sum of its own."""
-    tried = set()
+    tried: dict[tuple[tuple[int, ...], Primitive], float] = {}
     special = [np.array([i]) for i, r in enumerate(target.rows.ids) if is_special(target.rows.label(r))]
-    described: dict[int, tuple[Sum, Sum]] = {}
     for terms in paths:
-        if len(terms) > 2 or any(isinstance(p, Relation | And) for p in terms):  # which speak of single rows themselves
-            continue
         by_row = (target.residual(terms) ** 2 / np.where(target.weights > 0, target.weights, 1)).sum(1)
+        if any(isinstance(p, Relation | And) for p in terms) or by_row.sum() < UNEXPLAINED * target.total:
+            continue  # the former speak of single rows themselves
         worst = np.argsort(-by_row, kind="stable")
         for chosen in [*(worst[:count] for count in range(1, OVERRIDES_AT_MOST + 1)), *special]:
-            share = by_row[chosen].sum() / by_row.sum() if by_row.any() else 0.0
-            key = (tuple(sorted(chosen)), terms[0])
-            if key in tried or share < 2 * len(chosen) / len(by_row) or (~target.free[0]).sum() <= len(chosen) + 1:
-                continue
-            tried.add(key)
-            others = target.without(np.isin(np.arange(len(by_row)), chosen))
-            described |= {r: _one_row(target.row(r)) for r in key[0] if r not in described}
-            for base in _grown(others, terms[:1], True):
-                for choice in range(2):
-                    overrides = tuple((target.rows.label(target.rows.ids[r]), described[r][choice]) for r in key[0])
-                    yield Except(_rounded(others, base), overrides)
+            left = float(by_row.sum() - by_row[chosen].sum())
+            clear = by_row[chosen].sum() > 2 * len(chosen) / len(by_row) * by_row.sum()
+            if clear and (~target.free[0]).sum() > len(chosen) + 1:
+                key = (tuple(sorted(int(row) for row in chosen)), terms[0])
+                tried[key] = min(left, tried.get(key, left))
+    described: dict[int, tuple[Sum, Sum]] = {}
+    for rows, start in sorted(tried, key=lambda key: tried[key])[:OVERRIDES_TRIED]:
+        described |= {r: _one_row(target.row(r)) for r in rows if r not in described}
+        others = target.without(np.isin(np.arange(len(target.matrix)), rows))
+        for base in _grown(others, (start,), True):
+            for choice in range(2):
+                overrides = tuple((target.rows.label(target.rows.ids[r]), described[r][choice]) for r in rows)
+                yield Except(_rounded(others, base), overrides)
 
 
 def is_special(label: Label) -> bool:
