@@ -199,10 +199,10 @@ def members(rng: np.random.Generator, axis: Axis) -> tuple[Label, ...]:
 
 
 def planted_bases(rng: np.random.Generator, role: Role) -> tuple[Header, Basis, Basis]:
-    size = int(rng.choice([2, 3, 5, 10, 16]))
+    size = int(rng.choice([2, 3, 5, 8, 12]))
     ordered = bool(rng.integers(2))
     symbols = tuple(map(str, range(size))) if ordered else LETTERS[:size]
-    header = Header((*symbols, *SPECIAL), int(rng.choice([12, 40, 80])), "next-token", symbols if ordered else None)
+    header = Header((*symbols, *SPECIAL), int(rng.choice([12, 25, 60])), "next-token", symbols if ordered else None)
     pos, token, other = header.built_in["pos"], header.built_in["token"], derived(int(rng.choice([2, 4, 8])))
     if role == "select":
         choices = [(pos, pos)] * 6 + [(token, token)] * 6 + [(other, other)] * 2 + [(pos, token), (token, pos), (ONE, token), (ONE, pos)]

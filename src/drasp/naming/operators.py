@@ -22,6 +22,7 @@ from drasp.ir.operators import (
     Entries,
     Except,
     Label,
+    Member,
     Primitive,
     Relation,
     Rows,
@@ -301,11 +302,13 @@ def _sets_of_terms(target: Target) -> list[Primitives]:
     """The sets of primitives on the way to the best descriptions, and what is left of them when terms are dropped."""
     found: dict[Primitives, None] = {}
     for start in _starts(_candidates(target, ())):
-        for with_fitted in (True, False):
-            for terms in _grown(target, (start.primitive,), with_fitted):
-                while terms and terms not in found:
-                    found[terms] = None
-                    terms = _without_least(target, terms)
+        grown = list(_grown(target, (start.primitive,), with_fitted=True))
+        if any(isinstance(p, Member | And | Relation) for p in grown[-1]):
+            grown += _grown(target, (start.primitive,), with_fitted=False)
+        for terms in grown:
+            while terms and terms not in found:
+                found[terms] = None
+                terms = _without_least(target, terms)
     return list(found)
 
 
