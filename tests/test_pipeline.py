@@ -11,7 +11,7 @@ from drasp import measure
 from drasp.cli import main
 from drasp.ir.program import Program
 from drasp.lang.folder import save_program
-from drasp.measure import make_judge
+from drasp.measure import make_judge, numpy_logits
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
@@ -115,7 +115,7 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     context = make_context(task, oracle, (60, 100), 0, oracle.device, lambda what, program: None, lambda program: None)
     pools = [b.token_ids.numpy() for pool in (context.short, context.long, context.select, context.verify) for b in pool]
     searched = {tuple(row[row != 5]) for ids in pools for row in ids}
-    judge = make_judge(task, lambda t, p: oracle(t, p).numpy(), (60, 100), 500, np.random.default_rng([0, 101]))
+    judge = make_judge(task, numpy_logits(oracle), (60, 100), 500, np.random.default_rng([0, 101]))
     judged = {tuple(row[row != 5][:-1]) for chunk in judge.chunks for row in chunk.sample.token_ids} | {
         tuple(row[row != 5]) for chunk in judge.chunks for row in chunk.sample.token_ids
     }

@@ -373,7 +373,7 @@ def _check(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from drasp.lang.folder import load_program
-    from drasp.measure import baselines, make_judge, model_accuracy, program_match
+    from drasp.measure import baselines, make_judge, model_accuracy, numpy_logits, program_match
 
     program = load_program(arguments.program)
     transformer, task, _ = _model_and_task(arguments.model, arguments.task, arguments.lengths)
@@ -384,11 +384,7 @@ def _check(arguments: argparse.Namespace) -> int:
         raise DraspError(f"task {task.name} needs {needed} positions, {arguments.program} has {program.header.positions}")
     from drasp.model.forward import TorchTransformer
 
-    oracle = TorchTransformer(transformer)
-
-    def model(token_ids: "np.ndarray", position_ids: "np.ndarray") -> "np.ndarray":
-        return oracle(token_ids, position_ids).numpy()
-
+    model = numpy_logits(TorchTransformer(transformer))
     rng = np.random.default_rng(arguments.seed)
     judge = make_judge(task, model, arguments.lengths, arguments.sequences, rng)
     fitting = make_judge(task, model, arguments.lengths, max(300, arguments.sequences // 10), rng)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from drasp.run.reference import evaluate
 from drasp.run.reference import logits as reference_logits
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_answers, checked_sample
+
+if TYPE_CHECKING:
+    from drasp.model.forward import TorchTransformer
 
 BAND_EDGES = ((0, 50), (51, 100), (101, 150))
 PAIRS_PER_CHUNK = 1 << 22  # query-key pairs the interpreter handles at once: 32 MB a score matrix
@@ -132,6 +136,11 @@ class Judge:
 def predictions(logits: np.ndarray, predict: Predict) -> np.ndarray:
     """What logits (n, vocabulary) predict: token ids (n), or for sets booleans (n, vocabulary)."""
     return logits.argmax(-1) if predict == "next-token" else logits > 0
+
+
+def numpy_logits(model: "TorchTransformer") -> Logits:
+    """A model in torch as what the judge asks."""
+    return lambda token_ids, position_ids: model(token_ids, position_ids).cpu().numpy()
 
 
 def make_judge(task: Task, model: Logits, lengths: tuple[int, int], sequences: int, rng: np.random.Generator) -> Judge:

@@ -15,7 +15,7 @@ from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.measure import Banded, baselines, line_costs, make_judge, model_accuracy, program_match
+from drasp.measure import Banded, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
@@ -273,9 +273,7 @@ def _choose(candidates: list[Program], context: Context, settings: Settings) -> 
 def _evidence(
     program: Program, transformer: Transformer, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer
 ) -> dict[str, object]:
-    def model(token_ids: np.ndarray, position_ids: np.ndarray) -> np.ndarray:
-        return oracle(token_ids, position_ids).cpu().numpy()
-
+    model = numpy_logits(oracle)
     rng = np.random.default_rng([settings.seed, EVIDENCE_STREAM])
     judge = make_judge(task, model, settings.lengths, EVIDENCE_SEQUENCES, rng)
     fitting = make_judge(task, model, settings.lengths, EVIDENCE_SEQUENCES // 10, np.random.default_rng([settings.seed, FITTING_STREAM]))
