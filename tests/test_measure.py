@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from drasp.errors import TaskError
 from drasp.lang.parser import parse
-from drasp.measure import Share, bands, baselines, line_costs, make_judge, model_accuracy, program_match
+from drasp.measure import Share, bands, baselines, line_costs, make_judge, model_accuracy, program_match, task_bands
 from drasp.tasks.registry import get_task
 
 MAJORITY = """drasp 1
@@ -24,6 +25,15 @@ def test_bands_are_cut_to_the_lengths():
     assert bands((10, 60)) == [(10, 50), (51, 60)]
     assert bands((60, 90)) == [(60, 90)]
     assert bands((0, 200)) == [(0, 50), (51, 100), (101, 200)]
+
+
+def test_a_band_in_which_the_task_has_no_sequence_is_left_out(judged):
+    program, _, _ = judged
+    assert task_bands(get_task("D2"), (0, 51)) == [(0, 50)]  # no word of it has an odd length
+    assert task_bands(get_task("D2"), (0, 52)) == [(0, 50), (51, 52)]
+    with pytest.raises(TaskError, match="no sequence of a length in 3-3"):
+        task_bands(get_task("D2"), (3, 3))
+    assert make_judge(get_task("D2"), program.logits, (49, 51), 60, np.random.default_rng(0)).bands == ((49, 50),)
 
 
 def test_the_wilson_interval_is_the_textbook_one():

@@ -121,3 +121,8 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     }
     assert not searched & judged
     assert measure.bands((60, 100)) == list(judge.bands)
+
+
+def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), time=0.1))
+    assert [band["lengths"] for band in found.evidence["match"]["bands"]] == [[0, 50]]

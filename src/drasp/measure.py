@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drasp.errors import TaskError
 from drasp.ir.nodes import Prediction, Project, Select
 from drasp.ir.program import Predict, Program, feeds_attention
 from drasp.run.reference import evaluate
@@ -24,7 +25,7 @@ Logits = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def bands(lengths: tuple[int, int]) -> list[tuple[int, int]]:
-    """The length bands cut to `lengths`, empty ones left out; what lies beyond the last band belongs to it."""
+    """The length bands cut to `lengths`; what lies beyond the last band belongs to it."""
     low, high = lengths
     cut = []
     for start, end in BAND_EDGES:
@@ -32,6 +33,23 @@ def bands(lengths: tuple[int, int]) -> list[tuple[int, int]]:
         if max(low, start) <= min(high, end):
             cut.append((max(low, start), min(high, end)))
     return cut
+
+
+def has_sequences(task: Task, lengths: tuple[int, int]) -> bool:
+    """Whether the task can draw a sequence whose length is in `lengths`."""
+    try:
+        checked_sample(task, np.random.default_rng(0), 1, lengths)
+    except TaskError:
+        return False
+    return True
+
+
+def task_bands(task: Task, lengths: tuple[int, int]) -> list[tuple[int, int]]:
+    """The length bands in which the task has sequences. Raises TaskError if there is none."""
+    found = [band for band in bands(lengths) if has_sequences(task, band)]
+    if not found:
+        raise TaskError(f"task {task.name}: it draws no sequence of a length in {lengths[0]}-{lengths[1]}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -145,7 +163,7 @@ def numpy_logits(model: "TorchTransformer") -> Logits:
 
 def make_judge(task: Task, model: Logits, lengths: tuple[int, int], sequences: int, rng: np.random.Generator) -> Judge:
     """Draws `sequences` fresh ones, as many from each band, and records what the model predicts on them."""
-    cut = bands(lengths)
+    cut = task_bands(task, lengths)
     chunks = []
     for band, low_high in enumerate(cut):
         count = sequences // len(cut) + (band < sequences % len(cut))

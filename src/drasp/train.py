@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drasp.errors import DraspError, RunFolderError, TaskError
-from drasp.measure import BAND_EDGES
+from drasp.measure import BAND_EDGES, has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
 from drasp.model.gpt2 import EPS, GPT2
 from drasp.run.threads import ONE_THREAD_WIDTH, one_thread
@@ -319,7 +319,7 @@ def _write_model(described: _Described, state: _State, out: Path) -> dict[str, A
                     "sequences": EVIDENCE_SEQUENCES,
                 }
                 for band in BAND_EDGES
-                if _has_sequences(task, band)
+                if has_sequences(task, band)
             ],
         }
     )
@@ -334,14 +334,6 @@ def _from(folder: Path, source: str) -> str:
     """How the task is found again from a folder: a file by its path from there."""
     file, colon, name = source.rpartition(":") if ".py:" in source else (source, "", "")
     return os.path.relpath(file, folder) + colon + name if file.endswith((".py", ".jsonl")) else source
-
-
-def _has_sequences(task: Task, lengths: tuple[int, int]) -> bool:
-    try:
-        checked_sample(task, np.random.default_rng(0), 1, lengths)
-    except TaskError:
-        return False
-    return True
 
 
 def _config(task: Task, settings: TrainSettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from drasp.ir.program import Program
-from drasp.measure import bands
+from drasp.measure import task_bands
 from drasp.run.gated import Executor
 from drasp.tasks.protocol import Task
 from drasp.tasks.user import checked_sample
@@ -152,7 +152,7 @@ def make_context(
     found: Callable[[Program], None],
 ) -> Context:
     """Draws the pools. Every pool has a generator of its own, so that one's size does not change another."""
-    cut = bands(lengths)
+    cut = task_bands(task, lengths)
 
     def pool(stream: int, count: int, low_high: tuple[int, int], band: int, most: int) -> list[Batch]:
         return make_batches(task, oracle, np.random.default_rng([seed, stream, band + 1]), count, low_high, band, device, most)
