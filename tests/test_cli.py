@@ -14,6 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
+from drasp.ir.nodes import TOKEN, Prediction, Project
+from drasp.ir.operators import Dense
+from drasp.ir.program import Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
@@ -311,7 +314,8 @@ def _evidence(**changed) -> dict:
 
 @pytest.fixture
 def search(monkeypatch):
-    """Decompilation without a search: `search.update(...)` changes the evidence of the next runs, `search["asked"]` counts them."""
+    """Decompilation without a search: `search.update(...)` changes the evidence of the next runs, `search["asked"]` counts them;
+    `search["program"]` is what they find."""
     changed = {"asked": 0}
 
     def fake(transformer, task, settings, report):
@@ -319,7 +323,8 @@ def search(monkeypatch):
         if "error" in changed:
             raise changed["error"]
         report(Progress("prune", "without a1", 5, 0.998, 0.1))
-        return Decompilation(parse(PROGRAM), _evidence(**{k: v for k, v in changed.items() if k != "asked"}, seed=settings.seed))
+        evidence = {key: value for key, value in changed.items() if key not in ("asked", "program")}
+        return Decompilation(changed.get("program", parse(PROGRAM)), _evidence(**evidence, seed=settings.seed))
 
     monkeypatch.setattr("drasp.pipeline.decompile", fake)
     return changed
@@ -385,6 +390,28 @@ def test_force_replaces_a_finished_run_only_by_a_complete_one(search, tmp_path, 
     del search["error"]
     assert main(["decompile", "D2", "--out", str(out), "--seed", "1", "--force"]) == 0
     assert json.loads((out / "evidence.json").read_text())["seed"] == 1
+
+
+@pytest.mark.parametrize("file", ["operators.safetensors", "program.drasp", "evidence.json"])
+def test_a_crash_while_a_run_is_replaced_leaves_no_evidence_of_another_program(search, file, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert main(["decompile", "D2", "--out", str(out)]) == 0
+    before = load_program(out)
+    search["program"] = Program(before.header, (Project("logits1", TOKEN, Dense("B1")), Prediction(("logits1",))), {"B1": np.eye(6)})
+    replace = os.replace
+
+    def crash(source, target):
+        if Path(target) == out / file:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", crash)
+    assert main(["decompile", "D2", "--out", str(out), "--seed", "1", "--force"]) == 130
+    monkeypatch.setattr(os, "replace", replace)
+    assert not (out / "evidence.json").exists()
+    assert main(["decompile", "D2", "--out", str(out), "--seed", "1"]) == 0
+    assert {path.name for path in out.iterdir()} == {"program.drasp", "operators.safetensors", "evidence.json"}
+    assert load_program(out) == search["program"]
 
 
 def test_damaged_evidence_is_refused_in_one_line_and_force_replaces_it(search, tmp_path, capsys):

@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from drasp.errors import RunFolderError
 from drasp.ir.program import Program
-from drasp.lang.folder import PROGRAM_FILE, save_program
+from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
 
 EVIDENCE_FILE = "evidence.json"
 SETTINGS_FILE = "run.json"
 """What an unfinished run was asked for; it goes when the run is finished."""
+NEW_FOLDER = ".new"
+"""Where program and evidence are written before they take the place of what was there."""
 
 
 def prepare(out: Path, settings: Mapping[str, object], force: bool) -> None:
@@ -41,10 +44,17 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> None:
 
 
 def finish(out: Path, program: Program, evidence: Mapping[str, object]) -> None:
-    """Writes the program and then its evidence; each file is replaced at once or not at all."""
+    """Writes the program and its evidence beside what is there, and then in its place: no evidence ever stands by another program."""
+    new = out / NEW_FOLDER
     try:
-        save_program(program, out)
-        _replace(out / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
+        save_program(program, new)
+        _replace(new / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
+        (out / EVIDENCE_FILE).unlink(missing_ok=True)
+        (out / OPERATORS_FILE).unlink(missing_ok=True)
+        for name in (OPERATORS_FILE, PROGRAM_FILE, EVIDENCE_FILE):
+            if (new / name).exists():
+                os.replace(new / name, out / name)
+        shutil.rmtree(new)
         if not evidence.get("interrupted"):
             (out / SETTINGS_FILE).unlink(missing_ok=True)
     except OSError as error:
