@@ -336,7 +336,7 @@ def test_planted_operators_are_found_again() -> None:
         recovered = planted(rng)
         if recovered is not None:
             found.append(recovered)
-    assert np.mean(found) >= 0.97
+    assert np.mean(found) >= 0.95
 
 
 def test_a_large_matrix_takes_seconds() -> None:

@@ -1,6 +1,6 @@
 """Formulas: what an element-wise statement computes at one position from coordinates of variables and numbers.
 
-A function is one record of `FUNCTIONS`, a named test one of `TESTS`: its name and what it computes.
+A function is one record of `FUNCTIONS`, a named test one of `TESTS`: its name, what it computes, and its English in a caption.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,10 +58,17 @@ def step(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of formulas. `compute` takes arrays and gives one of the same type; `arguments` is how many, None for two or more."""
+    """A function of formulas.
+
+    Attributes:
+        arguments: how many it has; None for two or more.
+        compute: takes arrays and gives one of the same type.
+        words: in a caption, with `{}` for the arguments.
+    """
 
     arguments: int | None
     compute: Callable[..., Array]
+    words: str
 
 
 def _least(*values: Array) -> Array:
@@ -73,12 +80,12 @@ def _largest(*values: Array) -> Array:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "relu": Function(1, lambda x: np.maximum(x, 0)),
-    "gelu": Function(1, gelu),
-    "step": Function(1, step),
-    "sign": Function(1, np.sign),
-    "min": Function(None, _least),
-    "max": Function(None, _largest),
+    "relu": Function(1, lambda x: np.maximum(x, 0), "the positive part of ({})"),
+    "gelu": Function(1, gelu, "gelu of ({})"),
+    "step": Function(1, step, "1 if {}, else 0"),
+    "sign": Function(1, np.sign, "the sign of ({})"),
+    "min": Function(None, _least, "the least of ({})"),
+    "max": Function(None, _largest, "the largest of ({})"),
 }
 
 ARITHMETIC: dict[str, Callable[[Array, Array], Array]] = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": divide}
@@ -91,16 +98,18 @@ class NamedTest:
     Attributes:
         coordinates: how many it names.
         compute: takes the distribution (..., size) and the indices of those coordinates, gives booleans (...).
+        words: in a caption, with `{x}` for the distribution, `{0}` and `{1}` for the coordinates.
     """
 
     coordinates: int
     compute: Callable[..., Array]
+    words: str
 
 
 TESTS: dict[str, NamedTest] = {
-    "exists": NamedTest(1, lambda x, c: x[..., c] > TOLERANCE),  # c has a share
-    "only": NamedTest(0, lambda x: (x > TOLERANCE).sum(-1) == 1),  # just one coordinate has a share
-    "balance": NamedTest(2, lambda x, c, d: np.abs(x[..., c] - x[..., d]) <= TOLERANCE),  # c and d have the same share
+    "exists": NamedTest(1, lambda x, c: x[..., c] > TOLERANCE, "{0} is in {x}"),
+    "only": NamedTest(0, lambda x: (x > TOLERANCE).sum(-1) == 1, "{x} has one coordinate only"),
+    "balance": NamedTest(2, lambda x, c, d: np.abs(x[..., c] - x[..., d]) <= TOLERANCE, "{0} and {1} are equal in {x}"),
 }
 
 
@@ -116,6 +125,9 @@ class Number:
     def text(self) -> str:
         return number_text(self.value)
 
+    def words(self) -> str:
+        return self.text()
+
 
 @dataclass(frozen=True)
 class Coordinate:
@@ -127,6 +139,10 @@ class Coordinate:
     def text(self) -> str:
         variable = self.read.text() if self.read.over is None else f"({self.read.text()})"
         return f"{variable}[{label_text(self.label)}]"
+
+    def words(self) -> str:
+        what = f"share of {label_text(self.label)} in" if isinstance(self.label, str) else f"coordinate {label_text(self.label)} of"
+        return f"{what} {self.read.text() if self.read.over is None else f'({self.read.text()})'}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,9 @@ class Test:
     def text(self) -> str:
         return f"{self.name}({', '.join([self.read.text(), *map(label_text, self.labels)])})"
 
+    def words(self) -> str:
+        return f"(1 if {TESTS[self.name].words.format(*map(label_text, self.labels), x=self.read.text())}, else 0)"
+
 
 @dataclass(frozen=True)
 class Apply:
@@ -167,6 +186,11 @@ class Apply:
     def text(self) -> str:
         return f"{self.function}({', '.join(a.text() for a in self.arguments)})"
 
+    def words(self) -> str:
+        if self.function == "step":
+            return f"({FUNCTIONS['step'].words.format(_above(self.arguments[0]))})"
+        return FUNCTIONS[self.function].words.format("; ".join(a.words() for a in self.arguments))
+
 
 @dataclass(frozen=True)
 class Arithmetic:
@@ -181,13 +205,19 @@ class Arithmetic:
             raise ProgramError(f"{self.operator} is no arithmetic operator")
 
     def text(self) -> str:
+        return self._said(self.left.text(), self.right.text(), "*" if self.operator == "*" else f" {self.operator} ")
+
+    def words(self) -> str:
+        return self._said(self.left.words(), self.right.words(), " x " if self.operator == "*" else f" {self.operator} ")
+
+    def _said(self, left: str, right: str, operator: str) -> str:
+        """The two sides around the operator, in brackets where they need them."""
         product = self.operator in "*/"
-        left, right = self.left.text(), self.right.text()
         if product and isinstance(self.left, Arithmetic) and self.left.operator in "+-":
             left = f"({left})"
         if isinstance(self.right, Arithmetic) and (product or self.right.operator in "+-"):
             right = f"({right})"
-        return f"{left}*{right}" if self.operator == "*" else f"{left} {self.operator} {right}"
+        return f"{left}{operator}{right}"
 
 
 @dataclass(frozen=True)
@@ -200,8 +230,31 @@ class Negate:
         plain = isinstance(self.operand, Coordinate | Test | Apply)
         return f"-{self.operand.text()}" if plain else f"-({self.operand.text()})"
 
+    def words(self) -> str:
+        return f"-({self.operand.words()})"
+
 
 Formula = Number | Coordinate | Test | Apply | Arithmetic | Negate
+
+
+def _above(formula: Formula) -> str:
+    """That a formula is positive: what it adds is more than what it takes away."""
+    added: list[str] = []
+    taken: list[str] = []
+    for sign, part in _signed(formula, True):
+        (added if sign else taken).append(part.words())
+    return f"{' + '.join(added) or '0'} > {' + '.join(taken) or '0'}"
+
+
+def _signed(formula: Formula, sign: bool) -> Iterator[tuple[bool, Formula]]:
+    """The terms of a sum, each with whether it is added."""
+    if isinstance(formula, Negate):
+        yield from _signed(formula.operand, not sign)
+    elif isinstance(formula, Arithmetic) and formula.operator in "+-":
+        yield from _signed(formula.left, sign)
+        yield from _signed(formula.right, sign == (formula.operator == "+"))
+    else:
+        yield sign, formula
 
 
 def walk(formula: Formula) -> Iterator[Formula]:

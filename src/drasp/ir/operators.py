@@ -1,7 +1,8 @@
 """Operators: matrices between two bases, dense by name or symbolic.
 
-Each symbolic primitive is one class, and one record: `matrix` is its meaning, `text` its printed form, `numbers` its free numbers. Row and
-column are the two sides of the matrix; what they are called in print (`q` and `k`, `inp` and `out`, `x` and `y`) depends on the statement.
+Each symbolic primitive is one class, and one record: `matrix` is its meaning, `text` its printed form, `words` its English in a caption,
+`numbers` its free numbers. Row and column are the two sides of the matrix; what they are called in print (`q` and `k`, `inp` and `out`,
+`x` and `y`) and in a caption ("the query position") depends on the statement.
 """
 
 import json
@@ -72,6 +73,12 @@ def member_text(member: Label | Range) -> str:
     if isinstance(member, Range):
         return f"{label_text(member.first)}..{label_text(member.last)}"
     return label_text(member)
+
+
+def members_words(members: Sequence[Label | Range]) -> str:
+    """The members of a set in a caption: `"a", "b" or 3 to 7`."""
+    said = [f"{label_text(m.first)} to {label_text(m.last)}" if isinstance(m, Range) else label_text(m) for m in members]
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"
 
 
 def member_numbers(members: Sequence[Label | Range]) -> int:
@@ -189,6 +196,25 @@ class Names:
         return name
 
 
+@dataclass(frozen=True)
+class Nouns:
+    """What a caption calls the sides of an operator.
+
+    Attributes:
+        row, column: "the query position", "the key position".
+        equal: the column whose coordinate is the row's: "the same position", "the token in a1".
+        thing: what a column is, for "the previous position" and "position 0"; None where the sides are not of one kind.
+    """
+
+    row: str
+    column: str
+    equal: str
+    thing: str | None
+
+    def of(self, side: Side) -> str:
+        return self.row if side == "row" else self.column
+
+
 def _along(side: Side, values: Array) -> Array:
     """Values of one side's coordinates as part of a matrix (rows, columns)."""
     return values[:, None] if side == "row" else values[None, :]
@@ -239,6 +265,11 @@ class Index:
             return shifted
         return f"({shifted}) % {self.modulo}" if self.shift else f"{name} % {self.modulo}"
 
+    def words(self, nouns: Nouns) -> str:
+        noun = nouns.of(self.side)
+        shifted = noun if self.shift == 0 else f"{noun} {'plus' if self.shift > 0 else 'minus'} {abs(self.shift)}"
+        return shifted if self.modulo is None else f"{shifted} modulo {self.modulo}"
+
     def numbers(self) -> int:
         return (self.shift != 0) + (self.modulo is not None)
 
@@ -251,6 +282,9 @@ COMPARISONS: dict[str, Callable[[Array, Any], Array]] = {
     ">": np.greater,
     ">=": np.greater_equal,
 }
+
+
+COMPARISON_WORDS = {"==": "is", "!=": "is not", "<": "is before", "<=": "is at or before", ">": "is after", ">=": "is at or after"}
 
 
 @dataclass(frozen=True)
@@ -287,6 +321,26 @@ class Comparison:
         right = self.right.text(names) if isinstance(self.right, Index) else label_text(self.right)
         return f"{self.left.text(names)} {self.relation} {right}"
 
+    def words(self, nouns: Nouns) -> str:
+        right = self.right.words(nouns) if isinstance(self.right, Index) else label_text(self.right)
+        return f"{self.left.words(nouns)} {COMPARISON_WORDS[self.relation]} {right}"
+
+    def brief(self, nouns: Nouns) -> str | None:
+        """The columns for which it holds, where they have a short name: "the previous position", "token <bos>"."""
+        if self.left != Index("column") or self.relation != "==":
+            return None
+        if self.right == Index("row"):
+            return nouns.equal
+        if nouns.thing is None:
+            return None
+        if not isinstance(self.right, Index):
+            return f"{nouns.thing} {label_text(self.right)}"
+        if self.right.side == "column" or self.right.modulo is not None:
+            return None
+        if abs(self.right.shift) == 1:
+            return f"the {'next' if self.right.shift > 0 else 'previous'} {nouns.thing}"
+        return f"the {nouns.thing} {abs(self.right.shift)} {'after' if self.right.shift > 0 else 'before'}"
+
     def numbers(self) -> int:
         return self.left.numbers() + (self.right.numbers() if isinstance(self.right, Index) else 1)
 
@@ -315,6 +369,14 @@ class Member:
     def text(self, names: Names) -> str:
         return f"{self.index.text(names)} in {_braces(map(member_text, self.members))}"
 
+    def words(self, nouns: Nouns) -> str:
+        return f"{self.index.words(nouns)} is {members_words(self.members)}"
+
+    def brief(self, nouns: Nouns) -> str | None:
+        """The columns for which it holds, where they have a short name: "token "a" or "b""."""
+        named = nouns.thing is not None and self.index == Index("column")
+        return f"{nouns.thing} {members_words(self.members)}" if named else None
+
     def numbers(self) -> int:
         return self.index.numbers() + member_numbers(self.members)
 
@@ -330,6 +392,12 @@ class Not:
 
     def text(self, names: Names) -> str:
         return f"not ({self.predicate.text(names)})"
+
+    def words(self, nouns: Nouns) -> str:
+        return f"not ({self.predicate.words(nouns)})"
+
+    def brief(self, nouns: Nouns) -> str | None:
+        return None
 
     def numbers(self) -> int:
         return self.predicate.numbers()
@@ -351,7 +419,13 @@ class And:
         return result
 
     def text(self, names: Names) -> str:
-        return _joined("and", self.parts, names)
+        return _joined("and", self.parts, lambda part: part.text(names))
+
+    def words(self, nouns: Nouns) -> str:
+        return _joined("and", self.parts, lambda part: part.words(nouns))
+
+    def brief(self, nouns: Nouns) -> str | None:
+        return None
 
     def numbers(self) -> int:
         return sum(part.numbers() for part in self.parts)
@@ -373,7 +447,13 @@ class Or:
         return result
 
     def text(self, names: Names) -> str:
-        return _joined("or", self.parts, names)
+        return _joined("or", self.parts, lambda part: part.text(names))
+
+    def words(self, nouns: Nouns) -> str:
+        return _joined("or", self.parts, lambda part: part.words(nouns))
+
+    def brief(self, nouns: Nouns) -> str | None:
+        return None
 
     def numbers(self) -> int:
         return sum(part.numbers() for part in self.parts)
@@ -387,8 +467,14 @@ def _at_least_two(parts: tuple[Predicate, ...], word: str) -> None:
         raise ProgramError(f"{word} needs two predicates")
 
 
-def _joined(word: str, parts: tuple[Predicate, ...], names: Names) -> str:
-    return f" {word} ".join(f"({p.text(names)})" if isinstance(p, And | Or) else p.text(names) for p in parts)
+def _joined(word: str, parts: tuple[Predicate, ...], say: Callable[[Predicate], str]) -> str:
+    return f" {word} ".join(f"({say(p)})" if isinstance(p, And | Or) else say(p) for p in parts)
+
+
+def where(predicate: "Predicate | Relation", nouns: Nouns) -> str:
+    """For which columns a predicate holds: "for the previous position", "where the key position is after the query position"."""
+    brief = predicate.brief(nouns)
+    return f"where {predicate.words(nouns)}" if brief is None else f"for {brief}"
 
 
 def _braces(items: Iterable[str]) -> str:
@@ -409,6 +495,9 @@ class Last:
         names.of("column")
         return "last"
 
+    def words(self, nouns: Nouns) -> str:
+        return f"the place of {nouns.column}"
+
     def numbers(self) -> int:
         return 0
 
@@ -423,6 +512,9 @@ class First:
     def text(self, names: Names) -> str:
         names.of("column")
         return "first"
+
+    def words(self, nouns: Nouns) -> str:
+        return f"minus the place of {nouns.column}"
 
     def numbers(self) -> int:
         return 0
@@ -446,6 +538,9 @@ class Difference:
         other: Side = "column" if self.minuend == "row" else "row"
         return f"({names.of(self.minuend)} - {names.of(other)})"
 
+    def words(self, nouns: Nouns) -> str:
+        return f"how far {nouns.column} is {'before' if self.minuend == 'row' else 'after'} {nouns.row}"
+
     def numbers(self) -> int:
         return 0
 
@@ -462,6 +557,9 @@ class Log:
 
     def text(self, names: Names) -> str:
         return f"log{self.difference.text(names)}"
+
+    def words(self, nouns: Nouns) -> str:
+        return f"the logarithm of {self.difference.words(nouns)}"
 
     def numbers(self) -> int:
         return 0
@@ -481,6 +579,9 @@ class Nearest:
     def text(self, names: Names) -> str:
         names.of("column")
         return f"nearest({self.predicate.text(names)})"
+
+    def words(self, nouns: Nouns) -> str:
+        return f"how near {nouns.column} is to {nouns.row} {where(self.predicate, nouns)}"
 
     def numbers(self) -> int:
         return self.predicate.numbers()
@@ -512,6 +613,13 @@ class Relation:
     def text(self, names: Names) -> str:
         return _braces(f"{label_text(row)}: {_braces(map(member_text, members))}" for row, members in self.rows)
 
+    def words(self, nouns: Nouns) -> str:
+        rows = (f"({nouns.row} is {label_text(row)} and {nouns.column} is {members_words(members)})" for row, members in self.rows)
+        return " or ".join(rows)
+
+    def brief(self, nouns: Nouns) -> str | None:
+        return None
+
     def numbers(self) -> int:
         return sum(member_numbers(members) for _, members in self.rows)
 
@@ -539,6 +647,9 @@ class Entries:
 
     def text(self, names: Names) -> str:
         return _entries_text(self.entries)
+
+    def words(self, nouns: Nouns) -> str:
+        return _entries_words(self.entries)
 
     def numbers(self) -> int:
         return len(self.entries)
@@ -568,12 +679,19 @@ class Rows:
     def text(self, names: Names) -> str:
         return _braces(f"{label_text(row)}: {_entries_text(entries)}" for row, entries in self.rows)
 
+    def words(self, nouns: Nouns) -> str:
+        return " and ".join(f"({_entries_words(entries)} if {nouns.row} is {label_text(row)})" for row, entries in self.rows)
+
     def numbers(self) -> int:
         return sum(len(entries) for _, entries in self.rows)
 
 
 def _entries_text(entries: tuple[tuple[Label, float], ...]) -> str:
     return _braces(f"{label_text(label)}: {number_text(value)}" for label, value in entries)
+
+
+def _entries_words(entries: tuple[tuple[Label, float], ...]) -> str:
+    return ", ".join(f"{number_text(value)} for {label_text(label)}" for label, value in entries)
 
 
 Primitive = Predicate | Graded | Relation | Entries | Rows
@@ -607,6 +725,13 @@ class Term:
             return sign + inner
         return f"{number_text(self.strength)}*{inner}"
 
+    def words(self, nouns: Nouns) -> str:
+        """What it adds: "22 for the previous position", "1.35 times the place of the key position"."""
+        if isinstance(self.primitive, Predicate | Relation):
+            return f"{number_text(self.strength)} {where(self.primitive, nouns)}"
+        said = self.primitive.words(nouns)
+        return said if self.strength == 1 and isinstance(self.primitive, Entries | Rows) else f"{number_text(self.strength)} times {said}"
+
     def numbers(self) -> int:
         """The strength counts too, but that of a table only where it is written."""
         unscaled = isinstance(self.primitive, Entries | Rows) and self.strength == 1
@@ -635,6 +760,13 @@ class Sum:
             parts.append(number_text(self.constant))
         return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
 
+    def words(self, nouns: Nouns) -> str:
+        """What the terms and the constant add, one after the other."""
+        parts = [term.words(nouns) for term in self.terms]
+        if self.constant != 0 or not parts:
+            parts.append(f"{number_text(self.constant)} always")
+        return "; ".join(parts)
+
     def numbers(self) -> int:
         return sum(term.numbers() for term in self.terms) + (self.constant != 0 or not self.terms)
 
@@ -659,6 +791,10 @@ class Except:
     def text(self, names: Names) -> str:
         overrides = _braces(f"{label_text(row)}: {operator.text(names)}" for row, operator in self.overrides)
         return f"{self.base.text(names)} except {overrides}"
+
+    def words(self, nouns: Nouns) -> str:
+        overrides = (f"; but if {nouns.row} is {label_text(row)}: {operator.words(nouns)}" for row, operator in self.overrides)
+        return self.base.words(nouns) + "".join(overrides)
 
     def numbers(self) -> int:
         return self.base.numbers() + sum(1 + operator.numbers() for _, operator in self.overrides)
