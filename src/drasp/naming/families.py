@@ -155,7 +155,7 @@ def _along(side: Side, axis: Axis, other: Axis, shape: tuple[int, int]) -> Famil
             primitives += [Last(), First()]
         primitives += [
             Comparison(Index(side, 0, modulus), "==", remainder)
-            for modulus in range(2, min(LARGEST_MODULUS, _places(axis) // 2) + 1)
+            for modulus in range(2, min(LARGEST_MODULUS, _places(axis) - 1) + 1)
             for remainder in range(modulus)
         ]
     one = only(other, other.ids[:1])
@@ -203,7 +203,7 @@ def _of_difference(places: tuple[int, int], rows: Basis, columns: Basis, undefin
         primitives.append(Comparison(COLUMN, "<=", Index("row", highest)))
     primitives += [
         Comparison(Index("column", 0, modulus), "==", Index("row", remainder, modulus))
-        for modulus in range(2, min(LARGEST_MODULUS, max(places) // 2) + 1)
+        for modulus in range(2, min(LARGEST_MODULUS, max(places) - 1) + 1)
         for remainder in range(modulus)
     ]
     return primitives

@@ -53,7 +53,7 @@ TERMS_WITH_TABLE = 2
 TABLE_TOLERANCES = (0.02, 0.05, 0.1, 0.2, 0.4)  # of the largest entry: what a table leaves out
 SMALL = 1600  # pairs of coordinates up to which relations and tables are tried
 OVERRIDES_AT_MOST = 3
-OVERRIDES_TRIED = 8  # sets of rows, each with the first term of the rest
+OVERRIDES_TRIED = 5  # sets of rows, each with the first term of the rest
 ROW_ERROR = 0.02  # of a row that another sum is to replace, where that is to be short
 TERM_COST = 0.5  # what a term adds to the length of a description, besides its numbers
 LEAST_ERROR = 1e-4  # differences below it do not count
@@ -142,12 +142,23 @@ def front(found: Iterable[Described]) -> list[Described]:
     return kept
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A primitive, what it would explain, whether that is worth its numbers, and whether it was made to fit."""
+
+    primitive: Primitive
+    gain: float
+    worth: float
+    fitted: bool
+
+
 class Target:
     """A matrix to be described: what of it no gauge can change, and how well primitives explain that.
 
     Attributes:
         matrix, weights: (rows, columns); the weights sum to 1.
         dictionary: the families of primitives that fit the two sides.
+        best: the primitive to add to a set of terms, as far as it has been sought.
     """
 
     def __init__(self, matrix: Array, weights: Array, rows: Axis, columns: Axis, dictionary: tuple[Family, ...], gauge: Gauge) -> None:
@@ -162,6 +173,8 @@ class Target:
         self._features: dict[Primitive, Array] = {}
         self._products: dict[Primitive, float] = {}
         self._grams: dict[tuple[Primitive, Primitive], float] = {}
+        self._solved: dict[Primitives, tuple[Array, float]] = {}
+        self.best: dict[tuple[frozenset[Primitive], bool], _Candidate | None] = {}
         self._crossed: dict[tuple[int, Primitive], Array] = {}
         self.goal = self._centred(self.matrix)
         self.total = float(self.goal @ self.goal)
@@ -234,9 +247,10 @@ class Target:
 
     def solve(self, primitives: Primitives) -> tuple[Array, float]:
         """The best strengths of some primitives, and what they leave unexplained."""
-        if not primitives:
-            return np.zeros(0), self.total
-        return _solve(*self.system(primitives), self.total, [None] * len(primitives))
+        if primitives not in self._solved:
+            free = [None] * len(primitives)
+            self._solved[primitives] = _solve(*self.system(primitives), self.total, free) if primitives else (np.zeros(0), self.total)
+        return self._solved[primitives]
 
     def residual(self, primitives: Primitives) -> Array:
         """What is left of the matrix, without the gauge, times the weights: its product with a matrix is that matrix's gain."""
@@ -269,16 +283,6 @@ def _solve(gram: Array, products: Array, total: float, fixed: Sequence[float | N
 
 
 # Which primitives: greedily, from several first terms.
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A primitive, what it would explain, whether that is worth its numbers, and whether it was made to fit."""
-
-    primitive: Primitive
-    gain: float
-    worth: float
-    fitted: bool
 
 
 def _operators(target: Target) -> Iterator[Symbolic]:
@@ -344,8 +348,11 @@ def _grown(target: Target, terms: Primitives, with_fitted: bool) -> Iterator[Pri
 
 
 def _best(target: Target, terms: Primitives, with_fitted: bool) -> _Candidate | None:
-    candidates = _candidates(target, terms, with_fitted)
-    return candidates[0] if candidates and candidates[0].worth > 0 else None
+    key = (frozenset(terms), with_fitted)
+    if key not in target.best:
+        candidates = _candidates(target, terms, with_fitted)
+        target.best[key] = candidates[0] if candidates and candidates[0].worth > 0 else None
+    return target.best[key]
 
 
 def _without_least(target: Target, terms: Primitives) -> Primitives:
