@@ -463,8 +463,8 @@ def test_every_public_name_is_there():
 def test_decompile_leaves_a_program_that_runs_shows_and_checks(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["decompile", "bin_majority", "--out", str(out)]) == 0
-    assert "verdict    pruned" in capsys.readouterr().out
-    assert {file.name for file in out.iterdir()} == {"program.drasp", "operators.safetensors", "evidence.json"}
+    assert "verdict    decompiled" in capsys.readouterr().out
+    assert {file.name for file in out.iterdir()} == {"program.drasp", "evidence.json"}
     evidence = json.loads((out / "evidence.json").read_text())
     assert min(band["low"] for band in evidence["match"]["bands"]) >= 0.99
     assert len(load_program(out).statements) <= 4

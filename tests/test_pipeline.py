@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from drasp import measure
+from drasp import measure, pipeline
 from drasp.cli import main
 from drasp.ir.program import Program
 from drasp.lang.folder import save_program
@@ -17,8 +18,10 @@ from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.passes import components
 from drasp.passes.context import make_context
+from drasp.passes.lift import lift
 from drasp.passes.prune import removals
-from drasp.pipeline import Settings, decompile
+from drasp.passes.simplify import simplify
+from drasp.pipeline import FEWEST_SEQUENCES, Settings, TimeIsUp, decompile
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
 
@@ -49,8 +52,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
     for name in ("first", "second"):
         save_program(decompile(model, task, Settings(seed=3)).program, tmp_path / name)
-    for file in ("program.drasp", "operators.safetensors"):
-        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+    first, second = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("first", "second"))
+    assert first == second
 
 
 def test_the_saved_program_predicts_the_same_without_torch(decompiled, tmp_path):
@@ -98,6 +101,51 @@ def test_out_of_time_is_said_and_gives_an_honest_verdict():
     found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=0.1))
     assert found.evidence["stopped_by_time"] is True
     assert found.evidence["verdict"] == "not decompiled"
+
+
+def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(monkeypatch):
+    def out_of_time(transformer, header, context, settings, search):
+        context.found(simplify(lift(transformer, header)))
+        raise TimeIsUp
+
+    monkeypatch.setattr(pipeline, "_run_passes", out_of_time)
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=1.0))
+    assert len(found.program.statements) == 18
+    assert found.evidence["match"]["all"]["sequences"] == FEWEST_SEQUENCES
+    assert found.evidence["lines"] == []
+    assert found.evidence["verdict"] == "pruned"  # the fewest sequences suffice for a program that is always right
+    assert found.evidence["seconds"] < 15.0  # far more with all sequences and line costs
+
+
+class SlowTask:
+    """D2, drawn slowly."""
+
+    vocabulary, predict = get_task("D2").vocabulary, "next-token-set"
+    name, answers = "slow", get_task("D2").answers
+
+    def sample(self, rng, count, lengths):
+        time.sleep(0.05)
+        return get_task("D2").sample(rng, count, lengths)
+
+
+def test_out_of_time_while_sequences_are_drawn_leaves_the_current_token_table():
+    found = decompile(load_transformer(ZOO / "D2"), SlowTask(), Settings(time=0.2))
+    assert [statement.name for statement in found.program.statements] == ["logits1", "prediction"]
+    assert found.evidence["stopped_by_time"] is True
+    assert found.evidence["match"]["all"]["sequences"] == FEWEST_SEQUENCES
+    assert found.evidence["lines"] == []
+
+
+@pytest.mark.parametrize("phase", ["drawing sequences", "measuring the evidence"])
+def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
+    def interrupt(progress):
+        if progress.phase == phase:
+            raise KeyboardInterrupt
+
+    found = decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(), interrupt)
+    assert found.evidence["interrupted"] is True
+    assert (len(found.program.statements) == 2) == (phase == "drawing sequences")  # the current-token table
+    assert found.evidence["match"]["all"]["sequences"] >= FEWEST_SEQUENCES
 
 
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned(monkeypatch):

@@ -1,8 +1,9 @@
 """How well a program agrees with its model: match on fresh sequences, by length band, always by the reference interpreter."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -239,13 +240,20 @@ def _commonest(labels: np.ndarray) -> np.ndarray:
     return values[counts.argmax()]
 
 
-def line_costs(program: Program, judge: Judge) -> list[dict[str, object]]:
-    """For each statement but the prediction, the match without it: its value replaced by its mean, a selector left out."""
+def line_costs(program: Program, judge: Judge, deadline: float = inf) -> list[dict[str, object]]:
+    """For each statement but the prediction, the match without it: its value replaced by its mean, a selector left out.
+
+    From `deadline` on, a time of `time.monotonic`, no further statement is begun.
+    """
     costs: list[dict[str, object]] = []
+    if time.monotonic() >= deadline:
+        return costs
     means = _means(program, judge)
     for statement in program.statements:
         if isinstance(statement, Prediction):
             continue
+        if time.monotonic() >= deadline:
+            break
         match, _ = program_match(program, judge, {statement.name: means[statement.name]})
         costs.append({"statement": statement.name, "match": round(min(s.accuracy for s in match.bands), 6)})
     return costs

@@ -15,12 +15,12 @@ from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.measure import Banded, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
+from drasp.measure import Banded, Judge, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.components import prune_components
-from drasp.passes.context import Context, make_context
+from drasp.passes.context import Batch, Context, make_batches, make_context
 from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.name import Naming, name
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise
@@ -42,11 +42,14 @@ EXACT_NORMS: tuple[Pass, ...] = (
 )
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
-SEARCH_SHARE, NAMING_SHARE = 0.75, 0.85  # of the time, by when each must end; the rest is for the evidence
+SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
 VERIFIED = 0.4  # of what is left to 1 above the match asked for: where match must be on the verification pool
 EVIDENCE_SEQUENCES = 20_000
+FEWEST_SEQUENCES = 1_200  # however short the time: 400 a band just suffice for an interval above 0.99
+JUDGING_SHARE = 0.6  # of the time that is left for the evidence; the rest is for baselines and line costs
+TRIAL_SEQUENCES = 300
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
-EVIDENCE_STREAM, FITTING_STREAM = 101, 102  # seeds apart from those of the search
+EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM = 101, 102, 103  # seeds apart from those of the search
 
 
 @dataclass(frozen=True)
@@ -139,23 +142,37 @@ def _decompile(transformer: Transformer, task: Task, settings: Settings, report:
     header = Header(task.vocabulary, transformer.positions, task.predict, getattr(task, "order", None))
     search = _Search(report, start + SEARCH_SHARE * settings.time, start)
     oracle = TorchTransformer(transformer, device=device)
-    context = make_context(task, oracle, settings.lengths, settings.seed, device, search.trying, search.candidates.append)
-    search.candidates.append(_token_table(header, context))
-    try:
-        _run_passes(transformer, header, context, settings, search)
-    except KeyboardInterrupt:
-        search.interrupted = True
-    except TimeIsUp:
-        search.stopped_by_time = True
-    chosen = _name(_choose(search.candidates, context, settings), context, settings, search)
+    chosen = _find(transformer, header, task, settings, search, oracle)
     program = tidy(chosen.program)
     new_names = dict(zip((s.name for s in chosen.program.statements), (s.name for s in program.statements), strict=True))
     named = [piece.as_json(new_names) for piece in chosen.pieces]
     program = parse(print_program(program), program.operators)  # what is judged is what is saved
     search.phase = "measuring the evidence"
-    report(Progress(search.phase, "fresh sequences", len(program.statements), None, time.monotonic() - start))
-    evidence = _evidence(program, transformer, task, settings, search, oracle)
+    try:
+        report(Progress(search.phase, "fresh sequences", len(program.statements), None, time.monotonic() - start))
+        evidence = _evidence(program, transformer, task, settings, search, oracle, start + settings.time)
+    except KeyboardInterrupt:
+        search.interrupted = True
+        evidence = _evidence(program, transformer, task, settings, search, oracle, start)
     return Decompilation(program, evidence | {"named": named, "seconds": round(time.monotonic() - start, 2)})
+
+
+def _find(transformer: Transformer, header: Header, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer) -> Naming:
+    """The best program found; a current-token table where the search was stopped before it had its sequences."""
+    context = None
+    try:
+        context = make_context(task, oracle, settings.lengths, settings.seed, oracle.device, search.trying, search.candidates.append)
+        search.candidates.append(_token_table(header, context.sample))
+        _run_passes(transformer, header, context, settings, search)
+    except KeyboardInterrupt:
+        search.interrupted = True
+    except TimeIsUp:
+        search.stopped_by_time = True
+    if context is None or not search.candidates:
+        rng = np.random.default_rng(settings.seed)
+        few = make_batches(task, oracle, rng, 100, settings.lengths, -1, oracle.device, 100)
+        return Naming(_token_table(header, few), ())
+    return _name(_choose(context, settings, search), context, settings, search)
 
 
 def _run_passes(transformer: Transformer, header: Header, context: Context, settings: Settings, search: _Search) -> None:
@@ -245,38 +262,64 @@ def _record(search: _Search, context: Context, name: str, program: Program, bega
     return match
 
 
-def _token_table(header: Header, context: Context) -> Program:
+def _token_table(header: Header, batches: Sequence[Batch]) -> Program:
     """The program that looks at the current token alone: the least there is, and what is left where nothing better is found."""
-    total = torch.zeros(len(header.vocabulary), len(header.vocabulary), device=context.device)
-    counts = torch.zeros(len(header.vocabulary), 1, device=context.device)
-    for batch in context.sample:
+    device = batches[0].model_logits.device
+    total = torch.zeros(len(header.vocabulary), len(header.vocabulary), device=device)
+    counts = torch.zeros(len(header.vocabulary), 1, device=device)
+    for batch in batches:
         ids = batch.token_ids[batch.scored]
         total.index_add_(0, ids, batch.model_logits)
-        counts.index_add_(0, ids, torch.ones(len(ids), 1, device=context.device))
+        counts.index_add_(0, ids, torch.ones(len(ids), 1, device=device))
     table = (total / counts.clamp(min=1)).double().cpu().numpy()
     return Program(header, (Project("logits0", TOKEN, Dense("B0")), Prediction(("logits0",))), {"B0": table})
 
 
-def _choose(candidates: list[Program], context: Context, settings: Settings) -> Program:
-    """The smallest candidate that still matches on sequences that no choice was made by; else the one that matches best."""
+def _choose(context: Context, settings: Settings, search: _Search) -> Program:
+    """The smallest candidate that still matches on sequences that no choice was made by; else the one that matches best.
+
+    Where that is cut short and none but the current-token table was tried, the last that the search found.
+    """
+    search.phase, search.deadline = "choosing", search.start + CHOICE_SHARE * settings.time
     wanted = settings.match + VERIFIED * (1 - settings.match)
-    best, best_match = candidates[0], -1.0
-    for program in sorted(candidates, key=complexity):
-        match = context.match(program, context.verify, min(wanted, best_match))
-        if match >= wanted:
-            return program
-        if match > best_match:
-            best, best_match = program, match
+    best, best_match = search.candidates[0], -1.0
+    try:
+        for program in sorted(search.candidates, key=complexity):
+            search.trying("on further sequences", program)
+            match = context.match(program, context.verify, min(wanted, best_match))
+            if match >= wanted:
+                return program
+            if match > best_match:
+                best, best_match = program, match
+    except (KeyboardInterrupt, TimeIsUp) as stop:
+        search.interrupted |= isinstance(stop, KeyboardInterrupt)
+        search.stopped_by_time |= isinstance(stop, TimeIsUp)
+        return search.candidates[-1] if best is search.candidates[0] else best
     return best
 
 
 def _evidence(
-    program: Program, transformer: Transformer, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer
+    program: Program,
+    transformer: Transformer,
+    task: Task,
+    settings: Settings,
+    search: _Search,
+    oracle: TorchTransformer,
+    deadline: float,
 ) -> dict[str, object]:
+    """What `evidence.json` holds. Where time is short, on fewer sequences, and without the line costs that no time was left for."""
     model = numpy_logits(oracle)
-    rng = np.random.default_rng([settings.seed, EVIDENCE_STREAM])
-    judge = make_judge(task, model, settings.lengths, EVIDENCE_SEQUENCES, rng)
-    fitting = make_judge(task, model, settings.lengths, EVIDENCE_SEQUENCES // 10, np.random.default_rng([settings.seed, FITTING_STREAM]))
+
+    def drawn(count: int, stream: int) -> Judge:
+        return make_judge(task, model, settings.lengths, count, np.random.default_rng([settings.seed, stream]))
+
+    began = time.monotonic()
+    program_match(program, drawn(TRIAL_SEQUENCES, TRIAL_STREAM))  # tells how long more of them will take
+    now = time.monotonic()
+    affordable = int(JUDGING_SHARE * (deadline - now) / (now - began) * TRIAL_SEQUENCES)
+    sequences = min(EVIDENCE_SEQUENCES, max(FEWEST_SEQUENCES, affordable))
+    judge = drawn(sequences, EVIDENCE_STREAM)
+    fitting = drawn(sequences // 10, FITTING_STREAM)
     match, accuracy = program_match(program, judge)
     return {
         "verdict": verdict(program, match, settings),
@@ -287,7 +330,7 @@ def _evidence(
         "task": accuracy.as_json(),
         "model_task": model_accuracy(judge).as_json(),
         "baseline": {name: found.as_json() for name, found in baselines(judge, fitting).items()},
-        "lines": line_costs(program, judge.thinned(LINE_SHARE)),
+        "lines": line_costs(program, judge.thinned(LINE_SHARE), deadline),
         "size": asdict(size(program)),
         "passes": search.passes,
         "seed": settings.seed,

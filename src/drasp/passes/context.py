@@ -151,10 +151,14 @@ def make_context(
     report: Callable[[str, Program | None], None],
     found: Callable[[Program], None],
 ) -> Context:
-    """Draws the pools. Every pool has a generator of its own, so that one's size does not change another."""
+    """Draws the pools. Every pool has a generator of its own, so that one's size does not change another.
+
+    `report` is told before each of them, and may stop the drawing as it may stop the search.
+    """
     cut = task_bands(task, lengths)
 
     def pool(stream: int, count: int, low_high: tuple[int, int], band: int, most: int) -> list[Batch]:
+        report("", None)
         return make_batches(task, oracle, np.random.default_rng([seed, stream, band + 1]), count, low_high, band, device, most)
 
     short = pool(1, 1200, cut[0], -1, 32)
