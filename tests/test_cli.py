@@ -94,17 +94,30 @@ def test_tasks_lists_every_task_with_an_example(capsys):
     assert "<bos>" in printed
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["show"], ["run"]])
-def test_it_starts_in_half_a_second_without_torch(program, arguments):
-    command = {"--help": [], "show": [str(program)], "run": [str(program), "a b"]}[arguments[0]]
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [
+        ("--help", ("torch", "scipy", "rich", "lark", "numpy")),
+        ("show", ("torch", "scipy", "rich")),
+        ("run", ("torch", "scipy", "rich")),
+    ],
+)
+def test_it_starts_in_half_a_second_without_what_it_does_not_need(program, command, heavy):
+    arguments = {"--help": [], "show": [str(program)], "run": [str(program), "a b"]}[command]
     code = (
         "import sys\nfrom drasp.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "assert 'torch' not in sys.modules, 'torch was imported'"
+        f"found = sys.modules.keys() & {set(heavy)}\nassert not found, found"
     )
+    cpu_seconds = []
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code, *arguments, *command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 2.0  # half a second on an idle machine; the benchmark measures it
+    for _ in range(3):
+        before = os.times()
+        done = subprocess.run([sys.executable, "-c", code, command, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        after = os.times()
+        cpu_seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(cpu_seconds) < 0.5  # of the processor: the best of three, whatever else the machine is doing
+    assert time.monotonic() - began < 15.0
 
 
 @pytest.mark.parametrize(
