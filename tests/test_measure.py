@@ -1,5 +1,7 @@
 """Match, intervals, bands, baselines and line costs, against numbers worked out by hand."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from drasp.errors import TaskError
 from drasp.lang.parser import parse
 from drasp.measure import Share, bands, baselines, line_costs, make_judge, model_accuracy, program_match, task_bands
 from drasp.tasks.registry import get_task
+from drasp.tasks.user import load_task
 
 MAJORITY = """drasp 1
 vocabulary "0" "1" <bos> <sep> <eos> <pad>
@@ -69,6 +72,22 @@ def test_each_line_costs_what_it_is_worth(judged):
     assert set(costs) == {"a1", "logits1", "logits2"}
     assert costs["a1"] < 0.7
     assert costs["logits2"] == 1.0  # the mean of a constant is the constant
+
+
+def test_the_true_answers_of_a_file_are_read_off_the_whole_sequence(tmp_path):
+    """Though nothing behind the last scored position is judged."""
+    special = ["<bos>", "<sep>", "<eos>", "<pad>"]
+    logits = parse(MAJORITY).logits
+    for predict, extra in (("next-token", {}), ("next-token-set", {"sets": [["1"], ["0", "1"]]})):
+        header = {"vocabulary": ["0", "1", *special], "predict": predict, "positions": 8}
+        line = {"tokens": ["<bos>", "0", "<sep>", "1", "<eos>"], "scored": [1, 2], **extra}
+        (tmp_path / "own.jsonl").write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n")
+        (chunk,) = make_judge(load_task(str(tmp_path / "own.jsonl")), logits, (0, 150), 3, np.random.default_rng(0)).chunks
+        assert chunk.sample.token_ids.shape == (3, 3)
+        if predict == "next-token":
+            assert chunk.truth.tolist() == [3, 1] * 3
+        else:
+            assert chunk.truth.nonzero()[1].tolist() == [1, 0, 1] * 3
 
 
 def test_the_best_constant_is_right_about_half_of_the_time(judged):

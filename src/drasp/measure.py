@@ -107,7 +107,7 @@ class Chunk:
     """Sequences of similar length and what the model predicts at their scored positions.
 
     Attributes:
-        sample: padded only to the longest of the chunk.
+        sample: cut behind the last scored position of the chunk.
         rows: (scored positions), the sequence of each.
         model: predictions, see `predictions`.
         truth: the task's true answers in the same form.
@@ -168,21 +168,24 @@ def make_judge(task: Task, model: Logits, lengths: tuple[int, int], sequences: i
     chunks = []
     for band, low_high in enumerate(cut):
         count = sequences // len(cut) + (band < sequences % len(cut))
-        for sample in _chunked(checked_sample(task, rng, count, low_high)):
+        drawn = checked_sample(task, rng, count, low_high)
+        for rows, end in _chunked(drawn):
+            whole = Sample(*(array[rows] for array in drawn))
+            sample = Sample(*(array[:, :end] for array in whole))
             chunks.append(
                 Chunk(
                     sample,
                     np.nonzero(sample.scored)[0],
                     predictions(model(sample.token_ids, sample.position_ids)[sample.scored], task.predict),
-                    checked_answers(task, sample)[sample.scored],
+                    checked_answers(task, whole)[:, :end][sample.scored],  # what comes last may tell them
                     band,
                 )
             )
     return Judge(task.predict, tuple(cut), tuple(chunks))
 
 
-def _chunked(sample: Sample) -> Iterator[Sample]:
-    """The sequences in order of length, cut into chunks that fit in memory, padding dropped."""
+def _chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
+    """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what is scored in them."""
     ends = sample.scored.shape[1] - sample.scored[:, ::-1].argmax(1)
     order = np.argsort(ends, kind="stable")
     start = 0
@@ -191,7 +194,7 @@ def _chunked(sample: Sample) -> Iterator[Sample]:
         while start + size < len(order) and (size + 1) * int(ends[order[start + size]]) ** 2 <= PAIRS_PER_CHUNK and size < 1000:
             size += 1
         chosen = order[start : start + size]
-        yield Sample(*(array[chosen, : ends[chosen].max()] for array in sample))
+        yield chosen, int(ends[chosen].max())
         start += size
 
 
