@@ -225,6 +225,32 @@ def test_a_model_without_a_task_asks_for_one(model, capsys):
     assert "--task" in _error(capsys, "decompile", model)
 
 
+def test_a_task_in_a_file_of_sequences_is_found_again_from_the_model_folder(search, model, tmp_path, capsys, monkeypatch):
+    header = {"vocabulary": ["a", "b", "<bos>", "<sep>", "<eos>", "<pad>"], "predict": "next-token-set", "positions": 152}
+    line = {"tokens": ["<bos>", "a", "b", "<eos>"], "scored": [0, 1, 2], "sets": [["a", "<eos>"], ["a", "b"], ["a", "<eos>"]]}
+    (tmp_path / "own.jsonl").write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n")
+    (model / "task.json").write_text('{"task": "../own.jsonl"}')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["decompile", str(model)]) == 0
+    assert main(["check", str(_d2_program(tmp_path)), "--model", str(model), "--sequences", "30"]) == 0
+    assert "model on the task" in capsys.readouterr().out
+    (tmp_path / "own.jsonl").unlink()
+    assert "own.jsonl: no such file" in _error(capsys, "decompile", model)
+
+
+def test_a_task_in_a_python_file_is_run_only_where_it_is_asked_for(search, model, tmp_path, capsys):
+    (tmp_path / "own.py").write_text("open(__file__ + '.ran', 'w').close()\nfrom drasp.tasks.registry import get_task\nD2 = get_task('D2')")
+    (model / "task.json").write_text('{"task": "../own.py:D2"}')
+    for arguments in (["decompile", model, "--out", tmp_path / "out"], ["check", _d2_program(tmp_path), "--model", model]):
+        message = _error(capsys, *arguments)
+        assert f"add --task {tmp_path / 'own.py'}:D2" in message
+        assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "own.py.ran").exists()
+    assert main(["decompile", str(model), "--out", str(tmp_path / "out"), "--task", f"{tmp_path}/own.py:D2"]) == 0
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -1,6 +1,7 @@
 """Training: what it writes, that it learns, and that an interrupted run ends as an unbroken one does."""
 
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import drasp.train
+from drasp.cli import main
 from drasp.errors import DraspError, RunFolderError, TaskError
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
@@ -124,7 +126,8 @@ def kill_at_the_eighth(line):
     if checks == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 
-drasp.train.train(Alternating(), Path({out!r}), replace(TINY, dropout=0.1), device="cpu", report=kill_at_the_eighth)
+settings = replace(TINY, dropout=0.1)
+drasp.train.train(Alternating(), Path({out!r}), settings, device="cpu", checkpoints=(10, 20, 30), report=kill_at_the_eighth)
 """
 
 
@@ -136,14 +139,47 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
     assert (tmp_path / "killed" / "checkpoint.safetensors").exists()
     with pytest.raises(RunFolderError, match="other settings"):
         train(Alternating(), tmp_path / "killed", replace(settings, seed=1), device="cpu")
+    assert [folder.name for folder in (tmp_path / "killed").glob("step-*")] == ["step-10"]
     lines: list[str] = []
-    train(Alternating(), tmp_path / "killed", settings, device="cpu", report=lines.append)
+    train(Alternating(), tmp_path / "killed", settings, device="cpu", checkpoints=(10, 20, 30), report=lines.append)
     assert lines[0] == "continuing at step 14"
-    train(Alternating(), tmp_path / "unbroken", settings, device="cpu")
-    for name in ("config.json", "model.safetensors", "task.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
+    train(Alternating(), tmp_path / "unbroken", settings, device="cpu", checkpoints=(10, 20, 30))
+    for folder in (".", "step-10", "step-20", "step-30"):
+        for name in ("config.json", "model.safetensors", "task.json"):
+            assert (tmp_path / "killed" / folder / name).read_bytes() == (tmp_path / "unbroken" / folder / name).read_bytes()
     train(Alternating(), tmp_path / "other", replace(settings, seed=1), device="cpu")
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != (tmp_path / "unbroken" / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_is_a_model_folder_of_its_own(tmp_path: Path) -> None:
+    train(Alternating(), tmp_path / "out", TINY, checkpoints=(10, 40), source=str(tmp_path / "own.py:Alternating"))
+    assert json.loads((tmp_path / "out" / "task.json").read_text())["task"] == "../own.py:Alternating"
+    transformers = pytest.importorskip("transformers")
+    for step in (10, 40):
+        folder = tmp_path / "out" / f"step-{step}"
+        record = json.loads((folder / "task.json").read_text())
+        assert (record["task"], record["steps_run"]) == ("../../own.py:Alternating", step)
+        sample = Alternating().sample(np.random.default_rng(0), 20, (0, 50))
+        model = transformers.GPT2LMHeadModel.from_pretrained(folder)
+        with torch.no_grad():
+            expected = model.eval()(torch.tensor(sample.token_ids), position_ids=torch.tensor(sample.position_ids)).logits
+        assert (forward(load_transformer(folder), sample.token_ids, sample.position_ids) - expected).abs().max() <= 1e-4
+    weights = [(tmp_path / "out" / folder / "model.safetensors").read_bytes() for folder in ("step-10", "step-40", ".")]
+    assert weights[0] != weights[1] == weights[2]
+
+
+def test_the_recorded_command_trains_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sequences = [{"tokens": ["<bos>", *"ab" * n, "<sep>", "ab"[n % 2], "<eos>"], "scored": [2 * n + 1]} for n in range(4)]
+    header = {"vocabulary": ["a", "b", *SPECIAL], "predict": "next-token", "positions": 16}
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (header, *sequences)))
+    options = "--width 8 --heads 2 --lengths 0-6 --steps 20 --seed 3 --learning-rate 0.00123 --dropout 0.1 --device cpu"
+    assert main(["train", "own.jsonl", "--out", "first", *options.split()]) == 0
+    record = json.loads((tmp_path / "first" / "task.json").read_text())
+    assert record["task"] == "../own.jsonl"
+    assert main([*shlex.split(record["command"])[1:], "--device", "cpu"]) == 0
+    for name in ("config.json", "model.safetensors", "task.json"):
+        assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
 
 
 def test_a_band_without_sequences_is_left_out(tmp_path: Path) -> None:

@@ -203,12 +203,14 @@ def _model_and_task(model: str, task: str | None, lengths: tuple[int, int]) -> "
 
     from drasp.model.bundled import resolve_model
     from drasp.model.checkpoint import load_transformer
-    from drasp.tasks.user import checked_answers, checked_sample, load_task
+    from drasp.tasks.user import checked_answers, checked_sample, is_python, load_task
 
     folder, known = resolve_model(model)
     wanted = known if task is None else task
     if wanted is None:
         raise DraspError(f"{folder} has no task.json: say with --task what the model was trained on; `drasp tasks` lists the names")
+    if task is None and is_python(wanted):
+        raise DraspError(f"{folder} was trained on a task in a Python file, which is run only where you ask for it: add --task {wanted}")
     transformer = load_transformer(folder)
     found = load_task(wanted)
     if len(found.vocabulary) != transformer.vocabulary_size:

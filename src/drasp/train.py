@@ -21,7 +21,7 @@ from drasp.model.checkpoint import CONFIG, WEIGHTS
 from drasp.model.gpt2 import EPS, GPT2
 from drasp.run.threads import ONE_THREAD_WIDTH, one_thread
 from drasp.tasks.protocol import Sample, Task
-from drasp.tasks.user import checked_answers, checked_sample
+from drasp.tasks.user import checked_answers, checked_sample, is_python
 
 RECORD = "task.json"
 CHECKPOINT = "checkpoint.safetensors"
@@ -332,8 +332,7 @@ def _write_model(described: _Described, state: _State, out: Path) -> dict[str, A
 
 def _from(folder: Path, source: str) -> str:
     """How the task is found again from a folder: a file by its path from there."""
-    file, colon, name = source.rpartition(":") if ".py:" in source else (source, "", "")
-    return os.path.relpath(file, folder) + colon + name if file.endswith((".py", ".jsonl")) else source
+    return os.path.relpath(source, folder) if is_python(source) or source.endswith(".jsonl") else source
 
 
 def _config(task: Task, settings: TrainSettings) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Finds a model by the name of a bundled one or by its folder."""
 
 import json
+import os
 from pathlib import Path
 
 from drasp.errors import DraspError
+from drasp.tasks.user import is_python
 
 ZOO = Path(__file__).parent.parent / "zoo"
 
@@ -14,7 +16,9 @@ def bundled_models() -> tuple[str, ...]:
 
 
 def resolve_model(name_or_path: str) -> tuple[Path, str | None]:
-    """The model's folder, and the name of its task where its `task.json` says so. An existing path comes before a bundled name.
+    """The model's folder, and its task as `drasp.tasks.user.load_task` takes it, where its `task.json` says so.
+
+    An existing path comes before a bundled name. A file is named in `task.json` by its path from the folder.
 
     Raises:
         DraspError: neither a path nor a bundled model, or a damaged `task.json`.
@@ -26,10 +30,13 @@ def resolve_model(name_or_path: str) -> tuple[Path, str | None]:
                 f"{name_or_path}: no such model; give a model folder or one of the bundled models: {', '.join(bundled_models())}"
             )
         folder = ZOO / name_or_path
-    return folder, _task_name(folder / "task.json")
+    task = _task(folder / "task.json")
+    if task is not None and (is_python(task) or task.endswith(".jsonl")):
+        task = os.path.normpath(folder / task)
+    return folder, task
 
 
-def _task_name(path: Path) -> str | None:
+def _task(path: Path) -> str | None:
     try:
         name = json.loads(path.read_text(encoding="utf-8"))["task"]
     except (FileNotFoundError, NotADirectoryError):

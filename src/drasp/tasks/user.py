@@ -22,12 +22,17 @@ def load_task(spec: str) -> Task:
 
     Raises TaskError, in one line, for whatever is wrong with the name, the file or the object.
     """
-    file, _, name = spec.rpartition(":")
-    if file.endswith(".py"):
+    if is_python(spec):
+        file, _, name = spec.rpartition(":")
         return _from_python(Path(file), name)
     if spec.endswith(".py"):
         raise TaskError(f"{spec}: say which object in the file is the task: {spec}:NAME")
     return JsonlTask(Path(spec)) if spec.endswith(".jsonl") else get_task(spec)
+
+
+def is_python(spec: str) -> bool:
+    """Whether a task is FILE.py:NAME: to load it runs the file."""
+    return spec.rpartition(":")[0].endswith(".py")
 
 
 def checked_sample(task: Task, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> Sample:
