@@ -1,0 +1,38 @@
+"""The commands of the documentation, run as they are printed."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OWN_TASK = (ROOT / "docs" / "own-task.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", OWN_TASK, re.DOTALL | re.MULTILINE)
+
+
+def test_the_printed_script_writes_the_example_file(tmp_path: Path) -> None:
+    (script,) = _blocks("python")
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "marked.jsonl").read_bytes() == (ROOT / "examples" / "marked.jsonl").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("commands", "last"), list(zip(_blocks("sh"), ("{a, <eos>}", "y"), strict=True)), ids=("python", "jsonl"))
+def test_a_task_of_ones_own_from_training_to_the_program(commands: str, last: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for line in commands.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "drasp"
+        done = subprocess.run([sys.executable, "-m", "drasp", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(f"->  {last}")
+    (evidence,) = (tmp_path / "runs").glob("*/evidence.json")
+    assert json.loads(evidence.read_text())["verdict"] == "decompiled"
