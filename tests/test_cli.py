@@ -319,6 +319,34 @@ def test_a_task_that_does_not_fit_is_refused_before_the_search(name, says, tmp_p
     assert says in _error(capsys, "check", _d2_program(tmp_path), "--model", "D2", "--task", f"{tmp_path}/own.py:{name}")
 
 
+HEADER = '{"vocabulary": ["a", "b", "<bos>", "<sep>", "<eos>", "<pad>"], "predict": "next-token", "positions": 4}\n'
+GOOD_LINE = '{"tokens": ["a", "b"], "scored": [0]}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (HEADER + GOOD_LINE + '{"tokens": ["a", "c"], "scored": [0]}', "own.jsonl:3: the token 'c' is not in the vocabulary"),
+        (HEADER + GOOD_LINE + '{"tokens": ["a", "b"], "scored": []}', "own.jsonl:3: no position is scored"),
+        (HEADER + '{"tokens": ["a", "b", "a", "b", "a"], "scored": [0]}', "own.jsonl:2: 5 tokens, but the header has only 4 positions"),
+        (HEADER + GOOD_LINE + "\n" + '{"tokens": ["a", "b"', "own.jsonl:4: no JSON"),
+        ("", "own.jsonl: the file is empty"),
+        (HEADER, "own.jsonl: there is a header, but no sequence"),
+        (HEADER.replace("4", "400") + GOOD_LINE, "task own needs 400 positions"),
+    ],
+)
+def test_a_bad_file_of_sequences_gives_one_line_and_leaves_nothing(text, says, tmp_path, capsys):
+    (tmp_path / "own.jsonl").write_text(text)
+    commands = [["decompile", "D2", "--task", tmp_path / "own.jsonl", "--out", tmp_path / "out"]]
+    if "needs" not in says:  # a model is trained with as many positions as the task needs
+        commands.append(["train", tmp_path / "own.jsonl", "--out", tmp_path / "out"])
+    for command in commands:
+        message = _error(capsys, *command)
+        assert says in message
+        assert len(message.splitlines()) == 1
+        assert [file.name for file in tmp_path.iterdir()] == ["own.jsonl"]
+
+
 def test_check_says_that_a_program_has_too_few_positions(program, capsys):
     message = _error(capsys, "check", program, "--model", "D2")
     assert "needs 152 positions" in message
