@@ -199,7 +199,13 @@ def test_what_a_task_draws_is_checked(tmp_path: Path) -> None:
             return sample._replace(scored=np.zeros_like(sample.scored))
 
     with pytest.raises(TaskError, match="without a scored position"):
-        train(NothingScored(), tmp_path, TINY)
+        train(NothingScored(), tmp_path / "new", TINY)
+    assert not (tmp_path / "new").exists()
+    train(Alternating(), tmp_path / "old", TINY)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "old").iterdir()}
+    with pytest.raises(TaskError, match="without a scored position"):
+        train(NothingScored(), tmp_path / "old", TINY, force=True)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "old").iterdir()} == before
 
 
 def test_a_finished_training_is_overwritten_only_by_force(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def train(
     model = GPT2(len(task.vocabulary), _positions(task), settings.layers, settings.heads, settings.width, settings.dropout, settings.seed)
     model.to(target)
     state = _State(model, settings)
+    checked_answers(task, checked_sample(task, np.random.default_rng(0), settings.batch, settings.lengths))  # before anything is replaced
     _claim(out, force)
     if (out / CHECKPOINT).exists():
         state.load(out / CHECKPOINT, identity)
