@@ -11,13 +11,35 @@ import numpy as np
 
 from drasp.ir.basis import Basis
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
-from drasp.ir.operators import Comparison, Difference, Entries, Index, Label, Last, Log, Nearest, Primitive, Rows, Sum, Term
+from drasp.ir.operators import (
+    SPECIAL_TOKEN,
+    Axis,
+    Comparison,
+    Dense,
+    Difference,
+    Entries,
+    Except,
+    First,
+    Index,
+    Label,
+    Last,
+    Log,
+    Member,
+    Nearest,
+    Operator,
+    Primitive,
+    Rows,
+    Sum,
+    Symbolic,
+    Term,
+)
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.measure import predictions
 from drasp.run.reference import OneHot, evaluate
 from drasp.tasks.protocol import Sample
 
 QUERIES = 400
+RARE = 4  # one query more at a special token for every so many: such tokens often follow a rule of their own
 KEY_WEIGHT = 0.3  # of all keys together, beside the weight of those attended to
 DEEPEST = 12.0  # log-attention below the best key's that still tells a difference
 TERMS_AT_MOST, ENOUGH, GAIN = 6, 0.995, 0.003
@@ -31,12 +53,25 @@ SIDE: tuple[Index, Index] = (Index("row"), Index("column"))
 
 
 @dataclass(frozen=True)
+class _RowOnly:
+    """Graded terms for one query token alone; they are written as an override of that row."""
+
+    row: str
+    terms: tuple[Term, ...]
+
+    def matrix(self, rows: Axis, columns: Axis) -> np.ndarray:
+        """As that of a primitive."""
+        here = rows.ids == rows.index(self.row)
+        return here[:, None] * Sum(self.terms).matrix(rows, columns)
+
+
+@dataclass(frozen=True)
 class _Feature:
     """One term that a head's scores may have: between a query and a key variable."""
 
     query: Read
     key: Read
-    primitive: Primitive
+    primitive: Primitive | _RowOnly
 
 
 @dataclass(frozen=True)
@@ -69,14 +104,14 @@ class NamedHead:
 
     @property
     def numbers(self) -> int:
-        return sum(s.op.numbers() for s in self.selects if isinstance(s.op, Sum))
+        return sum(s.op.numbers() for s in self.selects if not isinstance(s.op, Dense))
 
 
 def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> list[NamedHead]:
     """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
     rows = _queries(program, selectors, samples, rng)
     features = list(_features(program, selectors))
-    columns = [_column(program, feature, rows) for feature in features]
+    columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
     target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-DEEPEST)))
     key_weights = np.where(rows.seen, rows.weights + KEY_WEIGHT / rows.seen.sum(1, keepdims=True), 0)
     flat = np.stack([_centred(column, key_weights) for column in (target, *columns)])
@@ -87,8 +122,9 @@ def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sa
         start = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, 0], rcond=None)[0]
         strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows)
         terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows)
-        scores = sum((s * column for _, column, s in terms), np.zeros_like(target))
-        found.append(NamedHead(_selects(stem, [(f, s) for f, _, s in terms]), _total_variation(scores, rows)))
+        selects = _selects(stem, [(f, s) for f, _, s in terms])
+        scores = sum((_column(program, s.query, s.key, s.op, rows) for s in selects), np.zeros_like(target))
+        found.append(NamedHead(selects, _total_variation(scores, rows)))
     return found
 
 
@@ -100,7 +136,9 @@ def _queries(program: Program, selectors: tuple[str, ...], samples: Sequence[Sam
     heads = [s for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
     inner = any(head.name in feeds_attention(program) for head in heads)
     tokens = None if inner else _where_it_matters(program, heads, samples)
-    reads = {Read(r.variable) for name in selectors for r in program.by_name[name].reads} | {ONE_READ}
+    reads = {ONE_READ}
+    reads |= {Read(source) for name in selectors for r in program.by_name[name].reads for source in _sources(program, r.variable)}
+    symbols = [i for i, token in enumerate(program.header.vocabulary) if not SPECIAL_TOKEN.fullmatch(token)]
     length = max(sample.token_ids.shape[1] for sample in samples)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
@@ -111,7 +149,9 @@ def _queries(program: Program, selectors: tuple[str, ...], samples: Sequence[Sam
         places = np.argwhere(real & (np.arange(real.shape[1]) > 0))
         if not len(places):
             continue
-        batch, query = places[rng.choice(len(places), min(share, len(places)), replace=False)].T
+        rare = places[~np.isin(sample.token_ids[tuple(places.T)], symbols)]
+        chosen = [places[rng.permutation(len(places))[:share]], rare[rng.permutation(len(rare))[: share // RARE]]]
+        batch, query = np.concatenate(chosen).T
         trace = evaluate(program, sample.token_ids, sample.position_ids)
         keys = sample.token_ids.shape[1]
         padding = ((0, 0), (0, length - keys))
@@ -147,14 +187,23 @@ def _features(program: Program, selectors: tuple[str, ...]) -> Iterator[_Feature
     """Every term that the head may be made of: between a variable that its queries read, or none, and one that its keys read."""
     header, bases = program.header, program.bases
     selects = [s for s in (program.by_name[name] for name in selectors) if isinstance(s, Select)]
-    queries = dict.fromkeys(Read(s.query.variable) for s in selects)
-    keys = dict.fromkeys(Read(s.key.variable) for s in selects if s.key.variable != "one")
+    queries = dict.fromkeys(Read(source) for s in selects for source in _sources(program, s.query.variable))
+    keys = dict.fromkeys(Read(source) for s in selects for source in _sources(program, s.key.variable))
     for key in keys:
-        for primitive in _of_keys(header, bases[key.variable]):
-            yield _Feature(ONE_READ, key, primitive)
+        for of_key in _of_keys(header, bases[key.variable]):
+            yield _Feature(ONE_READ, key, of_key)
         for query in queries:
-            for primitive in _of_pairs(header, bases[query.variable], bases[key.variable]):
-                yield _Feature(query, key, primitive)
+            for of_pair in _of_pairs(header, bases[query.variable], bases[key.variable]):
+                yield _Feature(query, key, of_pair)
+
+
+def _sources(program: Program, variable: str) -> Iterator[str]:
+    """The one-hot variables and averages that a variable is computed from, position by position; it may be one itself."""
+    if variable in ("token", "pos") or isinstance(program.by_name.get(variable), Aggregate):
+        yield variable
+    elif variable != "one":
+        for read in program.by_name[variable].reads:
+            yield from _sources(program, read.variable)
 
 
 def _of_keys(header: Header, basis: Basis) -> Iterator[Primitive]:
@@ -166,7 +215,7 @@ def _of_keys(header: Header, basis: Basis) -> Iterator[Primitive]:
         yield Last()
 
 
-def _of_pairs(header: Header, query: Basis, key: Basis) -> Iterator[Primitive]:
+def _of_pairs(header: Header, query: Basis, key: Basis) -> Iterator[Primitive | _RowOnly]:
     if query != key or query.kind not in ("token", "position"):
         return
     row, column = SIDE
@@ -192,15 +241,22 @@ def _of_pairs(header: Header, query: Basis, key: Basis) -> Iterator[Primitive]:
             yield Comparison(column, "==", Index("row", shift))
         yield Log(Difference("row"))
         yield Log(Difference("column"))
+        others = tuple(token for token in header.vocabulary if token not in header.order)
+        last = Term(-float(query.size), Member(column, others))  # what has no place in the order comes after all that has
+        for token in others:
+            yield _RowOnly(token, (Term(1.0, First()), last))
 
 
-def _column(program: Program, feature: _Feature, rows: _Queries) -> np.ndarray:
-    """The feature's score for every query and key: (queries, keys)."""
-    axes = (program.header.axis(program.bases[read.variable]) for read in (feature.query, feature.key))
-    matrix = np.broadcast_to(feature.primitive.matrix(*axes), tuple(program.bases[r.variable].size for r in (feature.query, feature.key)))
-    query, key = rows.query_values[feature.query], rows.key_values[feature.key]
-    left = matrix[query].astype(np.float64) if query.ndim == 1 else query @ matrix.astype(np.float64)
-    return np.take_along_axis(left, key, 1) if key.ndim == 2 else np.einsum("nv,nkv->nk", left, key)
+def _column(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator, rows: _Queries) -> np.ndarray:
+    """The scores of an operator, or of one primitive, for every query and key: (queries, keys)."""
+    assert not isinstance(op, Dense)
+    bases = [program.bases[read.variable] for read in (query, key)]
+    rows_axis, columns_axis = map(program.header.axis, bases)
+    matrix = np.broadcast_to(op.matrix(rows_axis, columns_axis), tuple(basis.size for basis in bases)).astype(np.float64)
+    left = rows.query_values[query]
+    left = matrix[left] if left.ndim == 1 else left @ matrix
+    right = rows.key_values[key]
+    return np.take_along_axis(left, right, 1) if right.ndim == 2 else np.einsum("nv,nkv->nk", left, right)
 
 
 def _centred(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -289,24 +345,30 @@ def _short(terms: list[Weighted], rows: _Queries) -> list[Weighted]:
 
 def _selects(stem: str, terms: Sequence[tuple[_Feature, float]]) -> tuple[Select, ...]:
     """One selector for each pair of variables; entries of one table stand together."""
-    grouped: dict[tuple[Read, Read], list[tuple[Primitive, float]]] = {}
+    grouped: dict[tuple[Read, Read], list[tuple[Primitive | _RowOnly, float]]] = {}
     for feature, strength in terms:
         grouped.setdefault((feature.query, feature.key), []).append((feature.primitive, strength))
-    return tuple(Select(f"{stem}{i}", query, key, Sum(tuple(_merged(parts)))) for i, ((query, key), parts) in enumerate(grouped.items()))
+    return tuple(Select(f"{stem}{i}", query, key, _merged(parts)) for i, ((query, key), parts) in enumerate(grouped.items()))
 
 
-def _merged(parts: Sequence[tuple[Primitive, float]]) -> Iterator[Term]:
+def _merged(parts: Sequence[tuple[Primitive | _RowOnly, float]]) -> Symbolic:
+    terms: list[Term] = []
     entries: dict[Label, float] = {}
     table: dict[Label, dict[Label, float]] = {}
+    overrides: dict[Label, list[Term]] = {}
     for primitive, strength in parts:
         if isinstance(primitive, Entries):
             entries[primitive.entries[0][0]] = strength
         elif isinstance(primitive, Rows):
             ((row, ((column, _),)),) = primitive.rows
             table.setdefault(row, {})[column] = strength
+        elif isinstance(primitive, _RowOnly):
+            overrides.setdefault(primitive.row, []).extend(Term(round(strength * t.strength, 2), t.primitive) for t in primitive.terms)
         else:
-            yield Term(strength, primitive)
+            terms.append(Term(strength, primitive))
     if entries:
-        yield Term(1.0, Entries(tuple(entries.items())))
+        terms.append(Term(1.0, Entries(tuple(entries.items()))))
     if table:
-        yield Term(1.0, Rows(tuple((row, tuple(cells.items())) for row, cells in table.items())))
+        terms.append(Term(1.0, Rows(tuple((row, tuple(cells.items())) for row, cells in table.items()))))
+    base = Sum(tuple(terms))
+    return Except(base, tuple((row, Sum(tuple(added))) for row, added in overrides.items())) if overrides else base

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
-from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compute, Prediction, Project, Statement
-from drasp.ir.operators import Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
-from drasp.ir.program import Program, feeds_attention
+from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
+from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
+from drasp.ir.program import Header, Program, feeds_attention
 from drasp.measure import predictions
 from drasp.naming.linear import Form, Labelled, fit_form
 from drasp.run.reference import evaluate
 from drasp.tasks.protocol import Sample
 
-EXCEPTIONS_AT_MOST = 3  # tokens that are not copied, but stand for another
+THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+STEEPNESS = 100.0  # of a rule's logit: a hundredth of a share beyond the threshold outweighs all that is copied
 OFF_ROWS = 1500
 CLASSES_AT_MOST = 6  # outputs that are not constant; with more the readout is no matter of a few sign forms
 CONCENTRATED = 0.5  # mean weight of the most attended key above which an average is a copy, not a count
@@ -110,7 +111,8 @@ def name_readout(dense: Program, named: Program, real: Sequence[Sample], off: Se
     task_rows, other_rows = _rows(dense, named, reads, real), _rows(dense, named, reads, off)
     pick = np.linspace(0, len(other_rows.tokens) - 1, min(OFF_ROWS, len(other_rows.tokens))).astype(int)
     other_rows = other_rows.part(pick)
-    for statements in (_by_token(task_rows), _copy(task_rows)):
+    whole: list[list[Statement]] = [_by_token(task_rows), *_copies(task_rows, dense.header)]
+    for statements in whole:
         if statements:
             program = _with_readout(named, statements)
             yield Named(program, agreement(program, dense, real, off), tuple(s.name for s in statements))
@@ -123,7 +125,7 @@ def name_readout(dense: Program, named: Program, real: Sequence[Sample], off: Se
             yield Named(formed, agreement(formed, dense, real, off), tuple(sorted(_readout(formed))))
 
 
-def _by_token(rows: _Rows) -> list[Project]:
+def _by_token(rows: _Rows) -> list[Statement]:
     """What the current token alone decides; empty where it does not."""
     relation = []
     for token in np.unique(rows.tokens):
@@ -135,21 +137,80 @@ def _by_token(rows: _Rows) -> list[Project]:
     return [Project("logits1", TOKEN, Sum((Term(1.0, Relation(tuple(relation))),)))] if relation else []
 
 
-def _copy(rows: _Rows) -> list[Project]:
-    """What the token with the largest share decides: mostly that token itself; empty where there are several averages, or it seldom is."""
+def _copies(rows: _Rows, header: Header) -> Iterator[list[Statement]]:
+    """The token with the largest share is predicted, or the largest but for the current token; nothing where there are several averages.
+
+    What is no copy is told either by the special token that has the largest share instead, or by a rule on how much share the current
+    token has, or those before or after it.
+    """
     if len(rows.averages) != 1:
-        return []
+        return
     ((average, shares),) = rows.averages.items()
-    largest = shares.argmax(1)
-    exceptions: list[tuple[Label, Sum]] = []
+    predicted = rows.outputs.argmax(1)
+    same = Comparison(Index("column"), "==", Index("row"))
+    for never_itself in (False, True):
+        if never_itself and (predicted == rows.tokens).any():
+            return
+        others = np.where(np.arange(shares.shape[1]) == rows.tokens[:, None], -1, shares) if never_itself else shares
+        largest = others.argmax(1)
+        rest = [Project("logits3", TOKEN, Sum((Term(-1.0, same),)))] if never_itself else []
+        exceptions = tuple(_exceptions(rows, largest, predicted))
+        copied = Sum((Term(1.0, same),))
+        yield [Project("logits1", Read(average), Except(copied, exceptions) if exceptions else copied), *rest]
+        wrong = np.bincount(predicted[largest != predicted], minlength=len(rows.vocabulary))
+        if wrong.any():
+            yield [*_ruled(rows, average, shares, int(wrong.argmax()), header), *rest]
+
+
+def _exceptions(rows: _Rows, largest: np.ndarray, predicted: np.ndarray) -> Iterator[tuple[Label, Sum]]:
+    """The special tokens that stand for another when they have the largest share."""
     for token in np.unique(largest):
-        counts = rows.outputs[largest == token].sum(0)
-        if counts.argmax() != token:
-            exceptions.append((rows.vocabulary[token], Sum((Term(1.0, _output(rows.vocabulary[counts.argmax()])),))))
-    if len(exceptions) > EXCEPTIONS_AT_MOST:
-        return []
-    copied = Sum((Term(1.0, Comparison(Index("column"), "==", Index("row"))),))
-    return [Project("logits1", Read(average), Except(copied, tuple(exceptions)) if exceptions else copied)]
+        name = rows.vocabulary[token]
+        counts = np.bincount(predicted[largest == token], minlength=len(rows.vocabulary))
+        if SPECIAL_TOKEN.fullmatch(name) and counts.argmax() != token and 2 * counts.max() > counts.sum():
+            yield name, Sum((Term(1.0, _output(rows.vocabulary[counts.argmax()])),))
+
+
+def _ruled(rows: _Rows, average: str, shares: np.ndarray, other: int, header: Header) -> list[Statement]:
+    """Copies, and one output told by a rule."""
+    truth = rows.outputs[:, other]
+    never = [t for t in np.unique(rows.tokens) if SPECIAL_TOKEN.fullmatch(rows.vocabulary[t]) and not truth[rows.tokens == t].any()]
+    ordinary = ~np.isin(rows.tokens, never)
+    stump = _best_stump(rows.tokens[ordinary], shares[ordinary], truth[ordinary], header)
+    label = rows.vocabulary[other]
+    slope = STEEPNESS if stump.above else -STEEPNESS
+    related = Sum((Term(1.0, Comparison(Index("column"), stump.relation, Index("row"))),))
+    overrides = tuple((rows.vocabulary[t], Sum((), 0.0 if stump.above else 1.0)) for t in never)
+    copied = Term(1.0, Comparison(Index("column"), "==", Index("row")))
+    return [
+        Compare("r1", TOKEN, Read(average), Except(related, overrides) if overrides else related),
+        Project("logits1", Read(average), Sum((copied, Term(round(-slope * stump.threshold, 2), _output(label))))),
+        Project("logits2", Read("r1"), Sum((Term(1.0, Rows(((0, ((label, slope),)),))),))),
+    ]
+
+
+@dataclass(frozen=True)
+class _Stump:
+    """A rule: the share of the tokens that stand in a relation to the current one is above, or below, a threshold."""
+
+    relation: str
+    threshold: float
+    above: bool
+    right: float
+
+
+def _best_stump(tokens: np.ndarray, shares: np.ndarray, truth: np.ndarray, header: Header) -> _Stump:
+    """The rule that is right most often; of equals the one in the middle."""
+    places = np.arange(shares.shape[1], dtype=float) if header.order is None else header.axis(header.built_in["token"]).ranks
+    best = _Stump("==", 0.5, True, -1.0)
+    for relation in ("==",) if header.order is None else ("==", "<", "<=", ">", ">="):
+        share = (shares * COMPARISONS[relation](places[None, :], places[tokens][:, None])).sum(1)
+        right = [((share > threshold) == truth).mean() for threshold in THRESHOLDS]
+        for above, values in ((True, np.array(right)), (False, 1 - np.array(right))):
+            top = np.flatnonzero(values >= values.max() - 1e-9)
+            if values.max() > best.right:
+                best = _Stump(relation, THRESHOLDS[top[len(top) // 2]], above, float(values.max()))
+    return best
 
 
 def _output(token: str) -> Comparison:

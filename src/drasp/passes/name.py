@@ -18,7 +18,7 @@ Selectors = tuple[str, ...]
 
 TOLERANCES = (0.05, 0.02, 0.2)  # of total variation: the closest description that is short enough to name the readout behind it
 FARTHEST, LEAST_AGREEMENT = 0.05, 0.95  # beyond these a name describes behaviour on the task, not what the model computes
-AGREEMENT_LOST, AGREEMENT_ENOUGH = 0.01, 0.97  # off the distribution: what a shorter readout may lose, and what is enough
+AGREEMENT_LOST = 0.01  # off the distribution, that a shorter readout may lose, if it agrees less than is asked
 NAMING_STREAM = 9
 OFF_SEQUENCES, OFF_LENGTHS = 60, (8, 20, 50, 100)
 OFF_SCORED = 0.1
@@ -91,10 +91,9 @@ def name(program: Program, context: Context, threshold: float) -> Naming:
         ]
         if readouts:
             readout = _best(readouts)
-            alone = next((found.program for found in name_readout(program, program, real, off)), None)
-            return Naming(readout.program, _pieces(program, context, chosen, readout, alone))
+            return Naming(readout.program, _pieces(program, context, chosen, readout, list(name_readout(program, program, real, off))))
         if best.program is program and context.match(variant, context.select, threshold) >= threshold:
-            best = Naming(variant, _pieces(program, context, chosen, None, None))
+            best = Naming(variant, _pieces(program, context, chosen, None, []))
     return best
 
 
@@ -106,7 +105,7 @@ def _within(found: Sequence[NamedHead], tolerance: float) -> NamedHead:
 
 def _best(readouts: Sequence[Named]) -> Named:
     """The shortest of those without opaque statements, if any, that agree best off the distribution."""
-    wanted = min(max(found.agreement for found in readouts) - AGREEMENT_LOST, AGREEMENT_ENOUGH)
+    wanted = min(max(found.agreement for found in readouts) - AGREEMENT_LOST, LEAST_AGREEMENT)
 
     def worth(found: Named) -> tuple[int, int]:
         counted = size(found.program)
@@ -116,15 +115,15 @@ def _best(readouts: Sequence[Named]) -> Named:
 
 
 def _pieces(
-    program: Program, context: Context, chosen: Mapping[Selectors, NamedHead], readout: Named | None, alone: Program | None
+    program: Program, context: Context, chosen: Mapping[Selectors, NamedHead], readout: Named | None, alone: Sequence[Named]
 ) -> tuple[Piece, ...]:
-    """What was named; `alone` is the program with the readout named behind its own dense attention."""
+    """What was named; `alone` are programs with the readout named behind the dense attention."""
     found = []
     for selectors, head in chosen.items():
         match = context.match(_with_heads(program, {selectors: head}), context.select)
         found.append(Piece("attention", tuple(s.name for s in head.selects), head.total_variation, match))
     if readout is not None:
-        match = 0.0 if alone is None else context.match(alone, context.select)
+        match = max((context.match(named.program, context.select) for named in alone), default=0.0)
         found.append(Piece("readout", readout.statements, readout.agreement, match))
     return tuple(found)
 

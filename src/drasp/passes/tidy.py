@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from drasp.ir.formulas import with_reads
-from drasp.ir.nodes import Aggregate, Case, Compute, Mlp, Norm, Prediction, Project, Read, Select, Statement, Table
+from drasp.ir.nodes import Aggregate, Case, Compare, Compute, Mlp, Norm, Prediction, Project, Read, Select, Statement, Table
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program, tensor_names
 
@@ -16,6 +16,7 @@ STEMS: dict[type, tuple[str, str]] = {
     Norm: ("n", "G"),
     Mlp: ("m", "M"),
     Table: ("t", "T"),
+    Compare: ("m", ""),
     Compute: ("m", ""),
     Case: ("m", ""),
 }
@@ -56,10 +57,12 @@ def _renamed(statement: Statement, names: dict[str, str], new_op: str) -> Statem
         return Compute(name, tuple(with_reads(formula, read) for formula in statement.formulas))
     if isinstance(statement, Case):
         return Case(name, read(statement.input), tuple((label, with_reads(formula, read)) for label, formula in statement.branches))
-    assert isinstance(statement, Select | Project | Table | Norm)
+    assert isinstance(statement, Select | Project | Table | Norm | Compare)
     op = Dense(new_op) if isinstance(statement.op, Dense) else statement.op
     if isinstance(statement, Select):
         return Select(name, read(statement.query), read(statement.key), op)
     if isinstance(statement, Norm):
         return Norm(name, tuple(read(r) for r in statement.inputs), op)
+    if isinstance(statement, Compare):
+        return Compare(name, read(statement.first), read(statement.second), op)
     return replace(statement, name=name, input=read(statement.input), op=op)
