@@ -412,7 +412,7 @@ def test_the_exit_code_tells_the_verdict_and_the_program_is_always_written(searc
     assert main(["decompile", "D2", "--out", str(tmp_path / "out")]) == code
     captured = capsys.readouterr()
     assert load_program(tmp_path / "out") == parse(PROGRAM)
-    assert "# without it: match 0.250" in captured.out
+    assert "(without it: match 0.250)" in captured.out
     assert f"verdict    {changed.get('verdict', 'decompiled')}" in captured.out
     assert captured.err == "   0.1 s  prune  5 statements  match 0.998  without a1\n"
 

@@ -256,9 +256,14 @@ def _decompile(arguments: argparse.Namespace) -> int:
 
 
 def _annotated(program: "Program", evidence: Mapping[str, Any]) -> str:
+    """The program, beside each line what it does and what its removal costs."""
     from drasp.lang.printer import print_program
+    from drasp.naming.captions import captions
 
-    return print_program(program, {line["statement"]: f"without it: match {line['match']:.3f}" for line in evidence.get("lines", [])})
+    comments = captions(program)
+    for line in evidence.get("lines", []):
+        comments[line["statement"]] += f" (without it: match {line['match']:.3f})"
+    return print_program(program, comments)
 
 
 def _summary(evidence: Mapping[str, Any]) -> str:
@@ -272,9 +277,21 @@ def _summary(evidence: Mapping[str, Any]) -> str:
         f"of the best current-token table {evidence['baseline']['current_token']['all']['accuracy']:.3f}",
         f"seconds    {evidence['seconds']:.1f}",
     ]
+    lines[2:2] = [_piece(piece) for piece in evidence.get("named", [])]
     if "reason" in evidence:
         lines.insert(1, f"reason     {evidence['reason']}")
     return "\n".join(lines)
+
+
+def _piece(piece: Mapping[str, Any]) -> str:
+    """`named      attention s1: total variation 0.011 to the model's; with it alone match 0.998`."""
+    statements = ", ".join(piece["statements"]) or "uniform"
+    if piece["kind"] == "attention":
+        close = f"total variation {piece['total_variation']:.3f} to the one it replaces"
+    else:
+        close = f"agrees with the one it replaces at {piece['agreement']:.3f} of positions off the task"
+    only = "; behaviour only" * piece["behaviour_only"]
+    return f"named      {piece['kind']} ({statements}): {close}; match with it alone {piece['match']:.3f}{only}"
 
 
 def _bands(shares: Mapping[str, Any], short: bool = False) -> str:
