@@ -260,10 +260,8 @@ def _annotated(program: "Program", evidence: Mapping[str, Any]) -> str:
     from drasp.lang.printer import print_program
     from drasp.naming.captions import captions
 
-    comments = captions(program)
-    for line in evidence.get("lines", []):
-        comments[line["statement"]] += f" (without it: match {line['match']:.3f})"
-    return print_program(program, comments)
+    costs = {line["statement"]: f" (without it: match {line['match']:.3f})" for line in evidence.get("lines", [])}
+    return print_program(program, {name: text + costs.get(name, "") for name, text in captions(program).items()})
 
 
 def _summary(evidence: Mapping[str, Any]) -> str:

@@ -182,7 +182,7 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
         lifted = simplify(lift(transformer, header))
         _record(search, context, "lift", lifted, began)
         program = _apply("linear norms", LINEAR_NORMS, lifted, context, SearchSettings("hard", threshold), search)
-        if context.match(program, context.verify) >= settings.match:
+        if program is not None and context.match(program, context.verify) >= settings.match:
             return
     exact = SearchSettings("soft", threshold, rate=0.01)
     expanded = _components(transformer, header, context, exact, search)
@@ -211,8 +211,10 @@ def _components(transformer: Transformer, header: Header, context: Context, sett
     return program
 
 
-def _apply(name: str, passes: Sequence[Pass], program: Program, context: Context, settings: SearchSettings, search: _Search) -> Program:
-    """Runs passes in order, up to the first that leaves match short of the threshold."""
+def _apply(
+    name: str, passes: Sequence[Pass], program: Program, context: Context, settings: SearchSettings, search: _Search
+) -> Program | None:
+    """Runs passes in order; None where the fitted constants leave match short of the threshold, and the rest has no ground to stand on."""
     for apply in passes:
         began = time.monotonic()
         search.phase = f"{name}: {apply.__name__.replace('_', ' ')}"
@@ -220,7 +222,7 @@ def _apply(name: str, passes: Sequence[Pass], program: Program, context: Context
         program = apply(program, context, settings)
         match = _record(search, context, search.phase, program, began)
         if apply is fit_constants and match < settings.threshold:
-            break
+            return None
     return program
 
 
