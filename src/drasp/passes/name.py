@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from drasp.ir.nodes import Aggregate, Statement
+from drasp.ir.nodes import Aggregate, Project, Statement
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, name_head
+from drasp.naming.lines import Line, dense_lines, descriptions
 from drasp.naming.readout import Named, alive, name_readout
 from drasp.passes.context import Batch, Context
 from drasp.tasks.protocol import Sample
@@ -94,7 +95,39 @@ def name(program: Program, context: Context, threshold: float) -> Naming:
             return Naming(readout.program, _pieces(program, context, chosen, readout, list(name_readout(program, program, real, off))))
         if best.program is program and context.match(variant, context.select, threshold) >= threshold:
             best = Naming(variant, _pieces(program, context, chosen, None, []))
-    return best
+    return _line_by_line(best, context, threshold, real, off)
+
+
+def _line_by_line(found: Naming, context: Context, threshold: float, real: Sequence[Sample], off: Sequence[Sample]) -> Naming:
+    """What is still dense, line by line; then once more the readout behind the selectors as they are named by now."""
+    program, pieces = found.program, list(found.pieces)
+    for line in dense_lines(program):
+        if isinstance(line, Project):
+            continue
+        program = _name_line(program, line, context, threshold, real)
+    readouts = [
+        named
+        for named in name_readout(found.program, program, real, off)
+        if context.match(named.program, context.select, threshold) >= threshold
+    ]
+    if readouts:
+        readout = _best(readouts)
+        pieces.append(Piece("readout", readout.statements, readout.agreement, context.match(readout.program, context.select)))
+        return Naming(readout.program, tuple(pieces))
+    for line in dense_lines(program):
+        program = _name_line(program, line, context, threshold, real)
+    return Naming(program, tuple(pieces))
+
+
+def _name_line(program: Program, line: Line, context: Context, threshold: float, real: Sequence[Sample]) -> Program:
+    """The program with one line named, if a description keeps match."""
+    context.report(f"naming {line.name}", program)
+    for op in descriptions(program, line, real[::8]):
+        statements = [replace(s, op=op) if isinstance(s, Line) and s.name == line.name else s for s in program.statements]
+        candidate = program.with_statements(statements)
+        if context.match(candidate, context.select, threshold) >= threshold:
+            return candidate
+    return program
 
 
 def _within(found: Sequence[NamedHead], tolerance: float) -> NamedHead:

@@ -1,0 +1,72 @@
+"""Single lines named: the dense operator of one selector, projection or table in symbols, from the shortest description on."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from drasp.ir.nodes import Project, Read, Select, Table
+from drasp.ir.operators import Dense, Entries, Sum, Symbolic, Term
+from drasp.ir.program import Program
+from drasp.ir.size import NUMBERS_AT_MOST
+from drasp.naming.operators import describe
+from drasp.run.reference import evaluate
+from drasp.tasks.protocol import Sample
+
+Line = Select | Project | Table
+DIGITS = (1, 2, 3, 4)
+DESCRIBED_AT_MOST = 400 * 400  # pairs of coordinates
+
+
+def dense_lines(program: Program) -> list[Line]:
+    """The lines with a dense operator."""
+    return [s for s in program.statements if isinstance(s, Line) and isinstance(s.op, Dense)]
+
+
+def descriptions(program: Program, line: Line, samples: Sequence[Sample]) -> Iterator[Symbolic]:
+    """Operators that could stand for the dense one of a line, the shortest first; none that would be opaque for its numbers."""
+    matrix = np.asarray(program.matrix(line.name), dtype=np.float64)
+    if (isinstance(line, Table) and matrix.shape[1] > 1) or matrix.size > DESCRIBED_AT_MOST:
+        return
+    left, right = line.reads[0], line.reads[1] if isinstance(line, Select) else None
+    rows, columns = _usage(program, left, samples), np.ones(matrix.shape[1]) if right is None else _usage(program, right, samples)
+    if 1 in matrix.shape:
+        yield from _vectors(program, line, matrix, rows if matrix.shape[1] == 1 else columns)
+        return
+    token = program.bases["token"]
+    axes = [
+        program.header.axis(program.bases[left.variable]),
+        program.header.axis(token if right is None else program.bases[right.variable]),
+    ]
+    role = "project-sets"
+    if isinstance(line, Select):
+        role = "select" if line.key.over is None else role
+    elif program.header.predict == "next-token":
+        role = "project-softmax"
+    for found in describe(matrix, np.outer(rows, columns), axes[0], axes[1], role=role):  # type: ignore[arg-type]
+        if found.numbers <= NUMBERS_AT_MOST:
+            yield found.op
+
+
+def _vectors(program: Program, line: Line, matrix: np.ndarray, usage: np.ndarray) -> Iterator[Symbolic]:
+    """One number a coordinate, with ever more digits."""
+    side = program.bases[line.reads[0].variable]
+    if matrix.shape[0] == 1:
+        side = program.bases[line.key.variable] if isinstance(line, Select) else program.bases["token"]
+    axis = program.header.axis(side)
+    values = np.where(usage > 0, matrix.ravel(), 0)
+    if isinstance(line, Select) and line.key.over is None:
+        values = np.where(usage > 0, values - np.median(values[usage > 0]), 0)
+    for digits in DIGITS:
+        rounded = [(axis.label(i), float(f"{value:.{digits}g}")) for i, value in enumerate(values) if value]
+        if len(rounded) <= NUMBERS_AT_MOST and rounded:
+            yield Sum((Term(1.0, Entries(tuple(rounded))),))
+
+
+def _usage(program: Program, read: Read, samples: Sequence[Sample]) -> np.ndarray:
+    """How much of each coordinate there is on the average, padding left out."""
+    total = np.zeros(program.bases[read.variable].size)
+    for sample in samples:
+        value = np.abs(evaluate(program, sample.token_ids, sample.position_ids).value(read.variable))
+        real = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0
+        total += value[real].sum(0)
+    return total / max(total.sum(), 1e-12)
