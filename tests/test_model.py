@@ -260,5 +260,5 @@ def test_a_path_comes_before_a_bundled_name(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_unknown_model_lists_the_bundled_ones() -> None:
-    with pytest.raises(DraspError, match="no such model; give a model folder or one of the bundled models: .*D2, .*bin_majority"):
+    with pytest.raises(DraspError, match=r"no such model; give a model folder or one of the bundled models: .*D2, .*bin_majority"):
         resolve_model("nope")

@@ -134,7 +134,9 @@ class _Components:
         rng = np.random.default_rng([self.context.seed, 8, seed])
         noise = torch.Generator(device=self.context.device).manual_seed(self.context.seed * 10_000 + seed)
         carried = state.multipliers[:, None] * self.means
-        for _ in range(STEPS_PER_STAGE):
+        for step in range(STEPS_PER_STAGE):
+            if step % 10 == 0:
+                self.context.report(f"price {price:.2g} on {sum(kept)} edges", None)
             optimiser.zero_grad()
             losses = []
             for batch in self.context.draw(rng):
@@ -154,27 +156,29 @@ class _Components:
 def prune_components(transformer: Transformer, context: Context, settings: SearchSettings, found: Callable[[Wiring], None]) -> None:
     """Looks for wirings with ever fewer edges that still predict what the model predicts, and tells `found` of each."""
     components = _Components(transformer, context, settings)
-    for state in _eliminate(components, _anneal(components)):
+    state = components.start()
+    for state in _anneal(components):
         found(components.wired.wiring(state.multipliers, state.constants))
+    for smaller in _eliminate(components, state):
+        found(components.wired.wiring(smaller.multipliers, smaller.constants))
 
 
-def _anneal(components: _Components) -> _State:
-    context, settings = components.context, components.settings
-    state = smallest = components.start()
+def _anneal(components: _Components) -> Iterator[_State]:
+    """The states on the way that keep match, ever smaller."""
+    settings = components.settings
+    state = components.start()
     odds = torch.full_like(state.multipliers, OPEN_AT_START)
     failures = 0
     price = PRICE_FIRST
     while price <= PRICE_LAST and failures < FAILURES:
-        context.report(f"price {price:.2g} on {sum(state.kept)} edges", None)
         state, odds = components.stage(state, odds, price)
         candidate, match = state, components.match(state, settings.threshold)
         if match < settings.threshold:
             candidate, match = components.refit(state)
             failures = 0 if match >= settings.threshold else failures + 1
         if match >= settings.threshold:
-            smallest = candidate
+            yield candidate
         price *= PRICE_STEP
-    return smallest
 
 
 def _eliminate(components: _Components, state: _State) -> Iterator[_State]:
