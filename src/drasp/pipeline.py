@@ -46,7 +46,8 @@ SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by wh
 VERIFIED = 0.4  # of what is left to 1 above the match asked for: where match must be on the verification pool
 EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time: 400 a band just suffice for an interval above 0.99
-JUDGING_SHARE = 0.6  # of the time that is left for the evidence; the rest is for baselines and line costs
+EVIDENCE_SHARE = 0.95  # of the time, by when the last line cost is begun
+JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
 TRIAL_SEQUENCES = 300
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM = 101, 102, 103  # seeds apart from those of the search
@@ -150,7 +151,7 @@ def _decompile(transformer: Transformer, task: Task, settings: Settings, report:
     search.phase = "measuring the evidence"
     try:
         report(Progress(search.phase, "fresh sequences", len(program.statements), None, time.monotonic() - start))
-        evidence = _evidence(program, transformer, task, settings, search, oracle, start + settings.time)
+        evidence = _evidence(program, transformer, task, settings, search, oracle, start + EVIDENCE_SHARE * settings.time)
     except KeyboardInterrupt:
         search.interrupted = True
         evidence = _evidence(program, transformer, task, settings, search, oracle, start)
