@@ -1,7 +1,7 @@
 """The immutable program: header, statements and dense tensors. Building one checks every rule of the language."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -211,6 +211,22 @@ def feeds_attention(program: "Program") -> frozenset[str]:
         if isinstance(statement, Select | Aggregate) or statement.name in feeding:
             feeding.update(variable for read in statement.reads for variable in read.variables())
     return frozenset(feeding)
+
+
+def alive(statements: Sequence[Statement]) -> list[Statement]:
+    """The statements that the prediction depends on."""
+    needed: set[str] = set()
+    kept: list[Statement] = []
+    for statement in reversed(statements):
+        if not isinstance(statement, Prediction) and statement.name not in needed:
+            continue
+        kept.append(statement)
+        needed.update(variable for read in statement.reads for variable in read.variables())
+        if isinstance(statement, Aggregate):
+            needed.update(statement.selectors)
+        elif isinstance(statement, Prediction):
+            needed.update(statement.logits)
+    return kept[::-1]
 
 
 MLP_PARTS = ("gain", "shift", "eps", "w_in", "b_in", "w_out", "b_out")

@@ -12,7 +12,7 @@ import numpy as np
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
 from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
 from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
-from drasp.ir.program import Header, Program, feeds_attention
+from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
 from drasp.naming.linear import Form, Labelled, fit_form
 from drasp.run.reference import evaluate
@@ -45,13 +45,13 @@ class _Rows:
     """Positions at which something is predicted.
 
     Attributes:
+        vocabulary: the tokens, in id order.
         tokens: (n), the current token.  averages: for each average its coordinates (n, vocabulary).
         scale: (n), which makes counts of shares: the smallest share that matters becomes 1.
         outputs: (n, vocabulary) booleans: whether each token is predicted.
     """
 
     vocabulary: tuple[str, ...]
-
     tokens: np.ndarray
     averages: dict[str, np.ndarray]
     scale: np.ndarray
@@ -72,14 +72,14 @@ class _Rows:
 
 def readout_reads(program: Program) -> tuple[str, ...] | None:
     """The averages of tokens that the readout is a function of, besides the current token; None where it reads anything else."""
-    feeding = feeds_attention(program)
+    readout = _readout(program)
     found: list[str] = []
     for statement in program.statements:
-        if isinstance(statement, Aggregate | Prediction) or statement.name in feeding or statement.name not in _readout(program):
+        if statement.name not in readout:
             continue
         for read in statement.reads:
             for variable in read.variables():
-                if variable in ("token", "one") or variable in _readout(program):
+                if variable in ("token", "one") or variable in readout:
                     continue
                 if not isinstance(program.by_name.get(variable), Aggregate) or program.bases[variable].kind != "token":
                     return None
@@ -219,25 +219,10 @@ def _output(token: str) -> Comparison:
 
 def _with_readout(named: Program, statements: Sequence[Statement]) -> Program:
     """The program with other statements for its readout, their projections summed."""
-    kept = [s for s in named.statements if s.name not in _readout(named) and not isinstance(s, Prediction)]
+    readout = _readout(named)
+    kept = [s for s in named.statements if s.name not in readout and not isinstance(s, Prediction)]
     prediction = Prediction(tuple(s.name for s in statements if isinstance(s, Project)))
     return named.with_statements(alive([*kept, *statements, prediction]))
-
-
-def alive(statements: Sequence[Statement]) -> list[Statement]:
-    """The statements that the prediction depends on."""
-    needed: set[str] = set()
-    kept: list[Statement] = []
-    for statement in reversed(statements):
-        if not isinstance(statement, Prediction) and statement.name not in needed:
-            continue
-        kept.append(statement)
-        needed.update(variable for read in statement.reads for variable in read.variables())
-        if isinstance(statement, Aggregate):
-            needed.update(statement.selectors)
-        elif isinstance(statement, Prediction):
-            needed.update(statement.logits)
-    return kept[::-1]
 
 
 def agreement(program: Program, dense: Program, real: Sequence[Sample], off: Sequence[Sample]) -> float:

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 
 from drasp.ir.nodes import Aggregate, Project, Statement
-from drasp.ir.program import Program
+from drasp.ir.program import Program, alive
 from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
-from drasp.naming.readout import Named, alive, name_readout
+from drasp.naming.readout import Named, name_readout
 from drasp.passes.context import Batch, Context
 from drasp.tasks.protocol import Sample
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Prediction, Project, Read, Select, Table
+from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Project, Read, Select, Table
 from drasp.ir.operators import Dense
-from drasp.ir.program import Program
+from drasp.ir.program import Program, alive
 from drasp.passes.draft import Draft
 from drasp.run.reference import evaluate
 
@@ -27,15 +27,8 @@ def simplify(program: Program) -> Program:
 
 def drop_dead(draft: Draft) -> bool:
     """Statements that the prediction does not depend on."""
-    alive: set[str] = set()
-    for statement in reversed(list(draft.statements.values())):
-        if isinstance(statement, Prediction):
-            alive.update((statement.name, *statement.logits))
-        if statement.name in alive:
-            alive.update(v for read in statement.reads for v in read.variables())
-            if isinstance(statement, Aggregate):
-                alive.update(statement.selectors)
-    dead = [name for name in draft.statements if name not in alive]
+    kept = {statement.name for statement in alive(list(draft.statements.values()))}
+    dead = [name for name in draft.statements if name not in kept]
     for name in dead:
         draft.remove(name)
     return bool(dead)
