@@ -385,7 +385,7 @@ def search(monkeypatch):
     `search["program"]` is what they find."""
     changed = {"asked": 0}
 
-    def fake(transformer, task, settings, report):
+    def fake(transformer, task, settings, report, start):
         changed["asked"] += 1
         if "error" in changed:
             raise changed["error"]

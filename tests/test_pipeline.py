@@ -10,7 +10,7 @@ import pytest
 
 from drasp import measure, pipeline
 from drasp.cli import main
-from drasp.ir.program import Program
+from drasp.ir.program import Header, Program
 from drasp.lang.folder import save_program
 from drasp.measure import make_judge, numpy_logits
 from drasp.model.bundled import ZOO
@@ -18,10 +18,11 @@ from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.passes import components
 from drasp.passes.context import make_context
+from drasp.passes.fit import fit
 from drasp.passes.lift import lift
 from drasp.passes.prune import removals
 from drasp.passes.simplify import simplify
-from drasp.pipeline import FEWEST_SEQUENCES, Settings, TimeIsUp, decompile
+from drasp.pipeline import FEWEST_SEQUENCES, TRIAL_SEQUENCES, Settings, TimeIsUp, decompile
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
 
@@ -117,6 +118,31 @@ def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(monkeyp
     assert found.evidence["seconds"] < 15.0  # far more with all sequences and line costs
 
 
+def test_a_program_longer_than_asked_for_is_judged_on_as_few_sequences_as_time_allows(monkeypatch):
+    def out_of_time(transformer, header, context, settings, search):
+        context.found(simplify(lift(transformer, header)))
+        raise TimeIsUp
+
+    monkeypatch.setattr(pipeline, "_run_passes", out_of_time)
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=1.0, statements=17))
+    assert found.evidence["match"]["all"]["sequences"] == TRIAL_SEQUENCES
+    assert found.evidence["verdict"] == "not decompiled"
+
+
+def test_the_search_stops_in_the_middle_of_a_refit():
+    stops = iter(range(100))
+
+    def check_time():
+        if next(stops) == 20:
+            raise TimeIsUp
+
+    task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
+    context = make_context(task, oracle, (0, 50), 0, oracle.device, lambda what, program: None, check_time, lambda program: None)
+    program = lift(load_transformer(ZOO / "D2"), Header(task.vocabulary, 152, task.predict))
+    with pytest.raises(TimeIsUp):
+        fit(program, context, "hard", 10_000, 0.003, 0)
+
+
 class SlowTask:
     """D2, drawn slowly."""
 
@@ -160,7 +186,7 @@ def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_ha
 
 def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
-    context = make_context(task, oracle, (60, 100), 0, oracle.device, lambda what, program: None, lambda program: None)
+    context = make_context(task, oracle, (60, 100), 0, oracle.device, lambda what, program: None, lambda: None, lambda program: None)
     pools = [b.token_ids.numpy() for pool in (context.short, context.long, context.select, context.verify) for b in pool]
     searched = {tuple(row[row != 5]) for ids in pools for row in ids}
     judge = make_judge(task, numpy_logits(oracle), (60, 100), 500, np.random.default_rng([0, 101]))

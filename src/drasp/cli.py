@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -226,6 +227,7 @@ def _model_and_task(model: str, task: str | None, lengths: tuple[int, int]) -> "
 
 
 def _decompile(arguments: argparse.Namespace) -> int:
+    start = time.monotonic()  # before torch is imported: that takes time too
     from drasp import record
 
     transformer, task, name = _model_and_task(arguments.model, arguments.task, arguments.lengths)
@@ -245,7 +247,7 @@ def _decompile(arguments: argparse.Namespace) -> int:
     asked = {**asdict(settings), "lengths": list(settings.lengths), "task": task.name, "model": transformer.sha256}
     record.prepare(out, asked, arguments.force)
     with Display() as display:
-        found = decompile(transformer, task, settings, display)
+        found = decompile(transformer, task, settings, display, start)
     record.finish(out, found.program, found.evidence)
     print(_annotated(found.program, found.evidence))
     print(_summary(found.evidence))

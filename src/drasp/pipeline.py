@@ -45,10 +45,10 @@ EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take to
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
 VERIFIED = 0.4  # of what is left to 1 above the match asked for: where match must be on the verification pool
 EVIDENCE_SEQUENCES = 20_000
-FEWEST_SEQUENCES = 1_200  # however short the time: 400 a band just suffice for an interval above 0.99
+FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
 EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
-TRIAL_SEQUENCES = 300
+TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 20_000  # how many sequences at the most, and how many times they have statements
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM = 101, 102, 103  # seeds apart from those of the search
 
@@ -113,32 +113,38 @@ class _Search:
     stopped_by_time: bool = False
     reason: str | None = None
 
-    def trying(self, what: str, program: Program | None) -> None:
-        now = time.monotonic()
-        if now > self.deadline:
+    def check_time(self) -> None:
+        if time.monotonic() > self.deadline:
             raise TimeIsUp
+
+    def trying(self, what: str, program: Program | None) -> None:
+        self.check_time()
         statements = None if program is None else len(program.statements)
-        self.report(Progress(self.phase, what, statements, self.match, now - self.start))
+        self.report(Progress(self.phase, what, statements, self.match, time.monotonic() - self.start))
 
 
 def decompile(
-    transformer: Transformer, task: Task, settings: Settings = Settings(), report: Callable[[Progress], None] = lambda progress: None
+    transformer: Transformer,
+    task: Task,
+    settings: Settings = Settings(),
+    report: Callable[[Progress], None] = lambda progress: None,
+    start: float | None = None,
 ) -> Decompilation:
     """Decompiles a model.
 
     Args:
         transformer: the model. task: its vocabulary, and the sequences on which program and model are compared.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
+        start: when the time of the settings began, as `time.monotonic` tells it; now by default.
 
     Raises:
         UnsupportedModelError: the task's vocabulary is not the model's size.
     """
     with one_thread(transformer.width <= ONE_THREAD_WIDTH):
-        return _decompile(transformer, task, settings, report)
+        return _decompile(transformer, task, settings, report, time.monotonic() if start is None else start)
 
 
-def _decompile(transformer: Transformer, task: Task, settings: Settings, report: Callable[[Progress], None]) -> Decompilation:
-    start = time.monotonic()
+def _decompile(transformer: Transformer, task: Task, settings: Settings, report: Callable[[Progress], None], start: float) -> Decompilation:
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
     header = Header(task.vocabulary, transformer.positions, task.predict, getattr(task, "order", None))
     search = _Search(report, start + SEARCH_SHARE * settings.time, start)
@@ -162,7 +168,9 @@ def _find(transformer: Transformer, header: Header, task: Task, settings: Settin
     """The best program found; a current-token table where the search was stopped before it had its sequences."""
     context = None
     try:
-        context = make_context(task, oracle, settings.lengths, settings.seed, oracle.device, search.trying, search.candidates.append)
+        context = make_context(
+            task, oracle, settings.lengths, settings.seed, oracle.device, search.trying, search.check_time, search.candidates.append
+        )
         search.candidates.append(_token_table(header, context.sample))
         _run_passes(transformer, header, context, settings, search)
     except KeyboardInterrupt:
@@ -236,16 +244,15 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
         return unnamed
     try:
         found = name(program, context, settings.match + (1 - settings.match) / 2)
+        if context.match(found.program, context.verify) < settings.match + VERIFIED * (1 - settings.match):
+            return unnamed
+        _record(search, context, search.phase, found.program, began)
+        return found
     except KeyboardInterrupt:
         search.interrupted = True
-        return unnamed
     except TimeIsUp:
         search.stopped_by_time = True
-        return unnamed
-    if context.match(found.program, context.verify) < settings.match + VERIFIED * (1 - settings.match):
-        return unnamed
-    _record(search, context, search.phase, found.program, began)
-    return found
+    return unnamed
 
 
 def _record(search: _Search, context: Context, name: str, program: Program, began: float) -> float:
@@ -317,10 +324,12 @@ def _evidence(
         return make_judge(task, model, settings.lengths, count, np.random.default_rng([settings.seed, stream]))
 
     began = time.monotonic()
-    program_match(program, drawn(TRIAL_SEQUENCES, TRIAL_STREAM))  # tells how long more of them will take
+    trial = min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements))
+    program_match(program, drawn(trial, TRIAL_STREAM))  # tells how long more of them will take
     now = time.monotonic()
-    affordable = int(JUDGING_SHARE * (deadline - now) / (now - began) * TRIAL_SEQUENCES)
-    sequences = min(EVIDENCE_SEQUENCES, max(FEWEST_SEQUENCES, affordable))
+    affordable = int(JUDGING_SHARE * (deadline - now) / (now - began) * trial)
+    fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else trial
+    sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
     judge = drawn(sequences, EVIDENCE_STREAM)
     fitting = drawn(sequences // 10, FITTING_STREAM)
     match, accuracy = program_match(program, judge)

@@ -112,6 +112,7 @@ class _Components:
         optimiser = torch.optim.Adam([factors, shifts], lr=settings.rate, eps=1e-6)
         rng = np.random.default_rng([seed, 7])
         for step in range(settings.steps):
+            self.context.check_time()
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate * min(1.0, 2 * (settings.steps - step) / settings.steps)
             optimiser.zero_grad()
@@ -209,6 +210,7 @@ def _by_worth(components: _Components, state: _State) -> list[Edges]:
     before, edges = components.loss(state), sum(state.kept)
 
     def worth(removal: Edges) -> float:
+        components.context.check_time()
         smaller = components.without(state, removal)
         return (components.loss(smaller) - before) / (edges - sum(smaller.kept))
 

@@ -52,6 +52,7 @@ class Context:
         select: batches to choose by, each within one band.
         verify: larger than `select`, for the final choice.
         report: told what is being tried, and on which program; raises KeyboardInterrupt or TimeIsUp to stop the search.
+        check_time: called within whatever takes long; raises TimeIsUp to stop the search.
         found: told of every program that keeps match and is smaller than the last.
     """
 
@@ -64,6 +65,7 @@ class Context:
     band_count: int
     seed: int
     report: Callable[[str, Program | None], None]
+    check_time: Callable[[], None]
     found: Callable[[Program], None]
 
     @property
@@ -113,6 +115,7 @@ class Context:
             totals[batch.band] += batch.sequences
         wrong = [0] * self.band_count
         for batch in batches:
+            self.check_time()
             wrong[batch.band] += int((~self.matches(scored_logits(batch), batch)).sum())
             if 1 - wrong[batch.band] / totals[batch.band] < at_least:
                 break
@@ -149,6 +152,7 @@ def make_context(
     seed: int,
     device: torch.device,
     report: Callable[[str, Program | None], None],
+    check_time: Callable[[], None],
     found: Callable[[Program], None],
 ) -> Context:
     """Draws the pools. Every pool has a generator of its own, so that one's size does not change another.
@@ -165,4 +169,4 @@ def make_context(
     long = pool(2, 320, lengths, -1, 8)
     select = [b for band, part in enumerate(cut) for b in pool(3, 400, part, band, 100)]
     verify = [b for band, part in enumerate(cut) for b in pool(4, 2000, part, band, 250)]
-    return Context(task, device, short, long, select[::-1], verify[::-1], len(cut), seed, report, found)
+    return Context(task, device, short, long, select[::-1], verify[::-1], len(cut), seed, report, check_time, found)

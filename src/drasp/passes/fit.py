@@ -90,6 +90,7 @@ def fit(program: Program, context: Context, targets: Targets, steps: int, rate: 
     optimiser = torch.optim.Adam([multipliers, *shifts.values()], lr=rate, eps=1e-6)
     rng = np.random.default_rng([seed, 7])
     for step in range(steps):
+        context.check_time()
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, 2 * (steps - step) / steps)
         optimiser.zero_grad()

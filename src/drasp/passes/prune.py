@@ -144,6 +144,7 @@ def _by_loss(program: Program, context: Context, settings: SearchSettings) -> li
     means = stand_ins(program, context, context.sample)
     scored: list[tuple[float, int, Removal]] = []
     for removal in removals(program):
+        context.check_time()
         smaller = _without(program, removal, means)
         saved = complexity(program) - complexity(smaller)
         if saved > 0:
