@@ -194,6 +194,7 @@ def test_primitives_are_read_back_as_they_are_and_differ_in_print_where_they_dif
 # Formulas.
 
 FORMULAS = [
+    "1",
     'step(a1["a"] - a1["b"])',
     'step(3*a1[<bos>] - 2*a1["a"] - 1)',
     'step(-a1["a"] + 0.5)',

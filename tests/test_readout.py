@@ -107,7 +107,16 @@ def test_a_readout_of_the_current_token_becomes_a_relation():
     assert size(named.program).numbers == 7  # six pairs and the strength
 
 
-def test_a_readout_that_reads_positions_is_left_alone():
-    statements = (Project("logits1", Read("pos"), Dense("B1")), Prediction(("logits1",)))
-    dense = Program(Header(VOCABULARY, 30, "next-token-set"), statements, {"B1": np.zeros((30, 7))})
-    assert list(name_readout(dense, dense, _samples(0), _samples(1))) == []
+def test_a_position_that_decides_nothing_is_left_out_of_the_readout():
+    statements = (
+        Aggregate("a1", (), Read("token")),
+        Project("logits1", Read("a1"), Dense("B1")),
+        Project("logits2", Read("pos"), Dense("B2")),
+        Prediction(("logits1", "logits2")),
+    )
+    slight = np.random.default_rng(5).normal(0, 1e-4, (30, 7))
+    dense = Program(Header(VOCABULARY, 30, "next-token"), statements, {"B1": 5 * np.eye(7), "B2": slight})
+    named = next(iter(name_readout(dense, dense, _samples(0), _samples(1))))
+    assert named.agreement >= 0.95  # it does decide between equal shares
+    assert [s.name for s in named.program.statements] == ["a1", "logits1", "prediction"]
+    assert size(named.program).opaque == 0

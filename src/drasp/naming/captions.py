@@ -59,6 +59,8 @@ def caption(program: Program, statement: Statement) -> str:
 
 def _bare(words: str) -> str:
     """Without brackets around the whole."""
+    if not words.startswith("("):
+        return words
     depth = 0
     for i, character in enumerate(words):
         depth += (character == "(") - (character == ")")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
-from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
+from drasp.ir.nodes import BUILT_IN, ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
 from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
 from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
@@ -71,7 +71,10 @@ class _Rows:
 
 
 def readout_reads(program: Program) -> tuple[str, ...] | None:
-    """The averages of tokens that the readout is a function of, besides the current token; None where it reads anything else."""
+    """The averages of tokens that the readout is a function of, besides the current token; None where it reads anything else.
+
+    The position is left out: a readout that needs it has no name here, and one that does not is found by its match.
+    """
     readout = _readout(program)
     found: list[str] = []
     for statement in program.statements:
@@ -79,7 +82,7 @@ def readout_reads(program: Program) -> tuple[str, ...] | None:
             continue
         for read in statement.reads:
             for variable in read.variables():
-                if variable in ("token", "one") or variable in readout:
+                if variable in BUILT_IN or variable in readout:
                     continue
                 if not isinstance(program.by_name.get(variable), Aggregate) or program.bases[variable].kind != "token":
                     return None
