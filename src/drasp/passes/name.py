@@ -17,7 +17,7 @@ from drasp.tasks.protocol import Sample
 
 Selectors = tuple[str, ...]
 
-TOLERANCES = (0.05, 0.02, 0.2)  # of total variation: the closest description that is short enough to name the readout behind it
+TOLERANCES = (0.05, 0.02, 0.2)  # of total variation, tried first: the shortest description within it; then the closest that will do
 FARTHEST, LEAST_AGREEMENT = 0.05, 0.95  # beyond these a name describes behaviour on the task, not what the model computes
 AGREEMENT_LOST = 0.01  # off the distribution, that a shorter readout may lose, if it agrees less than is asked
 NAMING_STREAM = 9
@@ -78,13 +78,14 @@ def name(program: Program, context: Context, threshold: float) -> Naming:
         described[selectors] = name_head(program, selectors, real[:: max(1, len(real) // 16)], rng)
     best = Naming(program, ())
     tried: list[Mapping[Selectors, NamedHead]] = []
-    for tolerance in TOLERANCES:
+    distances = sorted({head.total_variation for found in described.values() for head in found})
+    for tolerance in (*TOLERANCES, *distances):
         chosen = {selectors: _within(found, tolerance) for selectors, found in described.items()}
         if chosen in tried:
             continue
         tried.append(chosen)
         variant = _with_heads(program, chosen)
-        context.report(f"naming the readout, attention within {tolerance}", variant)
+        context.report(f"naming the readout, attention within {tolerance:.2g}", variant)
         readouts = [
             found
             for found in name_readout(program, variant, real, off)
