@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from drasp.model.forward import TorchTransformer
 
 BAND_EDGES = ((0, 50), (51, 100), (101, 150))
+Z = 1.959964  # standard deviations of a normal distribution that hold 95 % of it
 PAIRS_PER_CHUNK = 1 << 22  # query-key pairs the interpreter handles at once: 32 MB a score matrix
 
 Logits = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -67,7 +68,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        z, n, p = 1.959964, self.sequences, self.accuracy
+        z, n, p = Z, self.sequences, self.accuracy
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
         return max(0.0, centre - half), min(1.0, centre + half)

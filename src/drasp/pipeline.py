@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from math import sqrt
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.measure import Banded, Judge, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
+from drasp.measure import Banded, Judge, Z, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.components import prune_components
-from drasp.passes.context import Batch, Context, make_batches, make_context
+from drasp.passes.context import SELECTED, VERIFIED, Batch, Context, make_batches, make_context
 from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.name import Naming, name
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise
@@ -43,7 +44,7 @@ EXACT_NORMS: tuple[Pass, ...] = (
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
-VERIFIED = 0.4  # of what is left to 1 above the match asked for: where match must be on the verification pool
+SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
 EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
@@ -185,7 +186,7 @@ def _find(transformer: Transformer, header: Header, task: Task, settings: Settin
 
 
 def _run_passes(transformer: Transformer, header: Header, context: Context, settings: Settings, search: _Search) -> None:
-    threshold = settings.match + (1 - settings.match) / 2
+    threshold = _wanted(settings.match, SELECT_MARGIN, SELECTED)
     if len(transformer.blocks) == 1:  # with more the errors of linear norms add up
         began = time.monotonic()
         lifted = simplify(lift(transformer, header))
@@ -243,8 +244,8 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
     if search.interrupted:
         return unnamed
     try:
-        found = name(program, context, settings.match + (1 - settings.match) / 2)
-        if context.match(found.program, context.verify) < settings.match + VERIFIED * (1 - settings.match):
+        found = name(program, context, _wanted(settings.match, SELECT_MARGIN, SELECTED))
+        if context.match(found.program, context.verify) < _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
             return unnamed
         _record(search, context, search.phase, found.program, began)
         return found
@@ -253,6 +254,11 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
     except TimeIsUp:
         search.stopped_by_time = True
     return unnamed
+
+
+def _wanted(match: float, margin: float, sequences: int) -> float:
+    """What match must be on so many sequences a band for the evidence to show `match`, with what chance and choice may add to it there."""
+    return match + min(margin * (1 - match), Z * sqrt(match * (1 - match) / sequences))
 
 
 def _record(search: _Search, context: Context, name: str, program: Program, began: float) -> float:
@@ -291,7 +297,7 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     Where that is cut short and none but the current-token table was tried, the last that the search found.
     """
     search.phase, search.deadline = "choosing", search.start + CHOICE_SHARE * settings.time
-    wanted = settings.match + VERIFIED * (1 - settings.match)
+    wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
     best, best_match = search.candidates[0], -1.0
     try:
         for program in sorted(search.candidates, key=complexity):

@@ -17,6 +17,7 @@ from drasp.tasks.user import checked_sample
 Oracle = Callable[[Tensor, Tensor], Tensor]
 Targets = Literal["hard", "soft"]
 
+SELECTED, VERIFIED = 400, 2000  # sequences of each band, to choose by and to verify the choice on
 CELLS_PER_BATCH = 1 << 20  # query-key pairs in one batch: some 30 MB a selector while gradients are kept
 
 
@@ -167,6 +168,6 @@ def make_context(
 
     short = pool(1, 1200, cut[0], -1, 32)
     long = pool(2, 320, lengths, -1, 8)
-    select = [b for band, part in enumerate(cut) for b in pool(3, 400, part, band, 100)]
-    verify = [b for band, part in enumerate(cut) for b in pool(4, 2000, part, band, 250)]
+    select = [b for band, part in enumerate(cut) for b in pool(3, SELECTED, part, band, 100)]
+    verify = [b for band, part in enumerate(cut) for b in pool(4, VERIFIED, part, band, 250)]
     return Context(task, device, short, long, select[::-1], verify[::-1], len(cut), seed, report, check_time, found)
