@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from drasp.ir.program import Program
     from drasp.measure import Banded
     from drasp.model.transformer import Transformer
+    from drasp.record import FrontierEntry
     from drasp.tasks.protocol import Task
 
 BAD_INPUT, INTERRUPTED = 2, 130
+BAR = 20  # characters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("show", _show, "a program, what each line's removal costs, its size and evidence")
     sub.add_argument("program", metavar="PROGRAM", type=Path, help="a run folder or a .drasp file")
+    pick = sub.add_mutually_exclusive_group()
+    pick.add_argument("--frontier", action="store_true", help="of a run folder: what else the search met, size against match")
+    pick.add_argument("--statements", type=_positive, help="of a run folder: the program that matches best with at most so many statements")
 
     sub = add("train", _train, "train a small GPT-2 on a task")
     sub.add_argument("task", metavar="TASK", help="a task's name, or FILE.py:NAME for your own")
@@ -245,10 +250,13 @@ def _decompile(arguments: argparse.Namespace) -> int:
     )
     out = arguments.out or Path("runs") / f"{name}-{settings.seed}"
     asked = {**asdict(settings), "lengths": list(settings.lengths), "task": task.name, "model": transformer.sha256}
-    record.prepare(out, asked, arguments.force)
+    journal = record.prepare(out, asked, arguments.force)
+    if journal.used:
+        _say(f"going on with the unfinished run in {out}, {journal.used:.0f} s of its time used")
     with Display() as display:
-        found = decompile(transformer, task, settings, display, start)
-    record.finish(out, found.program, found.evidence)
+        found = decompile(transformer, task, settings, display, start, journal)
+    journal.close()
+    record.finish(out, found.frontier, found.evidence)
     print(_annotated(found.program, found.evidence))
     print(_summary(found.evidence))
     print(f"written to {out}")
@@ -306,8 +314,13 @@ def _bands(shares: Mapping[str, Any], short: bool = False) -> str:
 def _show(arguments: argparse.Namespace) -> int:
     from drasp.ir.size import size
     from drasp.lang.folder import load_program
-    from drasp.record import load_evidence
+    from drasp.record import load_evidence, load_frontier
 
+    if arguments.frontier:
+        print(_frontier(load_frontier(arguments.program)))
+        return 0
+    if arguments.statements is not None:
+        arguments.program = _picked(arguments.program, arguments.statements)
     program = load_program(arguments.program)
     evidence = load_evidence(arguments.program)
     if evidence is None:
@@ -321,6 +334,26 @@ def _show(arguments: argparse.Namespace) -> int:
         raise DraspError(f"{arguments.program}: evidence.json is damaged: {error!r}") from None
     print(text)
     return 0
+
+
+def _picked(run: Path, statements: int) -> Path:
+    """The program of a run's frontier that matches best with at most so many statements; of equals the smaller."""
+    from drasp.record import load_frontier
+
+    entries = load_frontier(run)
+    small = [entry for entry in entries if entry.statements <= statements]
+    if not small:
+        raise DraspError(f"--statements {statements}: the smallest program of {run} has {min(e.statements for e in entries)}")
+    return run / max(small, key=lambda entry: (entry.match, -entry.statements)).file
+
+
+def _frontier(entries: "Sequence[FrontierEntry]") -> str:
+    """A table, each match drawn as a bar from 0 to 1."""
+    lines = ["statements  opaque  numbers   match                        measured on  file"]
+    for e in entries:
+        bar = "#" * int(BAR * e.match)
+        lines.append(f"{e.statements:>10}  {e.opaque:>6}  {e.numbers:>7}  {e.match:.4f}  {bar:<{BAR}}  {e.measured_on:<11}  {e.file}")
+    return "\n".join(lines)
 
 
 def _run(arguments: argparse.Namespace) -> int:

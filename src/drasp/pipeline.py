@@ -3,17 +3,20 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import torch
 
+from drasp.frontier import STATEMENTS_AT_MOST, Frontier, Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.ir.size import size
+from drasp.journal import Journal, TimeIsUp
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.measure import Banded, Judge, Z, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
@@ -89,14 +92,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Decompilation:
-    """A program and the evidence for it, as `evidence.json` holds it."""
+    """A program and the evidence for it, as `evidence.json` holds it.
+
+    Attributes:
+        frontier: what else the search met, from small to large, the program among them.
+    """
 
     program: Program
     evidence: dict[str, object]
-
-
-class TimeIsUp(BaseException):
-    """The search has used its share of the time."""
+    frontier: tuple[Point, ...]
 
 
 @dataclass
@@ -105,23 +109,38 @@ class _Search:
 
     report: Callable[[Progress], None]
     deadline: float
-    start: float
+    statements: int
+    journal: Journal
     phase: str = "drawing sequences"
     match: float | None = None
     candidates: list[Program] = field(default_factory=list)
+    frontier: Frontier = field(default_factory=Frontier)
     passes: list[dict[str, object]] = field(default_factory=list)
     interrupted: bool = False
     stopped_by_time: bool = False
     reason: str | None = None
 
     def check_time(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise TimeIsUp
+        self.journal.check_time(self.deadline)
+
+    def keep(self, program: Program) -> None:
+        """One more candidate; of those larger than any frontier the last alone is kept, as they take the most memory."""
+        if self.candidates and self.too_large(program) and self.too_large(self.candidates[-1]):
+            self.candidates.pop()
+        self.candidates.append(program)
+
+    def too_large(self, program: Program) -> bool:
+        return len(program.statements) > max(STATEMENTS_AT_MOST, self.statements)
+
+    def interrupt(self) -> None:
+        """A person stopped the search: what it asks from now on does not count when it goes on."""
+        self.interrupted = True
+        self.journal.close()
 
     def trying(self, what: str, program: Program | None) -> None:
         self.check_time()
         statements = None if program is None else len(program.statements)
-        self.report(Progress(self.phase, what, statements, self.match, time.monotonic() - self.start))
+        self.report(Progress(self.phase, what, statements, self.match, self.journal.seconds()))
 
 
 def decompile(
@@ -130,6 +149,7 @@ def decompile(
     settings: Settings = Settings(),
     report: Callable[[Progress], None] = lambda progress: None,
     start: float | None = None,
+    journal: Journal | None = None,
 ) -> Decompilation:
     """Decompiles a model.
 
@@ -137,18 +157,25 @@ def decompile(
         transformer: the model. task: its vocabulary, and the sequences on which program and model are compared.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
         start: when the time of the settings began, as `time.monotonic` tells it; now by default.
+        journal: where what is learned is kept while the search runs; one with what an earlier process learned makes this one go on from
+            there, with as much less time.
 
     Raises:
         UnsupportedModelError: the task's vocabulary is not the model's size.
     """
     with one_thread(transformer.width <= ONE_THREAD_WIDTH):
-        return _decompile(transformer, task, settings, report, time.monotonic() if start is None else start)
+        journal = journal or Journal()
+        journal.start = (time.monotonic() if start is None else start) - journal.used
+        return _decompile(transformer, task, settings, report, journal)
 
 
-def _decompile(transformer: Transformer, task: Task, settings: Settings, report: Callable[[Progress], None], start: float) -> Decompilation:
+def _decompile(
+    transformer: Transformer, task: Task, settings: Settings, report: Callable[[Progress], None], journal: Journal
+) -> Decompilation:
+    start = journal.start
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
     header = Header(task.vocabulary, transformer.positions, task.predict, getattr(task, "order", None))
-    search = _Search(report, start + SEARCH_SHARE * settings.time, start)
+    search = _Search(report, start + SEARCH_SHARE * settings.time, settings.statements, journal)
     oracle = TorchTransformer(transformer, device=device)
     chosen = _find(transformer, header, task, settings, search, oracle)
     program = tidy(chosen.program)
@@ -160,9 +187,13 @@ def _decompile(transformer: Transformer, task: Task, settings: Settings, report:
         report(Progress(search.phase, "fresh sequences", len(program.statements), None, time.monotonic() - start))
         evidence = _evidence(program, transformer, task, settings, search, oracle, start + EVIDENCE_SHARE * settings.time)
     except KeyboardInterrupt:
-        search.interrupted = True
+        search.interrupt()
         evidence = _evidence(program, transformer, task, settings, search, oracle, start)
-    return Decompilation(program, evidence | {"named": named, "seconds": round(time.monotonic() - start, 2)})
+    match: Any = evidence["match"]
+    result = Point(program, min(band["accuracy"] for band in match["bands"]), "evidence")
+    frontier = tuple(p if p is result else replace(p, program=tidy(p.program)) for p in search.frontier.with_result(result))
+    seconds = round(time.monotonic() - start, 2)
+    return Decompilation(program, evidence | {"named": named, "frontier": listing(frontier), "seconds": seconds}, frontier)
 
 
 def _find(transformer: Transformer, header: Header, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer) -> Naming:
@@ -170,12 +201,21 @@ def _find(transformer: Transformer, header: Header, task: Task, settings: Settin
     context = None
     try:
         context = make_context(
-            task, oracle, settings.lengths, settings.seed, oracle.device, search.trying, search.check_time, search.candidates.append
+            task,
+            oracle,
+            settings.lengths,
+            settings.seed,
+            oracle.device,
+            search.trying,
+            search.check_time,
+            search.keep,
+            search.journal,
+            search.frontier,
         )
-        search.candidates.append(_token_table(header, context.sample))
+        search.keep(_token_table(header, context.sample))
         _run_passes(transformer, header, context, settings, search)
     except KeyboardInterrupt:
-        search.interrupted = True
+        search.interrupt()
     except TimeIsUp:
         search.stopped_by_time = True
     if context is None or not search.candidates:
@@ -188,7 +228,7 @@ def _find(transformer: Transformer, header: Header, task: Task, settings: Settin
 def _run_passes(transformer: Transformer, header: Header, context: Context, settings: Settings, search: _Search) -> None:
     threshold = _wanted(settings.match, SELECT_MARGIN, SELECTED)
     if len(transformer.blocks) == 1:  # with more the errors of linear norms add up
-        began = time.monotonic()
+        began = search.journal.seconds()
         lifted = simplify(lift(transformer, header))
         _record(search, context, "lift", lifted, began)
         program = _apply("linear norms", LINEAR_NORMS, lifted, context, SearchSettings("hard", threshold), search)
@@ -202,11 +242,16 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
 
 def _components(transformer: Transformer, header: Header, context: Context, settings: SearchSettings, search: _Search) -> Program | None:
     """The program of the fewest components found; also where time runs out on the way. None where it would be too large."""
-    began = time.monotonic()
+    began = search.journal.seconds()
     search.phase = "components"
     wirings: list[Wiring] = []
+
+    def missed(wiring: Wiring, match: float) -> None:
+        if expanded_statements(wiring) <= STATEMENTS_AT_MOST:
+            search.frontier.add(simplify(lift(transformer, header, wiring)), match, "select")
+
     try:
-        prune_components(transformer, context, settings, wirings.append)
+        prune_components(transformer, context, settings, wirings.append, missed)
     finally:
         if wirings:
             expanded = expanded_statements(wirings[-1])
@@ -226,7 +271,7 @@ def _apply(
 ) -> Program | None:
     """Runs passes in order; None where the fitted constants leave match short of the threshold, and the rest has no ground to stand on."""
     for apply in passes:
-        began = time.monotonic()
+        began = search.journal.seconds()
         search.phase = f"{name}: {apply.__name__.replace('_', ' ')}"
         search.trying("", program)
         program = apply(program, context, settings)
@@ -238,8 +283,8 @@ def _apply(
 
 def _name(program: Program, context: Context, settings: Settings, search: _Search) -> Naming:
     """The program with what can be named, where that holds on sequences that no choice was made by; otherwise as it was."""
-    began = time.monotonic()
-    search.phase, search.deadline = "naming", search.start + NAMING_SHARE * settings.time
+    began = search.journal.seconds()
+    search.phase, search.deadline = "naming", search.journal.start + NAMING_SHARE * settings.time
     unnamed = Naming(program, ())
     if search.interrupted:
         return unnamed
@@ -250,7 +295,7 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
         _record(search, context, search.phase, found.program, began)
         return found
     except KeyboardInterrupt:
-        search.interrupted = True
+        search.interrupt()
     except TimeIsUp:
         search.stopped_by_time = True
     return unnamed
@@ -262,7 +307,7 @@ def _wanted(match: float, margin: float, sequences: int) -> float:
 
 
 def _record(search: _Search, context: Context, name: str, program: Program, began: float) -> float:
-    seconds = time.monotonic() - began
+    seconds = search.journal.seconds() - began
     match = context.match(program, context.select)
     search.match = match
     found = size(program)
@@ -296,7 +341,7 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
 
     Where that is cut short and none but the current-token table was tried, the last that the search found.
     """
-    search.phase, search.deadline = "choosing", search.start + CHOICE_SHARE * settings.time
+    search.phase, search.deadline = "choosing", search.journal.start + CHOICE_SHARE * settings.time
     wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
     best, best_match = search.candidates[0], -1.0
     try:
@@ -308,8 +353,10 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
             if match > best_match:
                 best, best_match = program, match
     except (KeyboardInterrupt, TimeIsUp) as stop:
-        search.interrupted |= isinstance(stop, KeyboardInterrupt)
-        search.stopped_by_time |= isinstance(stop, TimeIsUp)
+        if isinstance(stop, KeyboardInterrupt):
+            search.interrupt()
+        else:
+            search.stopped_by_time = True
         return search.candidates[-1] if best is search.candidates[0] else best
     return best
 

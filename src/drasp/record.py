@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from drasp.errors import RunFolderError
-from drasp.ir.program import Program
+from drasp.frontier import Point
+from drasp.journal import Journal
 from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
 
 EVIDENCE_FILE = "evidence.json"
@@ -15,13 +17,26 @@ SETTINGS_FILE = "run.json"
 """What an unfinished run was asked for; it goes when the run is finished."""
 NEW_FOLDER = ".new"
 """Where program and evidence are written before they take the place of what was there."""
+JOURNAL_FILE = ".journal"
+"""What an unfinished run has learned so far; it goes when the run is finished."""
+FRONTIER_FILE, FRONTIER_FOLDER = "frontier.json", "frontier"
 
 
-def prepare(out: Path, settings: Mapping[str, object], force: bool) -> None:
-    """Claims a run folder before the search starts; nothing that is there is changed but for the settings file.
+class FrontierEntry(NamedTuple):
+    """One program of `frontier.json`; `file` is relative to the run folder, the others as in `drasp.frontier.Point`."""
 
-    An unfinished or interrupted run with the same settings may go on: the search is deterministic, so done again it ends with the same
-    program.
+    statements: int
+    opaque: int
+    numbers: int
+    match: float
+    measured_on: str
+    file: str
+
+
+def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
+    """Claims a run folder before the search starts; nothing that is there is changed but for the settings file and the journal.
+
+    An unfinished or interrupted run with the same settings goes on from what its journal holds.
 
     Raises:
         RunFolderError: the folder holds a finished run, one with other settings, or something else, or cannot be written.
@@ -39,23 +54,33 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> None:
             raise RunFolderError(f"{out} holds an unfinished run with other settings; choose another --out, or --force to replace it")
         out.mkdir(parents=True, exist_ok=True)
         _replace(out / SETTINGS_FILE, wanted)
+        return Journal(out / JOURNAL_FILE, wanted)
     except (OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def finish(out: Path, program: Program, evidence: Mapping[str, object]) -> None:
-    """Writes the program and its evidence beside what is there, and then in its place: no evidence ever stands by another program."""
+def finish(out: Path, frontier: Iterable[Point], evidence: Mapping[str, object]) -> None:
+    """Writes the program, what else is on its frontier, and the evidence beside what is there, and then in its place: no evidence ever
+    stands by another program.
+    """
     new = out / NEW_FOLDER
     try:
-        save_program(program, new)
+        if new.exists():
+            shutil.rmtree(new)
+        for point in frontier:
+            save_program(point.program, new / point.folder)
+        _replace(new / FRONTIER_FILE, json.dumps(evidence["frontier"], indent=1) + "\n")
         _replace(new / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
         (out / EVIDENCE_FILE).unlink(missing_ok=True)
         (out / OPERATORS_FILE).unlink(missing_ok=True)
-        for name in (OPERATORS_FILE, PROGRAM_FILE, EVIDENCE_FILE):
+        if (out / FRONTIER_FOLDER).exists():
+            shutil.rmtree(out / FRONTIER_FOLDER)
+        for name in (FRONTIER_FOLDER, FRONTIER_FILE, OPERATORS_FILE, PROGRAM_FILE, EVIDENCE_FILE):
             if (new / name).exists():
                 os.replace(new / name, out / name)
         shutil.rmtree(new)
         if not evidence.get("interrupted"):
+            (out / JOURNAL_FILE).unlink(missing_ok=True)
             (out / SETTINGS_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise RunFolderError(f"{out} cannot be written: {error.strerror}") from None
@@ -70,15 +95,35 @@ def load_evidence(path: Path) -> dict[str, object] | None:
     if path.is_file() and path.name != PROGRAM_FILE:
         return None
     file = (path if path.is_dir() else path.parent) / EVIDENCE_FILE
-    try:
-        evidence = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunFolderError(f"{file} is no evidence: {error}") from None
-    if not isinstance(evidence, dict):
+    evidence = _load_json(file, "evidence")
+    if evidence is not None and not isinstance(evidence, dict):
         raise RunFolderError(f"{file} is no evidence: expected a JSON object")
     return evidence
+
+
+def load_frontier(run: Path) -> list[FrontierEntry]:
+    """The frontier of a run folder, from small to large.
+
+    Raises:
+        RunFolderError: there is none, or it is damaged.
+    """
+    file = run / FRONTIER_FILE
+    entries = _load_json(file, "frontier")
+    if entries is None:
+        raise RunFolderError(f"{run} holds no {FRONTIER_FILE}; it must be the folder of a finished run")
+    try:
+        return [FrontierEntry(**entry) for entry in entries]
+    except TypeError as error:
+        raise RunFolderError(f"{file} is damaged: {error}") from None
+
+
+def _load_json(file: Path, what: str) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunFolderError(f"{file} is no {what}: {error}") from None
 
 
 def _replace(file: Path, text: str) -> None:

@@ -51,7 +51,10 @@ class _State:
 class _Components:
     """The model, edge by edge, and what its edges bring on the average."""
 
-    def __init__(self, transformer: Transformer, context: Context, settings: SearchSettings) -> None:
+    def __init__(
+        self, transformer: Transformer, context: Context, settings: SearchSettings, missed: Callable[[Wiring, float], None]
+    ) -> None:
+        self.missed = missed
         self.wired = WiredTransformer(transformer, context.device)
         self.context = context
         self.settings = settings
@@ -102,9 +105,19 @@ class _Components:
                 best, best_match = fitted, match
             if best_match >= self.settings.threshold or match < self.settings.threshold - self.settings.hopeless:
                 break
+        if self.settings.threshold - self.settings.hopeless <= best_match < self.settings.threshold:
+            self.missed(self.wired.wiring(best.multipliers, best.constants), best_match)
         return best, best_match
 
     def _fit(self, state: _State, seed: int) -> _State:
+        return _State(*self._once("fit of components", lambda: self._fitted(state, seed)))
+
+    def _once(self, question: str, ask: Callable[[], tuple[Tensor, ...]]) -> list[Tensor]:
+        """Tensors through the journal."""
+        arrays = self.context.journal.once(question, lambda: [tensor.cpu().numpy() for tensor in ask()])
+        return [torch.from_numpy(array).to(self.context.device) for array in arrays]
+
+    def _fitted(self, state: _State, seed: int) -> tuple[Tensor, Tensor]:
         settings, kept = self.settings, state.kept
         mask = (state.multipliers != 0).float()
         factors = torch.ones_like(state.multipliers, requires_grad=True)
@@ -122,10 +135,14 @@ class _Components:
                 losses.append(self.context.scored_loss(found, batch, settings.targets).mean())
             torch.stack(losses).sum().backward()
             optimiser.step()
-        return _State(state.multipliers * factors.detach(), state.constants + self.unit * shifts.detach())
+        return state.multipliers * factors.detach(), state.constants + self.unit * shifts.detach()
 
     def stage(self, state: _State, odds: Tensor, price: float) -> tuple[_State, Tensor]:
         """Some steps at one price: the state without the edges that closed, and the log odds of all."""
+        multipliers, constants, odds = self._once("stage", lambda: self._stage(state, odds, price))
+        return _State(multipliers, constants), odds
+
+    def _stage(self, state: _State, odds: Tensor, price: float) -> tuple[Tensor, Tensor, Tensor]:
         kept = state.kept
         mask = (state.multipliers != 0).float()
         odds = odds.clone().requires_grad_()
@@ -151,12 +168,22 @@ class _Components:
             optimiser.step()
         odds = odds.detach()
         closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), kept, strict=True)) if keep and value < 0]
-        return self.without(_State(state.multipliers, state.constants + self.unit * shifts.detach()), closed), odds
+        left = self.without(_State(state.multipliers, state.constants + self.unit * shifts.detach()), closed)
+        return left.multipliers, left.constants, odds
 
 
-def prune_components(transformer: Transformer, context: Context, settings: SearchSettings, found: Callable[[Wiring], None]) -> None:
-    """Looks for wirings with ever fewer edges that still predict what the model predicts, and tells `found` of each."""
-    components = _Components(transformer, context, settings)
+def prune_components(
+    transformer: Transformer,
+    context: Context,
+    settings: SearchSettings,
+    found: Callable[[Wiring], None],
+    missed: Callable[[Wiring, float], None] = lambda wiring, match: None,
+) -> None:
+    """Looks for wirings with ever fewer edges that still predict what the model predicts, and tells `found` of each.
+
+    `missed` is told of those whose match, which it is given too, fell a little short.
+    """
+    components = _Components(transformer, context, settings, missed)
     state = components.start()
     for state in _anneal(components):
         found(components.wired.wiring(state.multipliers, state.constants))
@@ -214,7 +241,9 @@ def _by_worth(components: _Components, state: _State) -> list[Edges]:
         smaller = components.without(state, removal)
         return (components.loss(smaller) - before) / (edges - sum(smaller.kept))
 
-    return sorted(_removals(components, state), key=worth)
+    every = _removals(components, state)
+    order = components.context.journal.once("order of edges", lambda: sorted(range(len(every)), key=lambda i: worth(every[i])))
+    return [every[i] for i in order]
 
 
 def _sweep(components: _Components, state: _State, order: Sequence[Edges]) -> _State | None:

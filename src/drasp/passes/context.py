@@ -1,14 +1,17 @@
 """What every learning pass sees: the model's predictions on fixed pools of sequences, and how a program compares with them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from drasp.frontier import Frontier
 from drasp.ir.program import Program
+from drasp.journal import Journal
 from drasp.measure import task_bands
 from drasp.run.gated import Executor
 from drasp.tasks.protocol import Task
@@ -55,6 +58,8 @@ class Context:
         report: told what is being tried, and on which program; raises KeyboardInterrupt or TimeIsUp to stop the search.
         check_time: called within whatever takes long; raises TimeIsUp to stop the search.
         found: told of every program that keeps match and is smaller than the last.
+        journal: what is expensive is asked through it, so that a run that was killed goes on.
+        frontier: told of every program whose match is measured.
     """
 
     task: Task
@@ -68,6 +73,8 @@ class Context:
     report: Callable[[str, Program | None], None]
     check_time: Callable[[], None]
     found: Callable[[Program], None]
+    journal: Journal = field(default_factory=Journal)
+    frontier: Frontier = field(default_factory=Frontier)
 
     @property
     def sample(self) -> list[Batch]:
@@ -105,12 +112,22 @@ class Context:
 
     def match(self, program: Program, batches: Sequence[Batch], at_least: float = 0.0) -> float:
         """Match in the worst band. Where it must fall below `at_least`, the count stops and what is returned is an upper bound."""
-        executor = Executor(program, self.device)
-        return self.share(lambda batch: executor.logits(batch.token_ids, batch.position_ids)[batch.scored], batches, at_least)
 
-    @torch.no_grad()
+        @cache
+        def executor() -> Executor:
+            return Executor(program, self.device)
+
+        match = self.share(lambda batch: executor().logits(batch.token_ids, batch.position_ids)[batch.scored], batches, at_least)
+        if match >= at_least:
+            self.frontier.add(program, match, "verify" if batches is self.verify else "select")
+        return match
+
     def share(self, scored_logits: Callable[[Batch], Tensor], batches: Sequence[Batch], at_least: float = 0.0) -> float:
         """As `match`, for anything that gives logits (scored positions, vocabulary)."""
+        return self.journal.once("match", lambda: self._share(scored_logits, batches, at_least))
+
+    @torch.no_grad()
+    def _share(self, scored_logits: Callable[[Batch], Tensor], batches: Sequence[Batch], at_least: float) -> float:
         totals = [0] * self.band_count
         for batch in batches:
             totals[batch.band] += batch.sequences
@@ -155,6 +172,8 @@ def make_context(
     report: Callable[[str, Program | None], None],
     check_time: Callable[[], None],
     found: Callable[[Program], None],
+    journal: Journal | None = None,
+    frontier: Frontier | None = None,
 ) -> Context:
     """Draws the pools. Every pool has a generator of its own, so that one's size does not change another.
 
@@ -170,4 +189,18 @@ def make_context(
     long = pool(2, 320, lengths, -1, 8)
     select = [b for band, part in enumerate(cut) for b in pool(3, SELECTED, part, band, 100)]
     verify = [b for band, part in enumerate(cut) for b in pool(4, VERIFIED, part, band, 250)]
-    return Context(task, device, short, long, select[::-1], verify[::-1], len(cut), seed, report, check_time, found)
+    return Context(
+        task,
+        device,
+        short,
+        long,
+        select[::-1],
+        verify[::-1],
+        len(cut),
+        seed,
+        report,
+        check_time,
+        found,
+        journal or Journal(),
+        frontier or Frontier(),
+    )

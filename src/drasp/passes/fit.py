@@ -1,6 +1,6 @@
 """Means, gradients and constants: what the search learns about a program from the model's predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -61,29 +61,49 @@ def importance(program: Program, context: Context, batches: Sequence[Batch]) -> 
 
     The loss is the one to the model's hard predictions: that to its probabilities has no gradient where the program is exact.
     """
-    executor = Executor(program, context.device)
-    index = {site: i for i, site in enumerate(sites(program))}
-    means = as_tensors(stand_ins(program, context, batches), context)
-    total = torch.zeros(len(index), device=context.device)
-    for batch in batches:
-        multipliers = torch.ones(batch.sequences, len(index), device=context.device, requires_grad=True)
-        logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means))
-        context.loss(logits, batch, "hard").sum().backward()
-        assert multipliers.grad is not None
-        total += multipliers.grad.abs().sum(0)
-    values = (total / sum(b.sequences for b in batches)).tolist()
-    return {site: values[i] for site, i in index.items()}
+    every = sites(program)
+
+    def ask() -> list[float]:
+        executor = Executor(program, context.device)
+        index = {site: i for i, site in enumerate(every)}
+        means = as_tensors(stand_ins(program, context, batches), context)
+        total = torch.zeros(len(index), device=context.device)
+        for batch in batches:
+            multipliers = torch.ones(batch.sequences, len(index), device=context.device, requires_grad=True)
+            logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means))
+            context.loss(logits, batch, "hard").sum().backward()
+            assert multipliers.grad is not None
+            total += multipliers.grad.abs().sum(0)
+        return (total / sum(b.sequences for b in batches)).tolist()
+
+    return dict(zip(every, context.journal.once("importance", ask), strict=True))
 
 
 def fit(program: Program, context: Context, targets: Targets, steps: int, rate: float, seed: int) -> Program:
-    """The program with the strength of every line and input, and every constant, fitted by Adam to the model's predictions.
+    """The program with the strength of every line and input, and every constant, fitted by Adam to the model's predictions."""
+    lines = [site for site in sites(program) if site.part != "division"]
+    means = as_tensors({s: v for s, v in stand_ins(program, context, context.sample).items() if s.part != "division"}, context)
+    values, constants = context.journal.once("fit", lambda: _fit(program, lines, means, context, targets, steps, rate, seed))
+    stand = {site: mean.double().cpu().numpy() for site, mean in means.items()}
+    return bake(program, Turned(dict(zip(lines, values, strict=True)), stand, constants))
+
+
+def _fit(
+    program: Program,
+    lines: Sequence[Site],
+    means: Mapping[Site, Tensor],
+    context: Context,
+    targets: Targets,
+    steps: int,
+    rate: float,
+    seed: int,
+) -> tuple[list[float], dict[str, np.ndarray]]:
+    """The multiplier of each line, and the constants by statement.
 
     A constant is learned in units of what it is added to: in D3 the logits are some 250 times larger than the MLP's inputs.
     """
     executor = Executor(program, context.device)
-    lines = [site for site in sites(program) if site.part != "division"]
     index = {site: i for i, site in enumerate(lines)}
-    means = as_tensors({s: v for s, v in stand_ins(program, context, context.sample).items() if s in index}, context)
     unit = units(executor, context.sample)
     multipliers = torch.ones(len(lines), device=context.device, requires_grad=True)
     shifts = zero_shifts(executor)
@@ -102,14 +122,7 @@ def fit(program: Program, context: Context, targets: Targets, steps: int, rate: 
         torch.stack(losses).sum().backward()
         optimiser.step()
     values = multipliers.detach().double().cpu().tolist()
-    return bake(
-        program,
-        Turned(
-            dict(zip(lines, values, strict=True)),
-            {site: mean.double().cpu().numpy() for site, mean in means.items()},
-            {name: (unit[name] * shift.detach()).double().cpu().numpy() for name, shift in shifts.items()},
-        ),
-    )
+    return values, {name: (unit[name] * shift.detach()).double().cpu().numpy() for name, shift in shifts.items()}
 
 
 def zero_shifts(executor: Executor) -> dict[str, Tensor]:
@@ -135,5 +148,5 @@ def units(executor: Executor, batches: Sequence[Batch]) -> dict[str, float]:
     return {name: float(torch.stack(values).mean().sqrt()) for name, values in squares.items()}
 
 
-def as_tensors(arrays: dict[Site, np.ndarray], context: Context) -> dict[Site, Tensor]:
+def as_tensors(arrays: Mapping[Site, np.ndarray], context: Context) -> dict[Site, Tensor]:
     return {site: torch.tensor(array, dtype=torch.float32, device=context.device) for site, array in arrays.items()}

@@ -141,15 +141,20 @@ def eliminate(program: Program, context: Context, settings: SearchSettings) -> P
 
 def _by_loss(program: Program, context: Context, settings: SearchSettings) -> list[Removal]:
     """The removals that make the program simpler, by loss for what they save."""
-    means = stand_ins(program, context, context.sample)
-    scored: list[tuple[float, int, Removal]] = []
-    for removal in removals(program):
-        context.check_time()
-        smaller = _without(program, removal, means)
-        saved = complexity(program) - complexity(smaller)
-        if saved > 0:
-            scored.append((_loss(smaller, context, settings) / saved, len(scored), removal))
-    return [removal for _, _, removal in sorted(scored, key=lambda s: s[:2])]
+    every = removals(program)
+
+    def ask() -> list[int]:
+        means = stand_ins(program, context, context.sample)
+        scored: list[tuple[float, int]] = []
+        for i, removal in enumerate(every):
+            context.check_time()
+            smaller = _without(program, removal, means)
+            saved = complexity(program) - complexity(smaller)
+            if saved > 0:
+                scored.append((_loss(smaller, context, settings) / saved, i))
+        return [i for _, i in sorted(scored)]
+
+    return [every[i] for i in context.journal.once("order of removals", ask)]
 
 
 def _sweep(program: Program, order: list[Removal], context: Context, settings: SearchSettings) -> Program | None:

@@ -1,0 +1,87 @@
+"""The trade-off that a search has met: for each number of statements the program that matches best, if no smaller one matches as well."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import PurePosixPath
+from typing import Literal
+
+from drasp.ir.program import Program
+from drasp.ir.size import Size, size
+from drasp.lang.folder import PROGRAM_FILE
+
+LEAST_MATCH = 0.5
+STATEMENTS_AT_MOST = 100
+POINTS_AT_MOST = 20
+
+Pool = Literal["select", "verify", "evidence"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A program of the frontier.
+
+    Attributes:
+        match: in the worst length band.
+        measured_on: "select", the sequences by which the search chooses; "verify", those on which it checks its choice; "evidence", the
+            fresh ones on which the result is judged.
+    """
+
+    program: Program
+    match: float
+    measured_on: Pool
+
+    @property
+    def statements(self) -> int:
+        return len(self.program.statements)
+
+    @property
+    def size(self) -> Size:
+        return size(self.program)
+
+    @property
+    def folder(self) -> str:
+        """Where it stands in the run folder: the result at the top, the others by their number of statements."""
+        return "." if self.measured_on == "evidence" else f"frontier/{self.statements}"
+
+    def beats(self, other: "Point") -> bool:
+        """Whether nobody needs the other: it is no smaller and no better."""
+        return self.statements <= other.statements and self.match >= other.match
+
+
+class Frontier:
+    """The programs met so far of which none is both larger and worse than another, at most 20 and of at most 100 statements each."""
+
+    def __init__(self) -> None:
+        self._points: list[Point] = []
+
+    def add(self, program: Program, match: float, measured_on: Pool) -> None:
+        """A program whose match was measured; measured again, what was known of it is replaced."""
+        if len(program.statements) > STATEMENTS_AT_MOST or match < LEAST_MATCH:
+            return
+        new = Point(program, match, measured_on)
+        others = [p for p in self._points if p.program is not program]
+        if not any(p.beats(new) for p in others):
+            others = sorted([*(p for p in others if not new.beats(p)), new], key=lambda p: p.statements)
+        self._points = _thinned(others)
+
+    def with_result(self, result: Point) -> tuple[Point, ...]:
+        """From small to large: the programs that the result does not beat, and the result itself, which always belongs to them."""
+        left = [p for p in self._points if not result.beats(p)]
+        return tuple(sorted([*left, result], key=lambda p: (p.statements, p.match)))
+
+
+def listing(points: Iterable[Point]) -> list[dict[str, object]]:
+    """The frontier as `frontier.json` holds it."""
+    return [
+        {**asdict(p.size), "match": round(p.match, 6), "measured_on": p.measured_on, "file": str(PurePosixPath(p.folder, PROGRAM_FILE))}
+        for p in points
+    ]
+
+
+def _thinned(points: list[Point]) -> list[Point]:
+    """Without the points next to which another matches nearly as well, until there are not too many; the ends stay."""
+    while len(points) > POINTS_AT_MOST:
+        gains = [after.match - before.match for before, after in pairwise(points[:-1])]
+        del points[1 + gains.index(min(gains))]
+    return points
