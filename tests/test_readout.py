@@ -11,7 +11,7 @@ from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.measure import predictions
 from drasp.naming.linear import Labelled, fit_form
-from drasp.naming.readout import agreement, name_readout
+from drasp.naming.readout import agreement, judged, name_readout
 from drasp.run.reference import logits
 from drasp.tasks.protocol import Sample
 
@@ -75,27 +75,31 @@ def _dense(matrix_of_average, matrix_of_token=None):
     return Program(Header(VOCABULARY, 30, "next-token-set"), (*statements, prediction), tensors)
 
 
+def _judged(dense):
+    return [[judged(dense, sample) for sample in _samples(seed)] for seed in (0, 1)]
+
+
 def test_a_readout_of_an_average_becomes_one_line_of_forms():
     matrix = np.full((7, 7), -1.0)
     matrix[:4, 0] = (2.03, -1.98, 0, 1.01)  # a iff 2a + bos > 2b
     matrix[:4, 1] = (-2.03, 1.98, 0, -1.01)  # b iff not
     dense = _dense(matrix)
-    found = list(name_readout(dense, dense, _samples(0), _samples(1)))
+    found = list(name_readout(dense, dense, *_judged(dense)))
     assert found
     best = max(found, key=lambda named: named.agreement)
     assert best.agreement >= 0.97
     counted = size(best.program)
     assert counted.opaque == 0
     assert counted.numbers <= 12
-    fresh = _samples(2)
-    assert agreement(best.program, dense, fresh, fresh) >= 0.97
+    fresh = [judged(dense, sample) for sample in _samples(2)]
+    assert agreement(best.program, fresh, fresh) >= 0.97
 
 
 def test_a_readout_of_the_current_token_becomes_a_relation():
     table = np.full((7, 7), -3.0)
     table[0, [0, 1]] = table[1, 1] = table[2, [2, 5]] = table[3, 0] = 2.5
     dense = _dense(np.full((7, 7), -0.1), table)
-    named = next(iter(name_readout(dense, dense, _samples(0), _samples(1))))
+    named = next(iter(name_readout(dense, dense, *_judged(dense))))
     text = parse(
         'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 30\npredict next-token-set\n\n'
         'logits1 = project(inp=token, op={"a": {"a", "b"}, "b": {"b"}, "c": {"c", <eos>}, <bos>: {"a"}})\n'
@@ -116,7 +120,7 @@ def test_a_position_that_decides_nothing_is_left_out_of_the_readout():
     )
     slight = np.random.default_rng(5).normal(0, 1e-4, (30, 7))
     dense = Program(Header(VOCABULARY, 30, "next-token"), statements, {"B1": 5 * np.eye(7), "B2": slight})
-    named = next(iter(name_readout(dense, dense, _samples(0), _samples(1))))
+    named = next(iter(name_readout(dense, dense, *_judged(dense))))
     assert named.agreement >= 0.95  # it does decide between equal shares
     assert [s.name for s in named.program.statements] == ["a1", "logits1", "prediction"]
     assert size(named.program).opaque == 0

@@ -110,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_lengths(sub, "0-50")
     sub.add_argument("--steps", type=_positive, default=20_000, help="batches at the most (default: 20000)")
     sub.add_argument("--learning-rate", type=_rate, default=1e-3, help="the highest, after the warm-up (default: 0.001)")
+    sub.add_argument(
+        "--weight-decay", type=_dropout, default=0.01, help="of all matrices, each step times the learning rate (default: 0.01)"
+    )
     sub.add_argument("--dropout", type=_dropout, default=0.0, help="share of activations dropped in training (default: 0)")
     sub.add_argument("--checkpoints", type=_steps, default=(), help="also write the model after these steps, like 500,1000,2000")
     sub.add_argument("--seed", type=_seed, default=0, help="of weights and sequences (default: 0)")
@@ -469,6 +472,7 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
         dropout=arguments.dropout,
+        weight_decay=arguments.weight_decay,
     )
     if settings.width % settings.heads:
         raise DraspError(f"--width {settings.width} is not divisible by --heads {settings.heads}")

@@ -26,8 +26,8 @@ from drasp.model.wiring import Wiring
 from drasp.passes.components import prune_components
 from drasp.passes.context import SELECTED, VERIFIED, Batch, Context, make_batches, make_context
 from drasp.passes.lift import expanded_statements, lift
-from drasp.passes.name import Naming, name
-from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise
+from drasp.passes.name import Naming, name, name_whole
+from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise, sweep
 from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
 from drasp.run.threads import ONE_THREAD_WIDTH, one_thread
@@ -42,11 +42,14 @@ LINEAR_NORMS: tuple[Pass, ...] = (
     eliminate,  # then one part after the other, until nothing more can go
 )
 EXACT_NORMS: tuple[Pass, ...] = (
-    eliminate,  # from the components that matter, expanded; it also tries to do without each norm
-)
+    sweep,  # from the components that matter, expanded: what can go without a refit
+    eliminate,  # then part by part; it also tries to do without each norm
+)  # after each it is seen whether all that is left can be named; if so, that is the end
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
+LOOSE, LOOSE_SHARE = 0.02, 0.4  # match that a first search gives away; it only counts if all can be named, with the match asked for
+HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
@@ -116,6 +119,7 @@ class _Search:
     candidates: list[Program] = field(default_factory=list)
     frontier: Frontier = field(default_factory=Frontier)
     passes: list[dict[str, object]] = field(default_factory=list)
+    named: Naming | None = None
     interrupted: bool = False
     stopped_by_time: bool = False
     reason: str | None = None
@@ -222,28 +226,44 @@ def _find(transformer: Transformer, header: Header, task: Task, settings: Settin
         rng = np.random.default_rng(settings.seed)
         few = make_batches(task, oracle, rng, 100, settings.lengths, -1, oracle.device, 100)
         return Naming(_token_table(header, few), ())
-    return _name(_choose(context, settings, search), context, settings, search)
+    return search.named or _name(_choose(context, settings, search), context, settings, search)
 
 
 def _run_passes(transformer: Transformer, header: Header, context: Context, settings: Settings, search: _Search) -> None:
     threshold = _wanted(settings.match, SELECT_MARGIN, SELECTED)
     if len(transformer.blocks) == 1:  # with more the errors of linear norms add up
         began = search.journal.seconds()
-        lifted = simplify(lift(transformer, header))
-        _record(search, context, "lift", lifted, began)
-        program = _apply("linear norms", LINEAR_NORMS, lifted, context, SearchSettings("hard", threshold), search)
-        if program is not None and context.match(program, context.verify) >= settings.match:
-            return
-    exact = SearchSettings("soft", threshold, rate=0.01)
-    expanded = _components(transformer, header, context, exact, search)
-    if expanded is not None:
-        _apply("exact norms", EXACT_NORMS, expanded, context, exact, search)
+        program = simplify(lift(transformer, header))
+        _record(search, context, "lift", program, began)
+        for apply in LINEAR_NORMS:
+            program, match = _apply("linear norms", apply, program, context, SearchSettings("hard", threshold), search)
+            if apply is fit_constants and match < threshold:
+                break  # the rest has no ground to stand on
+        else:
+            if context.match(program, context.verify) >= settings.match:
+                return
+    for asked, share in ((settings.match - LOOSE, LOOSE_SHARE), (settings.match, SEARCH_SHARE)):
+        search.deadline = search.journal.start + share * settings.time
+        how = SearchSettings("soft", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
+        try:
+            expanded = _components(transformer, header, context, how, search)
+            if expanded is None:
+                return
+            program = expanded
+            for apply in EXACT_NORMS:
+                program, _ = _apply("exact norms", apply, program, context, how, search)
+                last = apply is EXACT_NORMS[-1] and asked == settings.match  # what comes out of it is named in any case
+                if not last and _named_early(program, context, settings, search):
+                    return
+        except TimeIsUp:
+            if asked == settings.match:
+                raise
 
 
 def _components(transformer: Transformer, header: Header, context: Context, settings: SearchSettings, search: _Search) -> Program | None:
     """The program of the fewest components found; also where time runs out on the way. None where it would be too large."""
     began = search.journal.seconds()
-    search.phase = "components"
+    search.phase, search.reason = "components", None
     wirings: list[Wiring] = []
 
     def missed(wiring: Wiring, match: float) -> None:
@@ -266,19 +286,27 @@ def _components(transformer: Transformer, header: Header, context: Context, sett
     return program
 
 
-def _apply(
-    name: str, passes: Sequence[Pass], program: Program, context: Context, settings: SearchSettings, search: _Search
-) -> Program | None:
-    """Runs passes in order; None where the fitted constants leave match short of the threshold, and the rest has no ground to stand on."""
-    for apply in passes:
-        began = search.journal.seconds()
-        search.phase = f"{name}: {apply.__name__.replace('_', ' ')}"
-        search.trying("", program)
-        program = apply(program, context, settings)
-        match = _record(search, context, search.phase, program, began)
-        if apply is fit_constants and match < settings.threshold:
-            return None
-    return program
+def _apply(name: str, apply: Pass, program: Program, context: Context, how: SearchSettings, search: _Search) -> tuple[Program, float]:
+    """What one pass makes of a program, and its match."""
+    began = search.journal.seconds()
+    search.phase = f"{name}: {apply.__name__.replace('_', ' ')}"
+    search.trying("", program)
+    program = apply(program, context, how)
+    return program, _record(search, context, search.phase, program, began)
+
+
+def _named_early(program: Program, context: Context, settings: Settings, search: _Search) -> bool:
+    """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found."""
+    began = search.journal.seconds()
+    search.phase = "naming early"
+    found = name_whole(program, context, _wanted(settings.match, SELECT_MARGIN, SELECTED))
+    if found is None or not within_limits(found.program, settings):
+        return False
+    if context.match(found.program, context.verify) < _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
+        return False
+    _record(search, context, search.phase, found.program, began)
+    search.named = found
+    return True
 
 
 def _name(program: Program, context: Context, settings: Settings, search: _Search) -> Naming:
@@ -412,7 +440,12 @@ def _evidence(
 
 def verdict(program: Program, match: Banded, settings: Settings) -> str:
     """`decompiled`, `pruned` or `not decompiled`: see the README."""
-    found = size(program)
-    if match.worst.interval[0] < settings.match or found.statements > settings.statements:
+    if match.worst.interval[0] < settings.match or size(program).statements > settings.statements:
         return "not decompiled"
-    return "decompiled" if found.opaque == 0 and found.numbers <= settings.numbers else "pruned"
+    return "decompiled" if within_limits(program, settings) else "pruned"
+
+
+def within_limits(program: Program, settings: Settings) -> bool:
+    """Whether a program is small and symbolic enough to be called decompiled."""
+    found = size(program)
+    return found.statements <= settings.statements and found.numbers <= settings.numbers and found.opaque == 0

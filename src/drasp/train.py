@@ -372,7 +372,7 @@ def _command(described: _Described) -> str:
         f"drasp train {described.source} --out {name} --layers {settings.layers} --heads {settings.heads} --width {settings.width} "
         f"--lengths {_range(settings.lengths)} --steps {settings.steps} --seed {settings.seed}"
     )
-    for field in ("learning_rate", "dropout"):
+    for field in ("learning_rate", "weight_decay", "dropout"):
         value = getattr(settings, field)
         if value != getattr(usual, field):
             command += f" --{field.replace('_', '-')} {value:g}"

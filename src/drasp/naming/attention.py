@@ -109,7 +109,7 @@ class NamedHead:
 
 def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> list[NamedHead]:
     """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
-    rows = _queries(program, selectors, samples, rng)
+    rows = _queries(program, selectors, samples, rng, program)
     features = list(_features(program, selectors))
     columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
     target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-DEEPEST)))
@@ -123,19 +123,39 @@ def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sa
         strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows)
         terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows)
         selects = _selects(stem, [(f, s) for f, _, s in terms])
-        scores = sum((_column(program, s.query, s.key, s.op, rows) for s in selects), np.zeros_like(target))
-        found.append(NamedHead(selects, _total_variation(scores, rows)))
+        found.append(NamedHead(selects, _total_variation(_scores(program, selects, rows), rows)))
     return found
 
 
-def _queries(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> _Queries:
+def distance(
+    program: Program,
+    selectors: tuple[str, ...],
+    selects: Sequence[Select],
+    named: Program,
+    samples: Sequence[Sample],
+    rng: np.random.Generator,
+) -> float:
+    """Total variation between the attention under `selectors` and that under `selects`, where the averages matter to `named`."""
+    rows = _queries(program, selectors, samples, rng, named)
+    return _total_variation(_scores(program, selects, rows), rows)
+
+
+def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.ndarray:
+    return sum((_column(program, s.query, s.key, s.op, rows) for s in selects), np.zeros_like(rows.weights))
+
+
+def _queries(
+    program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator, reader: Program
+) -> _Queries:
     """Attention rows drawn from the samples.
 
-    Where only the output reads the head: those of scored positions at whose current token it can change the prediction; else all.
+    Where only the output of `reader` reads the head's averages: those of scored positions at whose current token they can change its
+    prediction; else all.
     """
-    heads = [s for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
-    inner = any(head.name in feeds_attention(program) for head in heads)
-    tokens = None if inner else _where_it_matters(program, heads, samples)
+    averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
+    heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
+    inner = any(head.name in feeds_attention(reader) for head in heads)
+    tokens = None if inner else _where_it_matters(reader, heads, samples)
     reads = {ONE_READ}
     reads |= {Read(source) for name in selectors for r in program.by_name[name].reads for source in _sources(program, r.variable)}
     symbols = [i for i, token in enumerate(program.header.vocabulary) if not SPECIAL_TOKEN.fullmatch(token)]
@@ -155,7 +175,7 @@ def _queries(program: Program, selectors: tuple[str, ...], samples: Sequence[Sam
         trace = evaluate(program, sample.token_ids, sample.position_ids)
         keys = sample.token_ids.shape[1]
         padding = ((0, 0), (0, length - keys))
-        weights.append(np.pad(trace.attention[heads[0].name][batch, query], padding))
+        weights.append(np.pad(trace.attention[averages[0]][batch, query], padding))
         seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
         for read in reads:
             vector = trace.vectors[read.variable]

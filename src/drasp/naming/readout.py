@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
-from drasp.ir.nodes import BUILT_IN, ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
+from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
 from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
 from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
@@ -38,6 +38,27 @@ class Named:
     program: Program
     agreement: float
     statements: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Sequences, and what the program to be named predicts at their scored positions: booleans (scored positions, vocabulary)."""
+
+    sample: Sample
+    predicted: np.ndarray
+
+
+def judged(program: Program, sample: Sample, model: np.ndarray | None = None) -> Judged:
+    """Sequences with what a program predicts; where `model` says what its model predicts at the scored positions, in the same form as
+    `Judged.predicted`, the positions at which they differ are scored no more.
+    """
+    predicted = _predicted(program, sample)
+    if model is None:
+        return Judged(sample, predicted)
+    same = (predicted == model).all(1)
+    scored = sample.scored.copy()
+    scored[sample.scored] = same
+    return Judged(sample._replace(scored=scored), predicted[same])
 
 
 @dataclass(frozen=True)
@@ -70,24 +91,16 @@ class _Rows:
         return _Rows(self.vocabulary, self.tokens[where], averages, self.scale[where], self.outputs[where])
 
 
-def readout_reads(program: Program) -> tuple[str, ...] | None:
-    """The averages of tokens that the readout is a function of, besides the current token; None where it reads anything else.
+def readout_reads(program: Program) -> tuple[str, ...]:
+    """The averages of tokens that the readout reads.
 
-    The position is left out: a readout that needs it has no name here, and one that does not is found by its match.
+    What else it reads, but the current token, is left out: a readout that needs it has no name here, and one that does not is found by its
+    match.
     """
     readout = _readout(program)
-    found: list[str] = []
-    for statement in program.statements:
-        if statement.name not in readout:
-            continue
-        for read in statement.reads:
-            for variable in read.variables():
-                if variable in BUILT_IN or variable in readout:
-                    continue
-                if not isinstance(program.by_name.get(variable), Aggregate) or program.bases[variable].kind != "token":
-                    return None
-                found.append(variable)
-    return tuple(dict.fromkeys(found))
+    read = [v for s in program.statements if s.name in readout for r in s.reads for v in r.variables()]
+    averages = (v for v in read if isinstance(program.by_name.get(v), Aggregate) and program.bases[v].kind == "token")
+    return tuple(dict.fromkeys(averages))
 
 
 def _readout(program: Program) -> frozenset[str]:
@@ -100,32 +113,30 @@ def _readout(program: Program) -> frozenset[str]:
     )
 
 
-def name_readout(dense: Program, named: Program, real: Sequence[Sample], off: Sequence[Sample]) -> Iterator[Named]:
+def name_readout(dense: Program, named: Program, real: Sequence[Judged], off: Sequence[Judged]) -> Iterator[Named]:
     """Programs like `named` but with the readout of `dense` in sign forms, those with the fewest numbers first.
 
     Args:
         dense: the program whose predictions are to be kept.
         named: the same statements before the readout, with whatever selectors are named by now.
-        real, off: sequences of the task, and others.
+        real, off: sequences of the task, and others, with the predictions of `dense`.
     """
     reads = readout_reads(dense)
-    if reads is None:
-        return
-    task_rows, other_rows = _rows(dense, named, reads, real), _rows(dense, named, reads, off)
+    task_rows, other_rows = _rows(named, reads, real), _rows(named, reads, off)
     pick = np.linspace(0, len(other_rows.tokens) - 1, min(OFF_ROWS, len(other_rows.tokens))).astype(int)
     other_rows = other_rows.part(pick)
     whole: list[list[Statement]] = [_by_token(task_rows), *_copies(task_rows, dense.header)]
     for statements in whole:
         if statements:
             program = _with_readout(named, statements)
-            yield Named(program, agreement(program, dense, real, off), tuple(s.name for s in statements))
+            yield Named(program, agreement(program, real, off), tuple(s.name for s in statements))
     groups = _groups(task_rows.outputs, dense.header.predict == "next-token")
     if not 0 < len(groups) <= CLASSES_AT_MOST:
         return
     for with_token, by_token in ((False, False), (True, False), (False, True)):
         formed = _assemble(named, groups, task_rows, other_rows, with_token, by_token)
         if formed is not None:
-            yield Named(formed, agreement(formed, dense, real, off), tuple(sorted(_readout(formed))))
+            yield Named(formed, agreement(formed, real, off), tuple(sorted(_readout(formed))))
 
 
 def _by_token(rows: _Rows) -> list[Statement]:
@@ -228,26 +239,31 @@ def _with_readout(named: Program, statements: Sequence[Statement]) -> Program:
     return named.with_statements(alive([*kept, *statements, prediction]))
 
 
-def agreement(program: Program, dense: Program, real: Sequence[Sample], off: Sequence[Sample]) -> float:
-    """The share of scored positions off the task at which two programs predict the same, of the outputs that vary on it."""
-    varying = np.concatenate([_predicted(dense, sample) for sample in real])
+def agreement(program: Program, real: Sequence[Judged], off: Sequence[Judged]) -> float:
+    """The share of scored positions off the task at which a program predicts as judged, of the outputs that vary on it."""
+    varying = np.concatenate([part.predicted for part in real])
     varies = varying.any(0) & ~varying.all(0)
-    same = [(_predicted(program, sample) == _predicted(dense, sample))[:, varies].all(1) for sample in off]
+    same = [(_predicted(program, part.sample) == part.predicted)[:, varies].all(1) for part in off]
     return float(np.concatenate(same).mean())
 
 
 def _predicted(program: Program, sample: Sample) -> np.ndarray:
     """(scored positions, vocabulary): whether each token is predicted."""
-    found = predictions(evaluate(program, sample.token_ids, sample.position_ids).logits[sample.scored], program.header.predict)
+    return as_sets(evaluate(program, sample.token_ids, sample.position_ids).logits[sample.scored], program)
+
+
+def as_sets(logits: np.ndarray, program: Program) -> np.ndarray:
+    """What logits (n, vocabulary) predict, as booleans (n, vocabulary)."""
+    found = predictions(logits, program.header.predict)
     return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.vocabulary))
 
 
-def _rows(dense: Program, named: Program, reads: Sequence[str], samples: Sequence[Sample]) -> _Rows:
+def _rows(named: Program, reads: Sequence[str], parts_judged: Sequence[Judged]) -> _Rows:
     """Every scored position, equal ones once."""
     parts = []
-    for sample in samples:
+    for part in parts_judged:
+        sample, target = part.sample, part.predicted
         scored = sample.scored
-        target = _predicted(dense, sample)
         trace = evaluate(named, sample.token_ids, sample.position_ids)
         values = np.stack([_clean(trace.values[name][scored], trace.attention[name]) for name in reads], 1) if reads else None
         tokens = sample.token_ids[scored]
@@ -257,7 +273,7 @@ def _rows(dense: Program, named: Program, reads: Sequence[str], samples: Sequenc
     _, kept = np.unique(key, axis=0, return_index=True)
     tokens, values, target = tokens[kept], values[kept], target[kept]
     smallest = np.where(values > LEAK, values, 1).min((1, 2), initial=1)
-    return _Rows(dense.header.vocabulary, tokens, {name: values[:, i] for i, name in enumerate(reads)}, 1 / smallest, target.astype(bool))
+    return _Rows(named.header.vocabulary, tokens, {name: values[:, i] for i, name in enumerate(reads)}, 1 / smallest, target.astype(bool))
 
 
 def _clean(values: np.ndarray, attention: np.ndarray) -> np.ndarray:

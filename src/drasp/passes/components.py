@@ -16,7 +16,7 @@ from torch import Tensor
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.context import Batch, Context
-from drasp.passes.prune import SearchSettings
+from drasp.passes.prune import SearchSettings, in_rounds
 from drasp.run.wired import WiredTransformer
 
 STRETCH_LOW, STRETCH_HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
@@ -24,6 +24,7 @@ OPEN_AT_START = 3.0  # log odds: a gate is all but open
 GATE_RATE = 0.1
 STEPS_PER_STAGE = 50
 PRICE_FIRST, PRICE_LAST, PRICE_STEP = 1e-3, 0.3, 1.8  # per edge, in nats a scored position
+TRIED_ALONE = 12  # edges that are removed one by one with a refit, before it ends
 FAILURES = 4  # stages in a row whose edges miss the threshold even refitted, before it ends
 
 
@@ -96,15 +97,8 @@ class _Components:
         return float(torch.stack(found).mean())
 
     def refit(self, state: _State) -> tuple[_State, float]:
-        """Multipliers and constants fitted, round by round, until match holds, is hopeless or the rounds are over; the best, its match."""
-        best, best_match = state, -1.0
-        for round_ in range(self.settings.rounds):
-            fitted = self._fit(best, self.context.seed + round_)
-            match = self.match(fitted, self.settings.threshold - self.settings.hopeless)
-            if match > best_match:
-                best, best_match = fitted, match
-            if best_match >= self.settings.threshold or match < self.settings.threshold - self.settings.hopeless:
-                break
+        """Multipliers and constants fitted, as long as that is promising; the best, its match."""
+        best, best_match = in_rounds(state, lambda last, round_: self._fit(last, self.context.seed + round_), self.match, self.settings)
         if self.settings.threshold - self.settings.hopeless <= best_match < self.settings.threshold:
             self.missed(self.wired.wiring(best.multipliers, best.constants), best_match)
         return best, best_match
@@ -210,23 +204,20 @@ def _anneal(components: _Components) -> Iterator[_State]:
 
 
 def _eliminate(components: _Components, state: _State) -> Iterator[_State]:
-    """Removes edges one after the other, in order of what they are worth, until every single removal, refitted, costs too much.
+    """Removes edges in order of what they are worth: all that need no refit, then, refitted, several at once or one of the first few.
 
-    Several go at once while that works; what failed is put off, and tried again when nothing else is left to try.
+    What needs more patience is left to the search line by line, which has less to lose at a time.
     """
-    failed: set[Edges] = set()
     while True:
         yield state
         order = _by_worth(components, state)
         smaller = _sweep(components, state, order)
-        for removals in [] if smaller else _attempts(order, failed):
+        for removals in [] if smaller else _attempts(order):
             components.context.report(f"without {sum(map(len, removals))} of {sum(state.kept)} edges, refitted", None)
             candidate, match = components.refit(components.without(state, [i for removal in removals for i in removal]))
             if match >= components.settings.threshold:
                 smaller = candidate
                 break
-            if len(removals) == 1:
-                failed.add(removals[0])
         if smaller is None:
             return
         state = smaller
@@ -256,14 +247,13 @@ def _sweep(components: _Components, state: _State, order: Sequence[Edges]) -> _S
     return smaller
 
 
-def _attempts(order: Sequence[Edges], failed: set[Edges]) -> Iterator[Sequence[Edges]]:
-    """What to try with a refit: the half that is worth least, a quarter, and so on; then one by one, those that failed before last."""
+def _attempts(order: Sequence[Edges]) -> Iterator[Sequence[Edges]]:
+    """What to try with a refit: the half that is worth least, a quarter, and so on; then one by one the first few."""
     count = len(order) // 2
     while count > 1:
         yield [removal for removal in order if len(removal) == 1][:count]
         count //= 2
-    yield from ([removal] for removal in order if removal not in failed)
-    yield from ([removal] for removal in order if removal in failed)
+    yield from ([removal] for removal in order[:TRIED_ALONE])
 
 
 def _removals(components: _Components, state: _State) -> list[Edges]:

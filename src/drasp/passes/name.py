@@ -9,9 +9,9 @@ import numpy as np
 from drasp.ir.nodes import Aggregate, Project, Statement
 from drasp.ir.program import Program, alive
 from drasp.ir.size import size
-from drasp.naming.attention import NamedHead, name_head
+from drasp.naming.attention import NamedHead, distance, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
-from drasp.naming.readout import Named, name_readout
+from drasp.naming.readout import Judged, Named, as_sets, judged, name_readout
 from drasp.passes.context import Batch, Context
 from drasp.tasks.protocol import Sample
 
@@ -21,6 +21,7 @@ TOLERANCES = (0.05, 0.02, 0.2)  # of total variation, tried first: the shortest 
 FARTHEST, LEAST_AGREEMENT = 0.05, 0.95  # beyond these a name describes behaviour on the task, not what the model computes
 AGREEMENT_LOST = 0.01  # off the distribution, that a shorter readout may lose, if it agrees less than is asked
 NAMING_STREAM = 9
+HEAD_SEQUENCES = 8  # of each batch on which attention is named: there are many positions in each
 OFF_SEQUENCES, OFF_LENGTHS = 60, (8, 20, 50, 100)
 OFF_SCORED = 0.1
 
@@ -68,14 +69,44 @@ class Naming:
 
 def name(program: Program, context: Context, threshold: float) -> Naming:
     """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense."""
+    samples = _draw(program, context)
+    whole, partly = _name_whole(program, context, threshold, samples)
+    return whole or _line_by_line(partly, context, threshold, samples)
+
+
+def name_whole(program: Program, context: Context, threshold: float) -> Naming | None:
+    """As `name`, but all or nothing: for a program that is still to be pruned, and will be easier to name then."""
+    return _name_whole(program, context, threshold, _draw(program, context))[0]
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What a program is named on: few sequences for its attention, more of the task and off it for its readout."""
+
+    few: Sequence[Sample]
+    real: Sequence[Judged]
+    off: Sequence[Judged]
+    rng: np.random.Generator
+
+
+def _draw(program: Program, context: Context) -> _Samples:
+    context.report("labelling sequences to name on", program)
     rng = np.random.default_rng([context.seed, NAMING_STREAM])
-    real = [_sample(batch) for batch in context.short[::3] + context.long[::2]]
-    off = [*_random_strings(program, rng), *(_edited(sample, program, rng) for sample in real[::4])]
+    batches = context.short[::3] + context.long[::2]
+    samples = [_sample(batch) for batch in batches]
+    real = [judged(program, s, as_sets(b.model_logits.cpu().numpy(), program)) for s, b in zip(samples, batches, strict=True)]
+    off = [*_random_strings(program, rng), *(_edited(sample, program, rng) for sample in samples[::4])]
+    few = [Sample(*(array[:HEAD_SEQUENCES] for array in sample)) for sample in samples[:: max(1, len(samples) // 16)]]
+    return _Samples(few, real, [judged(program, s) for s in off], rng)
+
+
+def _name_whole(program: Program, context: Context, threshold: float, samples: _Samples) -> tuple[Naming | None, Naming]:
+    """The program with its readout named behind one description of the attention, or None; and one with its attention named alone."""
     heads = dict.fromkeys(s.selectors for s in program.statements if isinstance(s, Aggregate) and s.selectors)
     described = {}
     for selectors in heads:
         context.report(f"naming the attention of {', '.join(selectors)}", program)
-        described[selectors] = name_head(program, selectors, real[:: max(1, len(real) // 16)], rng)
+        described[selectors] = name_head(program, selectors, samples.few, samples.rng)
     best = Naming(program, ())
     tried: list[Mapping[Selectors, NamedHead]] = []
     distances = sorted({head.total_variation for found in described.values() for head in found})
@@ -86,44 +117,48 @@ def name(program: Program, context: Context, threshold: float) -> Naming:
         tried.append(chosen)
         variant = _with_heads(program, chosen)
         context.report(f"naming the readout, attention within {tolerance:.2g}", variant)
-        readouts = [
-            found
-            for found in name_readout(program, variant, real, off)
-            if context.match(found.program, context.select, threshold) >= threshold
-        ]
-        if readouts:
-            readout = _best(readouts)
-            return Naming(readout.program, _pieces(program, context, chosen, readout, list(name_readout(program, program, real, off))))
+        readout = _readout(program, variant, context, threshold, samples)
+        if readout is not None:
+            alone = list(name_readout(program, program, samples.real, samples.off))
+            chosen = {
+                selectors: replace(
+                    head, total_variation=distance(program, selectors, head.selects, readout.program, samples.few, samples.rng)
+                )
+                for selectors, head in chosen.items()
+            }
+            return Naming(readout.program, _pieces(program, context, chosen, readout, alone)), best
         if best.program is program and context.match(variant, context.select, threshold) >= threshold:
             best = Naming(variant, _pieces(program, context, chosen, None, []))
-    return _line_by_line(best, context, threshold, real, off)
+    return None, best
 
 
-def _line_by_line(found: Naming, context: Context, threshold: float, real: Sequence[Sample], off: Sequence[Sample]) -> Naming:
+def _readout(program: Program, variant: Program, context: Context, threshold: float, samples: _Samples) -> Named | None:
+    """The best of the named readouts that keep match."""
+    found = name_readout(program, variant, samples.real, samples.off)
+    good = [named for named in found if context.match(named.program, context.select, threshold) >= threshold]
+    return _best(good) if good else None
+
+
+def _line_by_line(found: Naming, context: Context, threshold: float, samples: _Samples) -> Naming:
     """What is still dense, line by line; then once more the readout behind the selectors as they are named by now."""
     program, pieces = found.program, list(found.pieces)
     for line in dense_lines(program):
         if isinstance(line, Project):
             continue
-        program = _name_line(program, line, context, threshold, real)
-    readouts = [
-        named
-        for named in name_readout(found.program, program, real, off)
-        if context.match(named.program, context.select, threshold) >= threshold
-    ]
-    if readouts:
-        readout = _best(readouts)
+        program = _name_line(program, line, context, threshold, samples.real)
+    readout = _readout(found.program, program, context, threshold, samples)
+    if readout is not None:
         pieces.append(Piece("readout", readout.statements, readout.agreement, context.match(readout.program, context.select)))
         return Naming(readout.program, tuple(pieces))
     for line in dense_lines(program):
-        program = _name_line(program, line, context, threshold, real)
+        program = _name_line(program, line, context, threshold, samples.real)
     return Naming(program, tuple(pieces))
 
 
-def _name_line(program: Program, line: Line, context: Context, threshold: float, real: Sequence[Sample]) -> Program:
+def _name_line(program: Program, line: Line, context: Context, threshold: float, real: Sequence[Judged]) -> Program:
     """The program with one line named, if a description keeps match."""
     context.report(f"naming {line.name}", program)
-    for op in descriptions(program, line, real[::8]):
+    for op in descriptions(program, line, [part.sample for part in real[::8]]):
         statements = [replace(s, op=op) if isinstance(s, Line) and s.name == line.name else s for s in program.statements]
         candidate = program.with_statements(statements)
         if context.match(candidate, context.select, threshold) >= threshold:

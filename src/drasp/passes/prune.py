@@ -1,7 +1,8 @@
 """Causal pruning: turn parts of the program off, each replaced by its mean, as long as the program predicts what the model predicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ SHARES = (0.9, 0.75, 0.5, 0.3, 0.15)  # of the lowest-ranked sites, tried to be 
 REFITTED_SHARES = (0.6, 0.4, 0.2, 0.1)
 
 
+State = TypeVar("State")
 Removal = frozenset[tuple[str, str, str]]
 """Sites by statement, part and what they read: names that hold while the program shrinks."""
 
@@ -64,14 +66,32 @@ def fit_constants(program: Program, context: Context, settings: SearchSettings) 
 
 
 def refit(program: Program, context: Context, settings: SearchSettings) -> tuple[Program, float]:
-    """Fits round by round until match holds, is hopeless, gets no better, or the rounds are over. Returns the best program, its match."""
-    best, best_match = program, -1.0
+    """The program with its constants fitted, as long as that is promising; and its match."""
+
+    def once(last: Program, round_: int) -> Program:
+        return fit(last, context, settings.targets, settings.steps, settings.rate, context.seed + round_)
+
+    return in_rounds(program, once, lambda fitted, at_least: context.match(fitted, context.select, at_least), settings)
+
+
+def in_rounds(
+    start: State, fit: Callable[[State, int], State], match: Callable[[State, float], float], settings: SearchSettings
+) -> tuple[State, float]:
+    """Fits round by round: until match holds, is hopeless, or gets better too slowly for the rounds that are left. The best, and its match.
+
+    Args:
+        fit: from a state and the number of the round to the next state.
+        match: of a state; where it is below its second argument, an upper bound will do.
+    """
+    best, best_match = start, -1.0
     for round_ in range(settings.rounds):
-        fitted = fit(best, context, settings.targets, settings.steps, settings.rate, context.seed + round_)
-        match = context.match(fitted, context.select, settings.threshold - settings.hopeless)
-        if match > best_match:
-            best, best_match = fitted, match
-        if best_match >= settings.threshold or match < settings.threshold - settings.hopeless:
+        fitted = fit(best, round_)
+        now = match(fitted, settings.threshold - settings.hopeless)
+        gain = now - best_match
+        if gain > 0:
+            best, best_match = fitted, now
+        needed = settings.threshold - best_match
+        if needed <= 0 or needed > settings.hopeless or (round_ > 0 and gain * (settings.rounds - 1 - round_) < needed):
             break
     return best, best_match
 
@@ -118,6 +138,13 @@ def _cut(
 def _ranked(program: Program, context: Context, settings: SearchSettings) -> list[Site]:
     found = importance(program, context, context.sample)
     return sorted(found, key=lambda site: found[site])
+
+
+def sweep(program: Program, context: Context, settings: SearchSettings) -> Program:
+    """Removes, in the order of what each removal is worth, all that match bears without a refit."""
+    while (smaller := _sweep(program, _by_loss(program, context, settings), context, settings)) is not None:
+        program = smaller
+    return program
 
 
 def eliminate(program: Program, context: Context, settings: SearchSettings) -> Program:
