@@ -24,7 +24,7 @@ OPEN_AT_START = 3.0  # log odds: a gate is all but open
 GATE_RATE = 0.1
 STEPS_PER_STAGE = 50
 PRICE_FIRST, PRICE_LAST, PRICE_STEP = 1e-3, 0.3, 1.8  # per edge, in nats a scored position
-TRIED_ALONE = 12  # edges that are removed one by one with a refit, before it ends
+TRIED_ALONE = 4  # edges that are removed one by one with a refit, before it ends
 FAILURES = 4  # stages in a row whose edges miss the threshold even refitted, before it ends
 
 
