@@ -142,9 +142,10 @@ class Judge:
         """Counts the sequences that `right` marks, band by band, of those that `among` marks. Bands without any are left out."""
         counts = [[0, 0] for _ in self.bands]
         for chunk in self.chunks:
-            marks = right(chunk)
-            if among is not None:
-                marks = marks[among(chunk)]
+            kept = np.ones(len(chunk.sample.token_ids), dtype=bool) if among is None else among(chunk)
+            if not kept.any():
+                continue
+            marks = right(chunk)[kept]
             counts[chunk.band][0] += int(marks.sum())
             counts[chunk.band][1] += len(marks)
         return Banded(tuple(Share(lengths, r, n) for lengths, (r, n) in zip(self.bands, counts, strict=True) if n))
@@ -275,8 +276,8 @@ def trivial(fitting: Judge) -> dict[str, Predictor]:
     table = {int(t): _commonest(label[token == t]) for t in np.unique(token)}
 
     def by_token(chunk: Chunk) -> np.ndarray:
-        current = chunk.sample.token_ids[chunk.sample.scored]
-        return np.stack([table.get(int(t), constant) for t in current])
+        current, places = np.unique(chunk.sample.token_ids[chunk.sample.scored], return_inverse=True)
+        return np.stack([table.get(int(t), constant) for t in current])[places]
 
     return {"constant": lambda chunk: np.broadcast_to(constant, chunk.model.shape), "current_token": by_token}
 

@@ -23,7 +23,20 @@ from drasp.ir.size import size
 from drasp.journal import Journal, TimeIsUp
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.measure import Banded, Judge, Predictor, Z, line_costs, make_judge, model_accuracy, numpy_logits, predictor, program_match, trivial
+from drasp.measure import (
+    Banded,
+    Judge,
+    Predictor,
+    Z,
+    baselines,
+    line_costs,
+    make_judge,
+    model_accuracy,
+    numpy_logits,
+    predictor,
+    program_match,
+    trivial,
+)
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
@@ -431,7 +444,7 @@ def _evidence(
         "match": match.as_json(),
         "task": judge.score(lambda c: c.right(predicted(c), c.truth)).as_json(),
         "model_task": model_accuracy(judge).as_json(),
-        "baseline": {name: judge.score(lambda c, p=p: c.right(p(c), c.model)).as_json() for name, p in trivially.items()},  # type: ignore[misc]
+        "baseline": {name: found.as_json() for name, found in baselines(judge, fitting).items()},
         "mistakes": mistakes(judge, predicted, trivially),
         "lines": line_costs(program, judge.thinned(LINE_SHARE), deadline),
         **(_slow_evidence(program, task, settings, search, oracle, sequences, trivially, deadline) if settings.evidence == "full" else {}),
