@@ -75,7 +75,9 @@ EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
 TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 20_000  # how many sequences at the most, and how many times they have statements
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
-OFF_TASK_SHARE, PAIRS_SHARE = 10, 20  # the parts of the judge's number of sequences that off the task and interchanges get
+KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
+OFF_TASK_SHARE, PAIRS_SHARE = 10, 20  # the parts of the judge's number of sequences that they get at the most
+OFF_TASK_RUNS, PAIR_RUNS = 2.5, 6.0  # how many runs of program and model each of those takes, about
 EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM, OFF_TASK_STREAM, PAIRS_STREAM = 101, 102, 103, 104, 105  # seeds apart from the search's
 
 
@@ -429,7 +431,8 @@ def _evidence(
     trial = min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements))
     program_match(program, drawn(trial, TRIAL_STREAM))  # tells how long more of them will take
     now = time.monotonic()
-    affordable = int(JUDGING_SHARE * (deadline - now) / (now - began) * trial)
+    seconds = (now - began) / trial
+    affordable = int(JUDGING_SHARE * (deadline - now) / seconds)
     fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else trial
     sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
     judge = drawn(sequences, EVIDENCE_STREAM)
@@ -447,7 +450,11 @@ def _evidence(
         "baseline": {name: found.as_json() for name, found in baselines(judge, fitting).items()},
         "mistakes": mistakes(judge, predicted, trivially),
         "lines": line_costs(program, judge.thinned(LINE_SHARE), deadline),
-        **(_slow_evidence(program, task, settings, search, oracle, sequences, trivially, deadline) if settings.evidence == "full" else {}),
+        **(
+            _slow_evidence(program, task, settings, search, oracle, sequences, seconds, trivially, deadline)
+            if settings.evidence == "full"
+            else {}
+        ),
         "size": asdict(size(program)),
         "passes": search.passes,
         "seed": settings.seed,
@@ -469,25 +476,37 @@ def _slow_evidence(
     search: _Search,
     oracle: TorchTransformer,
     sequences: int,
+    seconds: float,
     trivially: Mapping[str, Predictor],
     deadline: float,
 ) -> dict[str, object]:
-    """The kinds of evidence for which time is left, each of them whole."""
-    search.deadline = deadline
-    model, lengths, check_time = numpy_logits(oracle), settings.lengths, search.check_time
+    """The kinds of evidence for which time is left, each of them whole.
+
+    Args:
+        sequences: on how many match was measured. seconds: how long one of them takes, about.
+    """
+    model, lengths = numpy_logits(oracle), settings.lengths
+
+    strings = min(sequences // OFF_TASK_SHARE, int(KIND_SECONDS / (OFF_TASK_RUNS * seconds)) + 1)
+    pairs = min(sequences // PAIRS_SHARE, int(KIND_SECONDS / (PAIR_RUNS * seconds)) + 1)
+
+    def check_time() -> None:
+        if time.monotonic() > deadline:
+            raise TimeIsUp
 
     def rng(stream: int) -> np.random.Generator:
         return np.random.default_rng([settings.seed, stream])
 
     kinds: dict[str, Callable[[], dict[str, object] | None]] = {
-        "off_task": lambda: off_task(program, task, model, lengths, sequences // OFF_TASK_SHARE, rng(OFF_TASK_STREAM), check_time),
-        "interchange": lambda: interchange(program, task, oracle, lengths, sequences // PAIRS_SHARE, rng(PAIRS_STREAM), check_time),
+        "off_task": lambda: off_task(program, task, model, lengths, strings, rng(OFF_TASK_STREAM), check_time),
+        "interchange": lambda: interchange(program, task, oracle, lengths, pairs, rng(PAIRS_STREAM), check_time),
         "language": lambda: language(program, task, model, lengths, trivially, check_time) if isinstance(task, SuiteTask) else None,
     }
     found: dict[str, object] = {}
     for kind, measure in kinds.items():
         try:
-            search.trying(kind.replace("_", " "), program)
+            check_time()
+            search.report(Progress(search.phase, kind.replace("_", " "), len(program.statements), None, search.journal.seconds()))
             found[kind] = measure()
         except TimeIsUp:
             pass
