@@ -1,8 +1,8 @@
 """Interchange interventions: a variable takes its value from another input, in the program and in the model; do both change alike?
 
 (After Geiger et al., "Causal Abstractions of Neural Networks", arXiv 2106.02997.) What a variable stands for is found out afterwards, since
-passes rename, merge and replace statements: for an average the heads whose attention is nearest to its own, and of these as many as make
-program and model change most nearly alike on some pairs of inputs. The agreement is then measured on other pairs.
+passes rename, merge and replace statements: for an average the heads whose attention is nearest to its own, and of these the fewest
+that make program and model change nearly as much alike as any, on some pairs of inputs. The agreement is then measured on other pairs.
 
 There are two swaps. The *value*: the variable takes its value from the other input, and the heads what they have read there. The *reading*:
 the average looks at the other input's keys and values, with its own query, and so do the heads. They differ where the query decides what is
@@ -27,6 +27,7 @@ from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
 FAITHFUL = 0.95  # the least agreement, on pairs where the swap changes something
+NEARLY = 0.02  # of agreement that fewer components may cost
 CHOOSING_SHARE = 4  # the components are chosen on a quarter as many pairs
 
 Group = tuple[str, ...]
@@ -88,7 +89,7 @@ def interchange(
     candidates = {group: _candidates(program, group, distances[group]) for group in found}
     counted = _count(program, oracle, choosing, {g: c for g, c in candidates.items() if len(c) > 1}, rng, check_time)
     chosen = {
-        group: max(c, key=lambda parts: counted[group, parts, "value"].agreement or 0.0) if len(c) > 1 else c[0]
+        group: _fewest({parts: counted[group, parts, "value"].agreement or 0.0 for parts in c}) if len(c) > 1 else c[0]
         for group, c in candidates.items()
     }
     final = _count(program, oracle, list(_draw(task, lengths, pairs, rng)), {g: [c] for g, c in chosen.items()}, rng, check_time, SWAPS)
@@ -175,6 +176,12 @@ def _candidates(program: Program, group: Group, distances: Mapping[Source, float
     nearest = sorted(distances, key=lambda source: distances[source])
     most = len(nearest) if isinstance(program.by_name[group[0]], Aggregate) else 1
     return [tuple(nearest[: n + 1]) for n in range(most)]
+
+
+def _fewest(agreements: Mapping[Components, float]) -> Components:
+    """The fewest components that agree nearly as often as any."""
+    best = max(agreements.values())
+    return min((parts for parts, agreement in agreements.items() if agreement >= best - NEARLY), key=len)
 
 
 def recorded(oracle: TorchTransformer, sample: Sample) -> dict[Part, Tensor]:
@@ -275,8 +282,10 @@ def _as_json(group: Group, chosen: Components, distances: Mapping[Source, float]
     measure = "total_variation" if chosen[0].kind == "head" else "distance"
     return {
         "variables": list(group),
-        "stands_for": [{"kind": s.kind, "layer": s.layer, **({"head": s.head} if s.kind == "head" else {})} for s in chosen],
-        measure: round(max(distances[source] for source in chosen), 4),
+        "stands_for": [
+            {"kind": s.kind, "layer": s.layer, **({"head": s.head} if s.kind == "head" else {}), measure: round(distances[s], 4)}
+            for s in chosen
+        ],
         **{swap: _counted(found) for swap, found in zip(SWAPS, counts, strict=True)},
         "faithful": None if agreement is None else agreement >= FAITHFUL,
     }
