@@ -417,6 +417,42 @@ def test_the_exit_code_tells_the_verdict_and_the_program_is_always_written(searc
     assert captured.err == "   0.1 s  prune  5 statements  match 0.998  without a1\n"
 
 
+def test_each_kind_of_further_evidence_has_a_line(program, capsys):
+    share = _share()
+    changed = {"agreement": 0.5, "low": 0.4, "high": 0.6, "pairs": 10}
+    off = {"positions": share, "sequences": {"all": share}, "baseline": {"constant": {"positions": share}}}
+    swapped = {
+        "variables": ["a1"],
+        "stands_for": [{"kind": "head", "layer": 0, "head": 1}],
+        "value": {"changed": changed},
+        "reading": {"changed": None},
+        "faithful": False,
+    }
+    evidence = _evidence(
+        mistakes={"same": {"all": share}, "program_wrong": {"all": share}},
+        off_task={"random_strings": off, "one_token_edits": None},
+        interchange={"variables": [swapped, {**swapped, "variables": ["m1"], "value": {"changed": None}, "faithful": None}]},
+        language={
+            "lengths": [0, 4],
+            "sequences": 9,
+            "program": {"wrong": 1, "shortest": {"tokens": ["<bos>", "a"], "predicted": ["a"], "right": ["b"]}},
+            "model": {"wrong": 0, "shortest": None},
+        },
+    )
+    (program / "evidence.json").write_text(json.dumps(evidence))
+    assert main(["show", str(program)]) == 0
+    shown = capsys.readouterr().out
+    for line in (
+        "mistakes   of 10 sequences that the model gets wrong the program predicts 0.500 [0.400, 0.600] exactly alike, and gets 0.500",
+        "off task   random strings: alike at 0.500 [0.400, 0.600] of positions (trivially 0.500), on 0.500 of sequences",
+        "swaps      a1 for head 0.1: both predict the same after 0.500 [0.400, 0.600] of swaps that change something; not faithful",
+        "swaps      m1 for head 0.1: no swap changes anything",
+        'language   of all 9 sequences at 0-4 the program gets 1 wrong, first after "<bos> a", the model 0 wrong',
+        "(without it: match 0.250; not faithful)",
+    ):
+        assert line in shown
+
+
 def test_the_default_folder_is_named_by_model_and_seed(search, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["decompile", "D2", "--seed", "7"]) == 0

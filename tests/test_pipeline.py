@@ -27,6 +27,8 @@ from drasp.pipeline import FEWEST_SEQUENCES, TRIAL_SEQUENCES, Settings, TimeIsUp
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
 
+SLOW = {"off_task", "interchange", "language"}
+
 
 @pytest.fixture(scope="module")
 def decompiled():
@@ -41,6 +43,22 @@ def test_a_bundled_model_is_pruned_to_a_few_lines_that_match(decompiled):
     assert evidence["size"]["statements"] == len(decompiled.program.statements) <= 9
     assert evidence["baseline"]["current_token"]["all"]["accuracy"] < 0.5
     assert json.loads(json.dumps(evidence)) == evidence
+
+
+def test_every_kind_of_evidence_is_there(decompiled):
+    evidence = decompiled.evidence
+    assert evidence["mistakes"] is None  # the model makes none
+    assert evidence["off_task"]["random_strings"]["positions"]["accuracy"] > 0.8
+    assert [variable["variables"] for variable in evidence["interchange"]["variables"]] == [["a1"]]
+    assert evidence["language"]["program"]["wrong"] == evidence["language"]["model"]["wrong"] == 0
+
+
+def test_quick_evidence_leaves_out_what_is_slow():
+    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), Settings(evidence="quick")).evidence
+    assert evidence["settings"]["evidence"] == "quick"
+    assert evidence["lines"]
+    assert "mistakes" in evidence
+    assert not SLOW & evidence.keys()
 
 
 def test_every_line_that_is_left_is_needed(decompiled):
@@ -122,6 +140,7 @@ def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(monkeyp
     assert len(found.program.statements) == 18
     assert found.evidence["match"]["all"]["sequences"] == FEWEST_SEQUENCES
     assert found.evidence["lines"] == []
+    assert not SLOW & found.evidence.keys()
     assert found.evidence["verdict"] == "pruned"  # the fewest sequences suffice for a program that is always right
 
 
@@ -148,6 +167,16 @@ def test_the_search_stops_in_the_middle_of_a_refit():
     program = lift(load_transformer(ZOO / "D2"), Header(task.vocabulary, 152, task.predict))
     with pytest.raises(TimeIsUp):
         fit(program, context, "hard", 10_000, 0.003, 0)
+
+
+def test_evidence_that_is_cut_short_is_left_out_and_the_rest_stays(monkeypatch):
+    def too_slow(*arguments):
+        raise TimeIsUp
+
+    monkeypatch.setattr(pipeline, "interchange", too_slow)
+    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde")).evidence
+    assert SLOW & evidence.keys() == {"off_task", "language"}
+    assert evidence["stopped_by_time"] is False
 
 
 class SlowTask:

@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_seed, default=0, help="of everything random (default: 0)")
     sub.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     sub.add_argument("--time", type=_seconds, default=600.0, help="90s, 10m or 1h, evidence included (default: 10m)")
+    sub.add_argument(
+        "--evidence", choices=("full", "quick"), default="full", help="quick leaves out what is slow: off the task, interchanges, language"
+    )
     sub.add_argument("--force", action="store_true", help="replace a finished run")
 
     sub = add("run", _run, "what a program predicts for a sequence")
@@ -250,6 +253,7 @@ def _decompile(arguments: argparse.Namespace) -> int:
         arguments.seed,
         _device(arguments.device),
         arguments.time,
+        arguments.evidence,
     )
     out = arguments.out or Path("runs") / f"{name}-{settings.seed}"
     asked = {**asdict(settings), "lengths": list(settings.lengths), "task": task.name, "model": transformer.sha256}
@@ -273,8 +277,13 @@ def _annotated(program: "Program", evidence: Mapping[str, Any]) -> str:
     from drasp.lang.printer import print_program
     from drasp.naming.captions import captions
 
-    costs = {line["statement"]: f" (without it: match {line['match']:.3f})" for line in evidence.get("lines", [])}
-    return print_program(program, {name: text + costs.get(name, "") for name, text in captions(program).items()})
+    notes: dict[str, list[str]] = {line["statement"]: [f"without it: match {line['match']:.3f}"] for line in evidence.get("lines", [])}
+    for swapped in (evidence.get("interchange") or {}).get("variables", []):
+        if swapped["faithful"] is False:
+            for name in swapped["variables"]:
+                notes.setdefault(name, []).append("not faithful")
+    said = {name: f" ({'; '.join(parts)})" for name, parts in notes.items()}
+    return print_program(program, {name: text + said.get(name, "") for name, text in captions(program).items()})
 
 
 def _summary(evidence: Mapping[str, Any]) -> str:
@@ -286,12 +295,66 @@ def _summary(evidence: Mapping[str, Any]) -> str:
         f"task       program {_bands(evidence['task'], short=True)}; model {_bands(evidence['model_task'], short=True)}",
         f"baselines  match of the best constant {evidence['baseline']['constant']['all']['accuracy']:.3f}, "
         f"of the best current-token table {evidence['baseline']['current_token']['all']['accuracy']:.3f}",
+        *_further(evidence),
         f"seconds    {evidence['seconds']:.1f}",
     ]
     lines[2:2] = [_piece(piece) for piece in evidence.get("named", [])]
     if "reason" in evidence:
         lines.insert(1, f"reason     {evidence['reason']}")
     return "\n".join(lines)
+
+
+def _further(evidence: Mapping[str, Any]) -> list[str]:
+    """A line for each kind of evidence beyond match that there is."""
+    lines = []
+    mistakes = evidence.get("mistakes")
+    if mistakes:
+        same, wrong = mistakes["same"]["all"], mistakes["program_wrong"]["all"]
+        lines.append(
+            f"mistakes   of {same['sequences']} sequences that the model gets wrong the program predicts {_interval(same)} exactly alike, "
+            f"and gets {wrong['accuracy']:.3f} wrong"
+        )
+    for kind, found in (evidence.get("off_task") or {}).items():
+        if found:
+            trivial = max(each["positions"]["accuracy"] for each in found["baseline"].values())
+            lines.append(
+                f"off task   {kind.replace('_', ' ')}: alike at {_interval(found['positions'])} of positions (trivially {trivial:.3f}), "
+                f"on {found['sequences']['all']['accuracy']:.3f} of sequences"
+            )
+    for variable in (evidence.get("interchange") or {}).get("variables", []):
+        lines.append(_interchanged(variable))
+    language = evidence.get("language")
+    if language:
+        low, high = language["lengths"]
+        lines.append(
+            f"language   of all {language['sequences']} sequences at {low}-{high} the program gets {_wrong(language['program'])}, "
+            f"the model {_wrong(language['model'])}"
+        )
+    return lines
+
+
+def _interchanged(variable: Mapping[str, Any]) -> str:
+    """`swaps      a1 for head 0.0: both predict the same after 0.994 [0.983, 0.998] of swaps that change something`."""
+    parts = [f"{part['kind']} {part['layer']}" + (f".{part['head']}" if "head" in part else "") for part in variable["stands_for"]]
+    line = f"swaps      {', '.join(variable['variables'])} for {', '.join(parts)}: "
+    changed = variable["value"]["changed"]
+    if changed is None:
+        return line + "no swap changes anything"
+    reading = variable["reading"]["changed"]
+    line += f"both predict the same after {_interval(changed, 'agreement')} of swaps that change something"
+    if reading is not None:
+        line += f" ({reading['agreement']:.3f} where what is read is swapped)"
+    return line + "; not faithful" * (not variable["faithful"])
+
+
+def _wrong(found: Mapping[str, Any]) -> str:
+    """`3 wrong, first after "<bos> a"`."""
+    shortest = found["shortest"]
+    return f"{found['wrong']} wrong" + (f', first after "{" ".join(shortest["tokens"])}"' if shortest else "")
+
+
+def _interval(share: Mapping[str, Any], key: str = "accuracy") -> str:
+    return f"{share[key]:.3f} [{share['low']:.3f}, {share['high']:.3f}]"
 
 
 def _piece(piece: Mapping[str, Any]) -> str:

@@ -54,6 +54,14 @@ def task_bands(task: Task, lengths: tuple[int, int]) -> list[tuple[int, int]]:
     return found
 
 
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share of n."""
+    z = Z
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 @dataclass(frozen=True)
 class Share:
     """A share of sequences with its 95 % Wilson interval."""
@@ -68,10 +76,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        z, n, p = Z, self.sequences, self.accuracy
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return wilson(self.accuracy, self.sequences)
 
     def as_json(self) -> dict[str, object]:
         low, high = self.interval
@@ -111,7 +116,7 @@ class Chunk:
         sample: cut behind the last scored position of the chunk.
         rows: (scored positions), the sequence of each.
         model: predictions, see `predictions`.
-        truth: the task's true answers in the same form.
+        truth: the task's true answers in the same form; empty where the sequences were changed, and nobody knows them.
     """
 
     sample: Sample
@@ -122,10 +127,7 @@ class Chunk:
 
     def right(self, predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """For each sequence whether every scored prediction is as wanted."""
-        same = predicted == wanted
-        if same.ndim == 2:
-            same = same.all(1)
-        return np.bincount(self.rows[~same], minlength=len(self.sample.token_ids)) == 0
+        return np.bincount(self.rows[~alike(predicted, wanted)], minlength=len(self.sample.token_ids)) == 0
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,17 @@ class Judge:
     bands: tuple[tuple[int, int], ...]
     chunks: tuple[Chunk, ...]
 
-    def score(self, right: Callable[[Chunk], np.ndarray]) -> Banded:
-        """Counts the sequences that `right` marks, band by band."""
+    def score(self, right: Callable[[Chunk], np.ndarray], among: Callable[[Chunk], np.ndarray] | None = None) -> Banded:
+        """Counts the sequences that `right` marks, band by band, of those that `among` marks. Bands without any are left out."""
         counts = [[0, 0] for _ in self.bands]
         for chunk in self.chunks:
-            marks = right(chunk)
+            kept = np.ones(len(chunk.sample.token_ids), dtype=bool) if among is None else among(chunk)
+            if not kept.any():
+                continue
+            marks = right(chunk)[kept]
             counts[chunk.band][0] += int(marks.sum())
             counts[chunk.band][1] += len(marks)
-        return Banded(tuple(Share(lengths, r, n) for lengths, (r, n) in zip(self.bands, counts, strict=True)))
+        return Banded(tuple(Share(lengths, r, n) for lengths, (r, n) in zip(self.bands, counts, strict=True) if n))
 
     def thinned(self, every: int) -> "Judge":
         """Every n-th chunk, one of each band at the least."""
@@ -153,9 +158,19 @@ class Judge:
         return Judge(self.predict, self.bands, tuple(self.chunks[i] for i in sorted(kept)))
 
 
+Predictor = Callable[[Chunk], np.ndarray]
+"""What is predicted at the scored positions of a chunk, as `predictions` gives it."""
+
+
 def predictions(logits: np.ndarray, predict: Predict) -> np.ndarray:
     """What logits (n, vocabulary) predict: token ids (n), or for sets booleans (n, vocabulary)."""
     return logits.argmax(-1) if predict == "next-token" else logits > 0
+
+
+def alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """For each of some predictions whether it is the same in both: (n)."""
+    same = np.asarray(first == second)
+    return np.asarray(same.all(1)) if same.ndim == 2 else same
 
 
 def numpy_logits(model: "TorchTransformer") -> Logits:
@@ -163,14 +178,27 @@ def numpy_logits(model: "TorchTransformer") -> Logits:
     return lambda token_ids, position_ids: model(token_ids, position_ids).cpu().numpy()
 
 
-def make_judge(task: Task, model: Logits, lengths: tuple[int, int], sequences: int, rng: np.random.Generator) -> Judge:
-    """Draws `sequences` fresh ones, as many from each band, and records what the model predicts on them."""
+def make_judge(
+    task: Task,
+    model: Logits,
+    lengths: tuple[int, int],
+    sequences: int,
+    rng: np.random.Generator,
+    change: Callable[[Sample], Sample] | None = None,
+) -> Judge:
+    """Draws `sequences` fresh ones, as many from each band, and records what the model predicts on them.
+
+    Args:
+        change: what is done to what was drawn, before the model sees it; it may leave sequences out.
+    """
     cut = task_bands(task, lengths)
     chunks = []
     for band, low_high in enumerate(cut):
         count = sequences // len(cut) + (band < sequences % len(cut))
         drawn = checked_sample(task, rng, count, low_high)
-        for rows, end in _chunked(drawn):
+        if change is not None:
+            drawn = change(drawn)
+        for rows, end in chunked(drawn):
             whole = Sample(*(array[rows] for array in drawn))
             sample = Sample(*(array[:, :end] for array in whole))
             chunks.append(
@@ -178,14 +206,15 @@ def make_judge(task: Task, model: Logits, lengths: tuple[int, int], sequences: i
                     sample,
                     np.nonzero(sample.scored)[0],
                     predictions(model(sample.token_ids, sample.position_ids)[sample.scored], task.predict),
-                    checked_answers(task, whole)[:, :end][sample.scored],  # what comes last may tell them
+                    # What comes last may tell the answers.
+                    checked_answers(task, whole)[:, :end][sample.scored] if change is None else np.zeros(0),
                     band,
                 )
             )
     return Judge(task.predict, tuple(cut), tuple(chunks))
 
 
-def _chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
+def chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
     """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what is scored in them."""
     ends = sample.scored.shape[1] - sample.scored[:, ::-1].argmax(1)
     order = np.argsort(ends, kind="stable")
@@ -199,17 +228,29 @@ def _chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
         start += size
 
 
-def program_match(program: Program, judge: Judge, constants: Mapping[str, np.ndarray] | None = None) -> tuple[Banded, Banded]:
-    """Match with the model, and accuracy against the true answers; `constants` as in `drasp.run.reference.evaluate`."""
+def program_predictions(program: Program, sample: Sample, constants: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    """What the program predicts at the scored positions; `constants` as in `drasp.run.reference.evaluate`."""
+    found = reference_logits(program, sample.token_ids, sample.position_ids, constants=constants)[sample.scored]
+    return predictions(found, program.header.predict)
+
+
+def predictor(program: Program, judge: Judge, constants: Mapping[str, np.ndarray] | None = None) -> Predictor:
+    """The same for the chunks of a judge, each of which is run once, when it is asked for."""
+    places = {id(chunk): place for place, chunk in enumerate(judge.chunks)}
     cache: dict[int, np.ndarray] = {}
 
     def predicted(chunk: Chunk) -> np.ndarray:
-        if id(chunk) not in cache:
-            sample = chunk.sample
-            found = reference_logits(program, sample.token_ids, sample.position_ids, constants=constants)[sample.scored]
-            cache[id(chunk)] = predictions(found, judge.predict)
-        return cache[id(chunk)]
+        place = places[id(chunk)]
+        if place not in cache:
+            cache[place] = program_predictions(program, chunk.sample, constants)
+        return cache[place]
 
+    return predicted
+
+
+def program_match(program: Program, judge: Judge, constants: Mapping[str, np.ndarray] | None = None) -> tuple[Banded, Banded]:
+    """Match with the model, and accuracy against the true answers; `constants` as in `drasp.run.reference.evaluate`."""
+    predicted = predictor(program, judge, constants)
     match = judge.score(lambda c: c.right(predicted(c), c.model))
     return match, judge.score(lambda c: c.right(predicted(c), c.truth))
 
@@ -220,7 +261,12 @@ def model_accuracy(judge: Judge) -> Banded:
 
 
 def baselines(judge: Judge, fitting: Judge) -> dict[str, Banded]:
-    """Match of what is trivial: the model's commonest prediction, and the commonest for each current token, read off other sequences."""
+    """Match of what is trivial, see `trivial`."""
+    return {name: judge.score(lambda c, p=p: c.right(p(c), c.model)) for name, p in trivial(fitting).items()}  # type: ignore[misc]
+
+
+def trivial(fitting: Judge) -> dict[str, Predictor]:
+    """What is trivial: the model's commonest prediction, and the commonest for each current token, read off some sequences."""
     labels, tokens = [], []
     for chunk in fitting.chunks:
         labels.append(chunk.model)
@@ -230,13 +276,10 @@ def baselines(judge: Judge, fitting: Judge) -> dict[str, Banded]:
     table = {int(t): _commonest(label[token == t]) for t in np.unique(token)}
 
     def by_token(chunk: Chunk) -> np.ndarray:
-        current = chunk.sample.token_ids[chunk.sample.scored]
-        return np.stack([table.get(int(t), constant) for t in current])
+        current, places = np.unique(chunk.sample.token_ids[chunk.sample.scored], return_inverse=True)
+        return np.stack([table.get(int(t), constant) for t in current])[places]
 
-    return {
-        "constant": judge.score(lambda c: c.right(np.broadcast_to(constant, c.model.shape), c.model)),
-        "current_token": judge.score(lambda c: c.right(by_token(c), c.model)),
-    }
+    return {"constant": lambda chunk: np.broadcast_to(constant, chunk.model.shape), "current_token": by_token}
 
 
 def _commonest(labels: np.ndarray) -> np.ndarray:

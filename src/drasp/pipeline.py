@@ -2,15 +2,19 @@
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from drasp.evidence.interchange import interchange
+from drasp.evidence.language import language
+from drasp.evidence.mistakes import mistakes
+from drasp.evidence.off_task import off_task
 from drasp.frontier import STATEMENTS_AT_MOST, Frontier, Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
@@ -19,7 +23,20 @@ from drasp.ir.size import size
 from drasp.journal import Journal, TimeIsUp
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.measure import Banded, Judge, Z, baselines, line_costs, make_judge, model_accuracy, numpy_logits, program_match
+from drasp.measure import (
+    Banded,
+    Judge,
+    Predictor,
+    Z,
+    baselines,
+    line_costs,
+    make_judge,
+    model_accuracy,
+    numpy_logits,
+    predictor,
+    program_match,
+    trivial,
+)
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
@@ -32,6 +49,7 @@ from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
 from drasp.run.threads import ONE_THREAD_WIDTH, one_thread
 from drasp.tasks.protocol import Task
+from drasp.tasks.sampling import SuiteTask
 
 Pass = Callable[[Program, Context, SearchSettings], Program]
 
@@ -57,7 +75,10 @@ EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
 TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 20_000  # how many sequences at the most, and how many times they have statements
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
-EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM = 101, 102, 103  # seeds apart from those of the search
+KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
+OFF_TASK_SHARE, PAIRS_SHARE = 10, 20  # the parts of the judge's number of sequences that they get at the most
+OFF_TASK_RUNS, PAIR_RUNS = 2.5, 6.0  # how many runs of program and model each of those takes, about
+EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM, OFF_TASK_STREAM, PAIRS_STREAM = 101, 102, 103, 104, 105  # seeds apart from the search's
 
 
 @dataclass(frozen=True)
@@ -71,6 +92,7 @@ class Settings:
         seed: of everything random.
         device: "auto", or a torch device.
         time: seconds, the evidence included.
+        evidence: "quick" leaves out what is slow: off the task, interchanges, the whole language.
     """
 
     match: float = 0.99
@@ -80,6 +102,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     time: float = 600.0
+    evidence: Literal["full", "quick"] = "full"
 
 
 @dataclass(frozen=True)
@@ -398,7 +421,7 @@ def _evidence(
     oracle: TorchTransformer,
     deadline: float,
 ) -> dict[str, object]:
-    """What `evidence.json` holds. Where time is short, on fewer sequences, and without the line costs that no time was left for."""
+    """What `evidence.json` holds. Where time is short, on fewer sequences, and without what no time was left for."""
     model = numpy_logits(oracle)
 
     def drawn(count: int, stream: int) -> Judge:
@@ -408,22 +431,30 @@ def _evidence(
     trial = min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements))
     program_match(program, drawn(trial, TRIAL_STREAM))  # tells how long more of them will take
     now = time.monotonic()
-    affordable = int(JUDGING_SHARE * (deadline - now) / (now - began) * trial)
+    seconds = (now - began) / trial
+    affordable = int(JUDGING_SHARE * (deadline - now) / seconds)
     fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else trial
     sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
     judge = drawn(sequences, EVIDENCE_STREAM)
     fitting = drawn(sequences // 10, FITTING_STREAM)
-    match, accuracy = program_match(program, judge)
+    predicted, trivially = predictor(program, judge), trivial(fitting)
+    match = judge.score(lambda c: c.right(predicted(c), c.model))
     return {
         "verdict": verdict(program, match, settings),
         "interrupted": search.interrupted,
         "stopped_by_time": search.stopped_by_time,
         **({} if search.reason is None else {"reason": search.reason}),
         "match": match.as_json(),
-        "task": accuracy.as_json(),
+        "task": judge.score(lambda c: c.right(predicted(c), c.truth)).as_json(),
         "model_task": model_accuracy(judge).as_json(),
         "baseline": {name: found.as_json() for name, found in baselines(judge, fitting).items()},
+        "mistakes": mistakes(judge, predicted, trivially),
         "lines": line_costs(program, judge.thinned(LINE_SHARE), deadline),
+        **(
+            _slow_evidence(program, task, settings, search, oracle, sequences, seconds, trivially, deadline)
+            if settings.evidence == "full"
+            else {}
+        ),
         "size": asdict(size(program)),
         "passes": search.passes,
         "seed": settings.seed,
@@ -436,6 +467,50 @@ def _evidence(
             "width": transformer.width,
         },
     }
+
+
+def _slow_evidence(
+    program: Program,
+    task: Task,
+    settings: Settings,
+    search: _Search,
+    oracle: TorchTransformer,
+    sequences: int,
+    seconds: float,
+    trivially: Mapping[str, Predictor],
+    deadline: float,
+) -> dict[str, object]:
+    """The kinds of evidence for which time is left, each of them whole.
+
+    Args:
+        sequences: on how many match was measured. seconds: how long one of them takes, about.
+    """
+    model, lengths = numpy_logits(oracle), settings.lengths
+
+    strings = min(sequences // OFF_TASK_SHARE, int(KIND_SECONDS / (OFF_TASK_RUNS * seconds)) + 1)
+    pairs = min(sequences // PAIRS_SHARE, int(KIND_SECONDS / (PAIR_RUNS * seconds)) + 1)
+
+    def check_time() -> None:
+        if time.monotonic() > deadline:
+            raise TimeIsUp
+
+    def rng(stream: int) -> np.random.Generator:
+        return np.random.default_rng([settings.seed, stream])
+
+    kinds: dict[str, Callable[[], dict[str, object] | None]] = {
+        "off_task": lambda: off_task(program, task, model, lengths, strings, rng(OFF_TASK_STREAM), check_time),
+        "interchange": lambda: interchange(program, task, oracle, lengths, pairs, rng(PAIRS_STREAM), check_time),
+        "language": lambda: language(program, task, model, lengths, trivially, check_time) if isinstance(task, SuiteTask) else None,
+    }
+    found: dict[str, object] = {}
+    for kind, measure in kinds.items():
+        try:
+            check_time()
+            search.report(Progress(search.phase, kind.replace("_", " "), len(program.statements), None, search.journal.seconds()))
+            found[kind] = measure()
+        except TimeIsUp:
+            pass
+    return found
 
 
 def verdict(program: Program, match: Banded, settings: Settings) -> str:

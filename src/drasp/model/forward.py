@@ -1,5 +1,6 @@
 """The forward pass of a Transformer in torch, written from its description: the oracle that programs are compared with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drasp.model.transformer import LayerNorm, Transformer
+from drasp.model.wiring import Consumer, Source
+
+Part = Source | Consumer
+Tap = Callable[[Part, Tensor], Tensor]
+"""Told each head's keys, its values and what it has read (all (batch, time, Dh)), and what each MLP puts out, (batch, time, D).
+
+What it returns is put in its place.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,15 +34,33 @@ class _TorchBlock:
     heads: int
     scale: float
 
-    def forward(self, stream: Tensor) -> Tensor:
+    def forward(self, stream: Tensor, layer: int, tap: Tap | None = None) -> Tensor:
         """The residual stream (batch, time, D) after this layer."""
         batch, time, _ = stream.shape
-        mixed = _norm(stream, self.norm_attention) @ self.w_attention + self.b_attention
-        query, key, value = mixed.view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = self._mixed(stream)
+        if tap is not None:
+            key = torch.stack([tap(Consumer("key", layer, head), key[:, head]) for head in range(self.heads)], dim=1)
+            value = torch.stack([tap(Consumer("value", layer, head), value[:, head]) for head in range(self.heads)], dim=1)
         read = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=self.scale)
+        if tap is not None:
+            read = torch.stack([tap(Source("head", layer, head), read[:, head]) for head in range(self.heads)], dim=1)
         stream = stream + read.transpose(1, 2).reshape(batch, time, -1) @ self.w_head_out + self.b_head_out
         hidden = F.gelu(_norm(stream, self.norm_mlp) @ self.w_in + self.b_in, approximate="tanh")
-        return stream + hidden @ self.w_out + self.b_out
+        added = hidden @ self.w_out + self.b_out
+        return stream + (added if tap is None else tap(Source("mlp", layer), added))
+
+    def attention(self, stream: Tensor) -> Tensor:
+        """What each head attends to, (batch, H, time, time)."""
+        query, key, _ = self._mixed(stream)
+        scores = query @ key.transpose(-1, -2) * self.scale
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+    def _mixed(self, stream: Tensor) -> Tensor:
+        """Queries, keys and values: (3, batch, H, time, Dh)."""
+        batch, time, _ = stream.shape
+        mixed = _norm(stream, self.norm_attention) @ self.w_attention + self.b_attention
+        return mixed.view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
 
 
 def _norm(x: Tensor, norm: tuple[Tensor, Tensor, float]) -> Tensor:
@@ -52,6 +79,7 @@ class TorchTransformer:
             return tensor(source.gain), tensor(source.shift), source.eps
 
         self.device = torch.device(device)
+        self.layers, self.heads = len(transformer.blocks), transformer.heads
         self._token_embedding = tensor(transformer.token_embedding)
         self._position_embedding = tensor(transformer.position_embedding)
         self._unembedding = tensor(transformer.unembedding)
@@ -78,17 +106,31 @@ class TorchTransformer:
         ]
 
     @torch.no_grad()
-    def __call__(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None) -> Tensor:
+    def __call__(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None, tap: Tap | None = None) -> Tensor:
         """Logits (batch, time, V) for integers (batch, time); `position_ids` default to 0..T-1. Attention is causal."""
+        stream = self._embedded(token_ids, position_ids)
+        for layer, block in enumerate(self._blocks):
+            stream = block.forward(stream, layer, tap)
+        return _norm(stream, self._norm_final) @ self._unembedding
+
+    @torch.no_grad()
+    def attention(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None) -> dict[Source, Tensor]:
+        """For each head what each query attends to, (batch, time, time)."""
+        stream = self._embedded(token_ids, position_ids)
+        found = {}
+        for layer, block in enumerate(self._blocks):
+            weights = block.attention(stream)
+            found.update({Source("head", layer, head): weights[:, head] for head in range(self.heads)})
+            stream = block.forward(stream, layer)
+        return found
+
+    def _embedded(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None) -> Tensor:
         tokens = torch.as_tensor(token_ids, dtype=torch.long, device=self.device)
         if position_ids is None:
             positions = torch.arange(tokens.shape[1], device=self.device).expand_as(tokens)
         else:
             positions = torch.as_tensor(position_ids, dtype=torch.long, device=self.device)
-        stream = self._token_embedding[tokens] + self._position_embedding[positions]
-        for block in self._blocks:
-            stream = block.forward(stream)
-        return _norm(stream, self._norm_final) @ self._unembedding
+        return self._token_embedding[tokens] + self._position_embedding[positions]
 
 
 def forward(

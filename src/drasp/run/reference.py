@@ -136,6 +136,17 @@ def softmax(total: Array, bidirectional: bool) -> Array:
     return total
 
 
+def taken(vectors: Mapping[str, Vector], read: Read, dtype: Any) -> Vector:
+    """What a statement takes: a variable, divided by another one if it says so."""
+    vector = vectors[read.variable]
+    if read.over is None:
+        return vector
+    scalar = dense(vectors[read.over], dtype)[..., 0]
+    if not isinstance(vector, OneHot):
+        return divide(vector, scalar[..., None])
+    return OneHot(vector.ids, vector.size, divide(np.ones_like(scalar) if vector.scale is None else vector.scale, scalar))
+
+
 @dataclass(frozen=True)
 class Trace:
     """Everything a program computes on a batch.
@@ -161,6 +172,10 @@ class Trace:
         """Any variable, also a built-in one: (batch, time, size)."""
         return dense(self.vectors[name], self.logits.dtype)
 
+    def taken(self, read: Read) -> Vector:
+        """What a statement takes that reads so."""
+        return taken(self.vectors, read, self.logits.dtype)
+
 
 def evaluate(
     program: Program,
@@ -177,8 +192,8 @@ def evaluate(
         token_ids: integers (batch, time).
         position_ids: integers (batch, time); 0..time-1 by default.
         dtype: the floating-point type of the whole computation.
-        constants: statement name -> the vector that its variable or projection has instead, at every position. A selector named
-            here is left out, whatever its vector.
+        constants: statement name -> the vector that its variable or projection has instead, at every position, or one vector for
+            each, (batch, time, size). A selector named here is left out, whatever its vector.
 
     Raises:
         DraspError: ids of the wrong shape or out of range.
@@ -257,16 +272,10 @@ class _Run:
 
     def _constant(self, name: str) -> Array:
         vector = np.asarray(self.constants[name], self.dtype)
-        return np.broadcast_to(vector, (*self.shape, *vector.shape))
+        return np.broadcast_to(vector, (*self.shape, vector.shape[-1]))
 
     def _read(self, read: Read) -> Vector:
-        vector = self.vectors[read.variable]
-        if read.over is None:
-            return vector
-        scalar = dense(self.vectors[read.over], self.dtype)[..., 0]
-        if not isinstance(vector, OneHot):
-            return divide(vector, scalar[..., None])
-        return OneHot(vector.ids, vector.size, divide(np.ones_like(scalar) if vector.scale is None else vector.scale, scalar))
+        return taken(self.vectors, read, self.dtype)
 
     def _matrix(self, name: str) -> Array:
         """The operator of a statement."""

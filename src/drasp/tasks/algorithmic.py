@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from drasp.tasks.protocol import Sample
 from drasp.tasks.sampling import LONGEST, SuiteTask, cut, fill, join, shuffled
 
 Draw = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 Reply = Callable[[np.ndarray], np.ndarray]
+Valid = Callable[[np.ndarray], np.ndarray]
 
 NUMBERS = tuple(str(i) for i in range(LONGEST))
 BIGRAM_SYMBOLS = 16
@@ -20,6 +22,7 @@ class Algorithm(SuiteTask):
     Attributes:
         draw: (rng, lengths) -> ragged symbol ids, a part to be read for each length.
         reply: (ragged parts) -> ragged replies.
+        valid: (parts of one length) -> which of them can be drawn; None where they are not listed.
     """
 
     def __init__(
@@ -32,9 +35,10 @@ class Algorithm(SuiteTask):
         draw: Draw,
         reply: Reply,
         closed: bool = True,
+        valid: Valid | None = None,
     ):
         super().__init__(name, description, symbols, valid_lengths, positions, "next-token", NUMBERS if symbols == NUMBERS else None)
-        self.draw, self.reply = draw, reply
+        self.draw, self.reply, self.valid = draw, reply, valid
         self._end = np.array([[self.eos if closed else -1]])
 
     def answers(self, token_ids: np.ndarray) -> np.ndarray:
@@ -47,8 +51,18 @@ class Algorithm(SuiteTask):
         answers[:, : following.shape[1]] = np.where(following < 0, self.pad, following)
         return answers
 
+    def every(self, length: int, most: int) -> Sample | None:
+        """See `SuiteTask`."""
+        if self.valid is None or self.symbols**length > most:
+            return None
+        part = np.indices((self.symbols,) * length).reshape(length, self.symbols**length).T
+        part = part[self.valid(part)] if length in self.valid_lengths else part[:0]
+        return self._as_sample(*self._whole(part), 0)
+
     def _sequences(self, rng: np.random.Generator, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        part = self.draw(rng, lengths)
+        return self._whole(self.draw(rng, lengths))
+
+    def _whole(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ragged = join(np.array([[self.bos]]), part, np.array([[self.sep]]), self.reply(part), self._end)
         return ragged, (part >= 0).sum(1) + 1
 
@@ -126,6 +140,20 @@ def _draw_sum(rng: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
     return cut(digits, lengths)
 
 
+def _any(part: np.ndarray) -> np.ndarray:
+    return np.ones(len(part), dtype=bool)
+
+
+def _distinct(part: np.ndarray) -> np.ndarray:
+    return np.asarray((np.diff(np.sort(part, axis=1)) > 0).all(1))
+
+
+def _untied(part: np.ndarray) -> np.ndarray:
+    """Whether the commonest symbol is unique."""
+    counts = np.sort(_letter_counts(part), axis=1)
+    return counts[:, -1] > counts[:, -2]
+
+
 def _letter_counts(part: np.ndarray) -> np.ndarray:
     """(rows, 26): how often each letter occurs."""
     letter = part + 26 * np.arange(len(part))[:, None]
@@ -160,6 +188,7 @@ ALGORITHMS = (
         draw=_untied_bits,
         reply=_majority_bit,
         closed=False,
+        valid=_untied,
     ),
     Algorithm(
         "majority",
@@ -170,6 +199,7 @@ ALGORITHMS = (
         draw=_draw_majority,
         reply=lambda part: _letter_counts(part).argmax(1)[:, None],
         closed=False,
+        valid=_untied,
     ),
     Algorithm(
         "bin_majority_interleave",
@@ -179,6 +209,7 @@ ALGORITHMS = (
         LONGEST + 6,
         draw=_draw_interleaved,
         reply=lambda part: np.concatenate([_majority_bit(part[:, i::3]) for i in range(3)], axis=1),
+        valid=lambda part: np.all([_untied(part[:, i::3]) for i in range(3)], axis=0),
     ),
     Algorithm(
         "unique_copy",
@@ -188,6 +219,7 @@ ALGORITHMS = (
         2 * LONGEST + 3,
         draw=_draw_distinct,
         reply=lambda part: part,
+        valid=_distinct,
     ),
     Algorithm(
         "unique_reverse",
@@ -197,6 +229,7 @@ ALGORITHMS = (
         2 * LONGEST + 3,
         draw=_draw_distinct,
         reply=lambda part: join(part[:, ::-1]),
+        valid=_distinct,
     ),
     Algorithm(
         "sort",
@@ -206,6 +239,7 @@ ALGORITHMS = (
         2 * LONGEST + 3,
         draw=_draw_distinct,
         reply=lambda part: join(np.sort(part, axis=1)),
+        valid=_distinct,
     ),
     Algorithm(
         "unique_bigram_copy",
@@ -215,6 +249,7 @@ ALGORITHMS = (
         2 * LONGEST + 3,
         draw=_draw_bigrams,
         reply=lambda part: part,
+        valid=lambda part: _distinct(BIGRAM_SYMBOLS * part[:, :-1] + part[:, 1:]),
     ),
     Algorithm(
         "repeat_copy",
@@ -224,6 +259,7 @@ ALGORITHMS = (
         2 * LONGEST + 3,
         draw=lambda rng, lengths: cut(rng.integers(0, 2, (len(lengths), lengths.max(initial=0))), lengths),
         reply=lambda part: part,
+        valid=_any,
     ),
     Algorithm(
         "count",
@@ -243,6 +279,7 @@ ALGORITHMS = (
         draw=_draw_parity,
         reply=lambda part: (part == 1).sum(1)[:, None] % 2,
         closed=False,
+        valid=_any,
     ),
     Algorithm(
         "addition",

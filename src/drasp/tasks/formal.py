@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from drasp.tasks.protocol import Sample
 from drasp.tasks.sampling import LONGEST, SuiteTask, cut, join, runs, shuffled
 
 Moves = Sequence[dict[str, int]]
@@ -44,8 +45,26 @@ class Language(SuiteTask):
             state = states[:, t] = self._next_state[state, token_ids[:, t]]
         return self._allowed[states]
 
+    def every(self, length: int, most: int) -> Sample | None:
+        """See `SuiteTask`; the members are read off the automaton."""
+        moves = self._next_state[:, : self.symbols]
+        members = [np.isin(np.arange(len(moves)), self.accepting).astype(object)]  # after so many symbols more, how many from each state
+        for _ in range(length):
+            members.append(members[-1][moves].sum(1))
+        if members[length][0] > most:
+            return None
+        words, states = np.zeros((int(length in self.valid_lengths), 0), dtype=int), np.zeros(int(length in self.valid_lengths), dtype=int)
+        for left in range(length, 0, -1):
+            rows, symbols = np.nonzero(members[left - 1][moves[states]] > 0)
+            words, states = np.concatenate([words[rows], symbols[:, None]], axis=1), moves[states[rows], symbols]
+        words = words[np.isin(states, self.accepting)]
+        return self._as_sample(self._whole(words), np.zeros(len(words), dtype=int), 0)
+
     def _sequences(self, rng: np.random.Generator, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return join(np.array([[self.bos]]), self.draw(rng, lengths), np.array([[self.eos]])), 0 * lengths
+        return self._whole(self.draw(rng, lengths)), 0 * lengths
+
+    def _whole(self, words: np.ndarray) -> np.ndarray:
+        return join(np.array([[self.bos]]), words, np.array([[self.eos]]))
 
 
 def _repeated(name: str, word: str, symbols: str) -> Language:

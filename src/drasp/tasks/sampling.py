@@ -107,19 +107,30 @@ class SuiteTask(ABC):
         Offsets are uniform over those that leave the sequence within the task's positions; one without `<eos>` leaves room for it.
         """
         ragged, first_scored = self._sequences(rng, self._draw_lengths(rng, count, lengths))
-        sizes = (ragged >= 0).sum(1)[:, None]
         unclosed = (ragged != self.eos).all(1)[:, None]
-        offsets = rng.integers(0, self.positions - sizes - unclosed, endpoint=True)
+        offsets = rng.integers(0, self.positions - (ragged >= 0).sum(1)[:, None] - unclosed, endpoint=True)
+        return self._as_sample(ragged, first_scored, offsets)
+
+    @abstractmethod
+    def every(self, length: int, most: int) -> Sample | None:
+        """All the sequences that there are of a length, in order of their symbols, from position 0 on; without rows where there are none.
+
+        None where there are more than `most`, or the task cannot list them.
+        """
+
+    @abstractmethod
+    def answers(self, token_ids: np.ndarray) -> np.ndarray:
+        """See `drasp.tasks.protocol.Task`."""
+
+    def _as_sample(self, ragged: np.ndarray, first_scored: np.ndarray, offsets: np.ndarray | int) -> Sample:
+        """What `_sequences` gives, padded."""
+        sizes = (ragged >= 0).sum(1)[:, None]
         place = np.arange(ragged.shape[1])
         return Sample(
             np.where(ragged < 0, self.pad, ragged),
             offsets + np.minimum(place, sizes - 1),
             (place >= first_scored[:, None]) & (place < sizes - 1),
         )
-
-    @abstractmethod
-    def answers(self, token_ids: np.ndarray) -> np.ndarray:
-        """See `drasp.tasks.protocol.Task`."""
 
     @abstractmethod
     def _sequences(self, rng: np.random.Generator, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,102 @@
+"""Interchanges: exact programs change as their models do; a program that reads a variable wrongly does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drasp.evidence.interchange import groups, interchange
+from drasp.ir.nodes import Project
+from drasp.ir.program import Header
+from drasp.lang.parser import parse
+from drasp.model.bundled import ZOO
+from drasp.model.checkpoint import load_transformer
+from drasp.model.forward import TorchTransformer
+from drasp.passes.lift import lift
+from drasp.passes.simplify import simplify
+from drasp.tasks.registry import get_task
+from small_models import random_transformer
+from test_evidence_language import D2
+from test_measure import MAJORITY
+
+
+def _measured(program, model, task="D2", lengths=(4, 12), pairs=200):
+    rng = np.random.default_rng(0)
+    return interchange(program, get_task(task), TorchTransformer(model), lengths, pairs, rng, lambda: None)
+
+
+def _lifted(model):
+    task = get_task("D2")
+    return simplify(lift(model, Header(task.vocabulary, 152, task.predict)))
+
+
+@pytest.fixture(scope="module")
+def exact():
+    model = random_transformer(layers=2, heads=1, seed=0, positions=152)
+    return _lifted(model), model
+
+
+def test_an_exact_program_changes_as_the_model_does(exact):
+    found = _measured(*exact)
+    stands_for = [[tuple(part.values())[:-1] for part in variable["stands_for"]] for variable in found["variables"]]
+    assert stands_for == [[("head", 0, 0)], [("mlp", 0)], [("head", 1, 0)], [("mlp", 1)]]
+    for variable in found["variables"]:
+        head = variable["stands_for"][0]["kind"] == "head"
+        assert variable["stands_for"][0]["total_variation" if head else "distance"] < 1e-4
+        assert variable["faithful"]
+        for swap in ("value", "reading")[: 1 + head]:
+            assert variable[swap]["all"]["agreement"] == 1.0
+            assert variable[swap]["changed"]["agreement"] == 1.0
+            assert variable[swap]["changed"]["pairs"] > 20
+            assert variable[swap]["baseline"]["unmoved"] < 1.0
+
+
+def test_a_variable_that_is_read_the_wrong_way_round_is_not_faithful(exact):
+    program, model = exact
+    averages = groups(program)[2]
+    turned = {s.op.name: -program.matrix(s.name) for s in program.statements if isinstance(s, Project) and s.input.variable in averages}
+    assert turned
+    wrong = program.with_statements(program.statements, {**program.operators, **turned})
+    found = _measured(wrong, model)["variables"][2]
+    assert found["faithful"] is False
+    assert found["value"]["changed"]["agreement"] < 0.8
+
+
+def test_one_average_can_stand_for_several_heads():
+    """The program has one head of twice the weight, the model two heads alike, and beside them one that is something else."""
+    model = random_transformer(layers=1, heads=4, seed=1, positions=152)
+    (block,) = model.blocks
+    weights = ("w_query", "w_key", "w_value", "b_query", "b_key", "b_value", "w_head_out")
+    twice, once = ({name: getattr(block, name)[heads] for name in weights} for heads in ([0, 1, 1], [0, 1]))
+    once["w_head_out"] = once["w_head_out"] * np.array([1, 2])[:, None, None]
+    program = _lifted(replace(model, blocks=(replace(block, **once),)))
+    found = _measured(program, replace(model, blocks=(replace(block, **twice),)))["variables"]
+    assert [[part.get("head") for part in variable["stands_for"]] for variable in found] == [[0], [1, 2], [None]]
+    assert all(variable["faithful"] for variable in found)
+
+
+def test_the_readout_is_swapped_with_the_whole_input_where_nothing_bypasses_it():
+    model = load_transformer(ZOO / "D2")
+    found = _measured(parse(D2), model)
+    assert (found["readout"], found["no_component"]) == (["m1"], [])
+    beside = D2.replace("sigmoid(logits1)", "sigmoid(logits1 + logits2)").replace(
+        "prediction =", "logits2 = project(inp=a1, op=(out == inp))\nprediction ="
+    )
+    found = _measured(parse(beside), model)
+    assert (found["readout"], found["no_component"]) == ([], ["m1"])
+
+
+def test_averages_are_told_apart_by_their_attention_and_under_uniform_attention_by_their_depth():
+    program = parse(
+        MAJORITY.replace(
+            "logits1",
+            "s1 = select(q=pos, k=pos, op=9*(k == q - 1))\na2 = aggregate(s=[], v=pos)\na3 = aggregate(s=[], v=a1)\n"
+            "a4 = aggregate(s=s1, v=token)\na5 = aggregate(s=s1, v=a1)\nlogits1",
+            1,
+        )
+    )
+    assert groups(program) == [("a1", "a2"), ("a3",), ("a4", "a5")]
+
+
+def test_no_two_sequences_alike_give_no_evidence():
+    assert _measured(parse(MAJORITY), load_transformer(ZOO / "bin_majority"), "bin_majority", (0, 150), 4) is None

@@ -1,0 +1,38 @@
+"""The model's mistakes, with programs in the model's place whose mistakes are known."""
+
+import numpy as np
+import pytest
+
+from drasp.evidence.mistakes import mistakes
+from drasp.lang.parser import parse
+from drasp.measure import make_judge, predictor, trivial
+from drasp.tasks.registry import get_task
+from test_measure import MAJORITY
+
+ALWAYS_0 = """drasp 1
+vocabulary "0" "1" <bos> <sep> <eos> <pad>
+positions 154
+predict next-token
+
+logits1 = project(op={"0": 1})
+prediction = softmax(logits1)
+"""
+
+
+def _found(program, model):
+    task, model, program = get_task("bin_majority"), parse(model), parse(program)
+    judge, fitting = (make_judge(task, model.logits, (0, 150), n, np.random.default_rng(n)) for n in (300, 100))
+    return mistakes(judge, predictor(program, judge), trivial(fitting))
+
+
+def test_a_model_that_is_always_right_has_no_mistakes():
+    assert _found(ALWAYS_0, MAJORITY) is None
+
+
+@pytest.mark.parametrize(("program", "share"), [(ALWAYS_0, 1.0), (MAJORITY, 0.0)])
+def test_the_share_of_the_mistakes_that_the_program_makes_too(program, share):
+    found = _found(program, ALWAYS_0)
+    assert 100 < found["same"]["all"]["sequences"] < 200  # the model is wrong where 1 is commoner
+    assert found["same"]["all"]["accuracy"] == found["program_wrong"]["all"]["accuracy"] == share
+    assert found["same"]["all"]["low"] <= share <= found["same"]["all"]["high"]
+    assert found["baseline"]["constant"]["accuracy"] == 1.0  # the model is that constant
