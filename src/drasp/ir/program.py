@@ -143,7 +143,7 @@ class Program:
             assert isinstance(statement, Bilinear)
             if isinstance(statement.op, Dense):
                 return self.operators[statement.op.name]
-            rows, columns = _sides(statement, self.bases)
+            rows, columns = sides(statement, self.bases)
             matrix = statement.op.matrix(self.header.axis(rows), self.header.axis(columns))
             matrix.flags.writeable = False
             self._matrices[name] = matrix
@@ -306,7 +306,7 @@ class _Checker:
         if isinstance(statement, Table):
             if isinstance(statement.op, Dense):
                 return derived(self.program.operators[statement.op.name].shape[1])
-            return _sides(statement, self.bases)[1]
+            return sides(statement, self.bases)[1]
         if isinstance(statement, Mlp):
             return self._check_mlp(statement)
         if isinstance(statement, Harden | Sharpen):
@@ -358,7 +358,7 @@ class _Checker:
         op = statement.op
         if isinstance(statement, Norm) and not statement.inputs:
             raise ProgramError("a norm needs an input")
-        rows, columns = _sides(statement, self.bases)
+        rows, columns = sides(statement, self.bases)
         if isinstance(op, Dense):
             _check_word(op.name)
             self._tensor(op.name, (rows.size, None if isinstance(statement, Table) else columns.size))
@@ -413,7 +413,7 @@ def _check_word(name: str) -> None:
         raise ProgramError(f"{name} can be no name")
 
 
-def _sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:
+def sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:
     """The two bases of a statement's operator. The columns of a dense table follow from its tensor."""
     if isinstance(statement, Select):
         return bases[statement.query.variable], bases[statement.key.variable]
