@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     pick.add_argument("--frontier", action="store_true", help="of a run folder: what else the search met, size against match")
     pick.add_argument("--statements", type=_positive, help="of a run folder: the program that matches best with at most so many statements")
 
+    sub = add("export", _export, "a program as a Python file, a LaTeX document or Markdown")
+    sub.add_argument("program", metavar="PROGRAM", type=Path, help="a run folder or a .drasp file")
+    sub.add_argument("--to", required=True, choices=("python", "latex", "markdown"), help="the format")
+    sub.add_argument("--out", type=Path, help="the file (default: program.py, .tex or .md in the run folder)")
+    sub.add_argument("--force", action="store_true", help="replace the file if it is there")
+
     sub = add("train", _train, "train a small GPT-2 on a task")
     sub.add_argument("task", metavar="TASK", help="a task's name, or FILE.py:NAME for your own")
     sub.add_argument("--out", type=Path, required=True, help="the model folder")
@@ -419,6 +425,13 @@ def _coordinate(basis: "Basis", index: int, vocabulary: Sequence[str]) -> str:
         first, second = basis.parts
         return f"({_coordinate(first, index // second.size, vocabulary)}, {_coordinate(second, index % second.size, vocabulary)})"
     return f"[{index}]"
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from drasp.export.write import export
+
+    print(f"written to {export(arguments.program, arguments.to, arguments.out, arguments.force)}")
+    return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:

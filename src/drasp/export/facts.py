@@ -63,7 +63,7 @@ def _lengths(share: Mapping[str, Any]) -> str:
 
 
 def _interval(share: Mapping[str, Any]) -> str:
-    return f"{share['accuracy']:.4f} [{share['low']:.4f}, {share['high']:.4f}] of {share['sequences']} sequences"
+    return f"{share['accuracy']:.4f} ({share['low']:.4f} to {share['high']:.4f}) of {share['sequences']} sequences"
 
 
 def _origin(evidence: Mapping[str, Any]) -> Facts:
