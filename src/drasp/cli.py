@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 from drasp.errors import DraspError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from drasp.ir.basis import Basis
     from drasp.ir.program import Program
     from drasp.measure import Banded
     from drasp.model.transformer import Transformer
@@ -363,68 +360,16 @@ def _frontier(entries: "Sequence[FrontierEntry]") -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import numpy as np
-
     from drasp.lang.folder import load_program
-    from drasp.measure import predictions
-    from drasp.run.reference import evaluate
 
     program = load_program(arguments.program)
-    header = program.header
     tokens = arguments.tokens.split()
-    if "<bos>" in header.vocabulary and tokens[:1] != ["<bos>"]:
+    if "<bos>" in program.header.vocabulary and tokens[:1] != ["<bos>"]:
         tokens = ["<bos>", *tokens]
     if not tokens:
         raise DraspError("TOKENS is empty: give at least one token")
-    for token in tokens:
-        if token not in header.vocabulary:
-            raise DraspError(f"unknown token {token!r}; the program's vocabulary is {_short_list(header.vocabulary)}")
-    if arguments.offset + len(tokens) > header.positions:
-        raise DraspError(
-            f"{len(tokens)} tokens from position {arguments.offset} on reach beyond the program's {header.positions} positions"
-        )
-    token_ids = np.array([[header.vocabulary.index(token) for token in tokens]])
-    trace = evaluate(program, token_ids, arguments.offset + np.arange(len(tokens))[None])
-    found = predictions(trace.logits[0], header.predict)
-    width = max(len(token) for token in tokens)
-    for index, token in enumerate(tokens):
-        if arguments.trace:
-            print()
-        print(f"{index + arguments.offset:>4}  {token:<{width}}  ->  {_predicted(found[index], header.vocabulary)}")
-        if arguments.trace:
-            _print_trace(program, trace, tokens, index, arguments.offset)
+    print(program.trace(tokens, arguments.offset).text(details=arguments.trace))
     return 0
-
-
-def _predicted(prediction: "np.ndarray", vocabulary: Sequence[str]) -> str:
-    if prediction.ndim == 0:
-        return vocabulary[int(prediction)]
-    return "{" + ", ".join(token for token, may in zip(vocabulary, prediction, strict=True) if may) + "}"
-
-
-def _print_trace(program: "Program", trace: Any, tokens: Sequence[str], index: int, offset: int) -> None:
-    """Every variable at one position: its coordinates that are not nearly zero, and for an average the keys attended to most."""
-    vocabulary = program.header.vocabulary
-    for name, value in {**trace.values, **trace.projections}.items():
-        vector = value[0, index]
-        basis = program.header.built_in["token"] if name in trace.projections else program.bases[name]
-        order = sorted(range(len(vector)), key=lambda i: -abs(vector[i]))[:8]
-        shown = [f"{_coordinate(basis, i, vocabulary)} {vector[i]:.3g}" for i in sorted(order) if abs(vector[i]) > 1e-3]
-        more = len([x for x in vector if abs(x) > 1e-3]) > len(shown)
-        print(f"      {name}: {', '.join(shown) or '0'}{' ...' * more}")
-        if name in trace.attention:
-            weights = trace.attention[name][0, index]
-            top = sorted(range(len(weights)), key=lambda j: -weights[j])[:4]
-            print("          attends to " + ", ".join(f"{tokens[j]}@{j + offset} {weights[j]:.2f}" for j in top if weights[j] > 0.005))
-
-
-def _coordinate(basis: "Basis", index: int, vocabulary: Sequence[str]) -> str:
-    if basis.kind == "token":
-        return vocabulary[index]
-    if basis.kind == "pair":
-        first, second = basis.parts
-        return f"({_coordinate(first, index // second.size, vocabulary)}, {_coordinate(second, index % second.size, vocabulary)})"
-    return f"[{index}]"
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -509,6 +454,7 @@ def _say(line: str) -> None:
 def _tasks(arguments: argparse.Namespace) -> int:
     import numpy as np
 
+    from drasp.run.trace import short_list
     from drasp.tasks.registry import get_task, task_names
 
     for name in task_names():
@@ -517,11 +463,7 @@ def _tasks(arguments: argparse.Namespace) -> int:
         sample = task.sample(np.random.default_rng(0), 1, (lengths[0], lengths[0] + 4))
         end = len(sample.scored[0]) - int(sample.scored[0, ::-1].argmax()) + 1
         print(f"{name}: {task.description}")
-        print(f"    vocabulary  {_short_list(task.vocabulary)}")
+        print(f"    vocabulary  {short_list(task.vocabulary)}")
         print(f"    example     {' '.join(task.vocabulary[i] for i in sample.token_ids[0, :end])}")
         print(f"    predicts    {'the next token' if task.predict == 'next-token' else 'the set of tokens that may come next'}")
     return 0
-
-
-def _short_list(tokens: Sequence[str]) -> str:
-    return " ".join(tokens) if len(tokens) <= 16 else f"{' '.join(tokens[:3])} ... {' '.join(tokens[-6:])}"

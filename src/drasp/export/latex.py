@@ -1,6 +1,6 @@
 """A program as a LaTeX document: the listing with captions, its operators as a figure, the evidence as a table.
 
-It needs nothing but `color`, `geometry` and `graphicx`. Characters outside ASCII, which plain LaTeX cannot be trusted to know, are written as
+It needs `color`, `geometry` and `graphicx`. Characters outside ASCII, which plain LaTeX cannot be trusted to know, are written as
 JSON writes them (`\\u00e9`), which means the same token in D-RASP.
 """
 

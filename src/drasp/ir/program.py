@@ -34,7 +34,7 @@ from drasp.ir.nodes import (
 from drasp.ir.operators import Axis, Dense, label_text, table_width
 
 if TYPE_CHECKING:
-    from drasp.run.reference import Trace
+    from drasp.run.trace import SequenceTrace
 
 Predict = Literal["next-token", "next-token-set"]
 
@@ -174,11 +174,44 @@ class Program:
 
         return logits(self, token_ids, position_ids)
 
-    def trace(self, token_ids: np.ndarray, position_ids: np.ndarray | None = None) -> "Trace":
-        """As `logits`, but everything that the program computes: see `drasp.run.reference.Trace`."""
-        from drasp.run.reference import evaluate
+    def trace(self, tokens: str | Sequence[str | int], offset: int = 0) -> "SequenceTrace":
+        """Everything that the program computes on one sequence.
 
-        return evaluate(self, token_ids, position_ids)
+        Args:
+            tokens: tokens or their ids, or tokens separated by spaces as one string; nothing is added to them.
+            offset: the first position id.
+
+        Raises:
+            DraspError: there is no token, an unknown one, or more than the program has positions for.
+        """
+        from drasp.run.trace import trace
+
+        return trace(self, tokens, offset)
+
+    def without(self, line: str) -> "Program":
+        """The program without a line: a selector or projection is left out of what adds it up, a variable is 0 at every position.
+
+        Raises:
+            DraspError: there is no such line, or it is the prediction.
+        """
+        from drasp.lang.edit import without
+
+        return without(self, line)
+
+    def replace(self, name: str, text: str) -> "Program":
+        """The program with another right-hand side for a line: `program.replace("s1", "select(q=pos, k=pos, op=10*(k == q - 2))")`.
+
+        Raises:
+            DraspError: there is no such line, or the program is not legal with that text.
+        """
+        from drasp.lang.edit import replaced
+
+        return replaced(self, name, text)
+
+    def _repr_html_(self) -> str:
+        from drasp.notebook.html import program_html
+
+        return program_html(self)
 
     @property
     def prediction(self) -> Prediction:
