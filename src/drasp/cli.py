@@ -207,12 +207,11 @@ def _device(name: str) -> str:
 
 
 def _model_and_task(model: str, task: str | None, lengths: tuple[int, int]) -> "tuple[Transformer, Task, str]":
-    """Both, and the model's name; a few sequences are drawn, so that what does not fit is said before anything is claimed or searched."""
-    import numpy as np
-
+    """Both, and the model's name; what does not fit is said before anything is claimed or searched."""
     from drasp.model.bundled import resolve_model
     from drasp.model.checkpoint import load_transformer
-    from drasp.tasks.user import checked_answers, checked_sample, is_python, load_task
+    from drasp.model.given import check_fit
+    from drasp.tasks.user import is_python, load_task
 
     folder, known = resolve_model(model)
     wanted = known if task is None else task
@@ -222,15 +221,7 @@ def _model_and_task(model: str, task: str | None, lengths: tuple[int, int]) -> "
         raise DraspError(f"{folder} was trained on a task in a Python file, which is run only where you ask for it: add --task {wanted}")
     transformer = load_transformer(folder)
     found = load_task(wanted)
-    if len(found.vocabulary) != transformer.vocabulary_size:
-        raise DraspError(
-            f"task {found.name} has {len(found.vocabulary)} tokens, {folder} has {transformer.vocabulary_size}: is it the right task?"
-        )
-    sample = checked_sample(found, np.random.default_rng(0), 100, lengths)
-    checked_answers(found, sample)
-    needed = max(getattr(found, "positions", None) or 0, int(sample.position_ids.max()) + 1)
-    if needed > transformer.positions:
-        raise DraspError(f"task {found.name} needs {needed} positions, {folder} has {transformer.positions}: is it the right task?")
+    check_fit(transformer, found, lengths, str(folder))
     return transformer, found, folder.resolve().name
 
 
