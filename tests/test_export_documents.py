@@ -64,7 +64,7 @@ def rendered(text: str) -> str:
 def compiled(text: str, folder: Path) -> bytes:
     """The PDF; the test is skipped where there is no LaTeX."""
     if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed: it comes with texlive-latex-recommended")
+        pytest.skip("pdflatex is not installed: it comes with texlive-latex-base")
     (folder / "program.tex").write_text(text, encoding="ascii")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "program.tex"]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)

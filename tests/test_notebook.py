@@ -55,7 +55,7 @@ def test_a_program_shows_its_lines_captions_and_size() -> None:
 
 
 def test_a_decompilation_shows_the_evidence_too() -> None:
-    read = Reader(Decompilation(EXAMPLE, sample_evidence(EXAMPLE))._repr_html_())
+    read = Reader(Decompilation(EXAMPLE, sample_evidence(EXAMPLE), ())._repr_html_())
     assert not read.open
     assert "(without it: match 0.125)" in read.text
     assert "match with the model, lengths 0 to 50" in read.text
@@ -64,7 +64,7 @@ def test_a_decompilation_shows_the_evidence_too() -> None:
 def test_hostile_tokens_are_text_in_a_notebook() -> None:
     program = hostile_program()
     evidence = sample_evidence(program, "<img src=x onerror=alert(1)>")
-    for html in (Decompilation(program, evidence)._repr_html_(), program.trace(HOSTILE)._repr_html_()):
+    for html in (Decompilation(program, evidence, ())._repr_html_(), program.trace(HOSTILE)._repr_html_()):
         read = Reader(html)
         assert not read.open
         assert not {"script", "style", "img"} & set(read.tags)
