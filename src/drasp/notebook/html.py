@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Of middling lightness: at least 3.5 to 1 against white and against a dark grey.
 _SELECTOR, _AVERAGE, _ELEMENTWISE, _OUTPUT = "#2f7fd6", "#0f8f6b", "#b06a1c", "#a259c4"
-_TABLE = "border-collapse:collapse;margin:.4em 0"
-_CELL = "text-align:left;padding:.15em .8em .15em 0;border:0;vertical-align:top"
+_TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit;background:none"
+_CELL = "text-align:left;padding:.15em .8em .15em 0;border:0;vertical-align:top;color:inherit;background:none"
 
 
 def program_html(program: Program, evidence: Mapping[str, Any] | None = None) -> str:
@@ -50,7 +50,10 @@ def trace_html(trace: "SequenceTrace") -> str:
 
 
 def _facts(rows: Facts) -> str:
-    cells = (f'<tr><th style="{_CELL}">{escape(name)}</th><td style="{_CELL}">{escape(value)}</td></tr>' for name, value in rows)
+    cells = (
+        f'<tr><th style="{_CELL};white-space:nowrap">{escape(name)}</th><td style="{_CELL}">{escape(value)}</td></tr>'
+        for name, value in rows
+    )
     return f'<table style="{_TABLE}"><tbody>{"".join(cells)}</tbody></table>'
 
 
