@@ -169,3 +169,10 @@ def test_ids_that_are_no_ids_are_refused() -> None:
     program = Program(Header(("a", "b"), 3, "next-token"), (Project("l", TOKEN, Sum()), Prediction(("l",))))
     with pytest.raises(ValueError, match=r"ids must lie in 0 to 1: \[0, 2\]"):
         exported(program)["logits"]([0, 2])  # type: ignore[operator]
+
+
+def test_tokens_that_are_numbers_in_a_row_are_a_range() -> None:
+    tokens = ("07", "8", "9", "10", "11", "12", "14", "15", "x", "0", "1", "2", "3", "4")
+    program = Program(Header(tokens, 3, "next-token"), (Project("l", TOKEN, Sum()), Prediction(("l",))))
+    assert exported(program)["VOCABULARY"] == list(tokens)
+    assert '"07", *map(str, range(8, 13)), "14", "15", "x", *map(str, range(0, 5)),' in to_python(program)

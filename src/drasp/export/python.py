@@ -61,10 +61,16 @@ from drasp.ir.operators import (
     number_text,
 )
 from drasp.ir.program import Program, sides
+from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
 from drasp.naming.captions import captions
 
 WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors
+LONGEST = 120  # columns of a statement that is not broken into lines
+OUTER, INNER = "\1", "\2"  # where a long statement is broken: with 8 spaces, and inside an override with 12
+_COMMENT = textwrap.TextWrapper(
+    LONGEST, initial_indent="    # ", subsequent_indent="    # ", break_long_words=False, break_on_hyphens=False
+)
 
 
 def to_python(program: Program, evidence: Mapping[str, Any] | None = None) -> str:
@@ -105,10 +111,35 @@ def _string(token: str) -> str:
     return json.dumps(token, ensure_ascii=False)
 
 
+def _tokens(tokens: Sequence[str]) -> list[str]:
+    """The items of a list of tokens; numbers that follow each other are a range."""
+    items = []
+    start = 0
+    while start < len(tokens):
+        end = start + 1
+        if NUMERAL.fullmatch(tokens[start]):
+            while end < len(tokens) and tokens[end] == str(int(tokens[start]) + end - start):
+                end += 1
+        if end - start > 3:
+            items.append(f"*map(str, range({tokens[start]}, {int(tokens[start]) + end - start})),")
+        else:
+            items += [f"{_string(token)}," for token in tokens[start:end]]
+        start = end
+    return items
+
+
+def _broken(statement: str) -> str:
+    """A statement in one line, or in several where it is long."""
+    plain = statement.replace(OUTER, " ").replace(INNER, " ")
+    if len(plain) <= LONGEST:
+        return plain
+    return statement.replace(OUTER, "\n        ").replace(INNER, "\n            ")
+
+
 def _identifiers(program: Program) -> dict[str, str]:
     """For the name of each statement one that Python and the rest of the file leave free."""
     taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "np", "base64", "token_ids", "position_ids", "logits", "predict"}
-    taken |= {"ID", "PLACE", "VOCABULARY", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
+    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
     names = {"token": "token", "pos": "pos", "one": "one"}
     for statement in program.statements:
         name = statement.name
@@ -130,13 +161,13 @@ class _Writer:
     # The parts of the file
 
     def constants(self, body: str) -> str:
-        lines = ["VOCABULARY = [", *_wrapped(f"{_string(token)}," for token in self.header.vocabulary), "]"]
-        lines += ["ID = {token: number for number, token in enumerate(VOCABULARY)}", f"POSITIONS = {self.header.positions}"]
-        if "PLACE" in body and self.header.order is not None:
+        header = self.header
+        lines = ["VOCABULARY = [", *_wrapped(_tokens(header.vocabulary)), "]"]
+        lines += ["ID = {token: number for number, token in enumerate(VOCABULARY)}", f"POSITIONS = {header.positions}"]
+        if "PLACE" in body and header.order is not None:
             lines += ["", "# The place of each token in the order, by its number; the tokens outside it compare false."]
-            lines += ["PLACE = np.full(len(VOCABULARY), np.nan)", "for place, token in enumerate("]
-            lines += ["    [", *_wrapped((f"{_string(token)}," for token in self.header.order), 8), "    ]"]
-            lines += ["):", "    PLACE[ID[token]] = place"]
+            lines += ["ORDER = [", *_wrapped(_tokens(header.order)), "]", "PLACE = np.full(len(VOCABULARY), np.nan)"]
+            lines += ["PLACE[[ID[token] for token in ORDER]] = range(len(ORDER))"]
         if "HARD" in body:
             lines += ["", f"HARD = {number_text(HARD)}  # among a few hundred keys, the others get a weight of exactly 0"]
         return "\n".join(lines) + "\n"
@@ -146,12 +177,13 @@ class _Writer:
         used = {variable for statement in self.program.statements for read in statement.reads for variable in read.variables()}
         lines = [_LOGITS, *(line for name, line in _BUILT_IN.items() if name in used)]
         for statement in self.program.statements:
-            lines += ["", f"    # {statement_text(statement, self.header)}", f"    # {said[statement.name]}"]
+            lines += ["", f"    # {statement_text(statement, self.header)}"]
+            lines += _COMMENT.wrap(said[statement.name])
             if isinstance(statement, Prediction):
                 total = " + ".join(self.names[name] for name in statement.logits)
                 lines.append(f"    return {total or 'np.zeros((len(token_ids), len(VOCABULARY)))'}")
             else:
-                lines.append(f"    {self.names[statement.name]} = {self.statement(statement)}")
+                lines.append(_broken(f"    {self.names[statement.name]} = {self.statement(statement)}"))
         return "\n".join(lines) + "\n"
 
     def tensors(self) -> str:
@@ -234,7 +266,7 @@ class _Writer:
             return f'OPERATORS["{statement.op.name}"]'
         rows, columns = sides(statement, self.program.bases)
         row, column = statement.sides.row, statement.sides.column or "out"
-        return f"lambda {row}, {column}: {_Operator(row, column, rows, columns).of(statement.op)}"
+        return f"lambda {row}, {column}:{OUTER}{_Operator(row, column, rows, columns).of(statement.op)}"
 
 
 def _applied(function: str, arguments: Sequence[str]) -> str:
@@ -279,24 +311,27 @@ class _Operator:
 
     def of(self, op: Symbolic) -> str:
         if isinstance(op, Sum):
-            return self.sum(op)
-        result = self.sum(op.base)
+            return self.sum(op, OUTER)
+        result = self.sum(op.base, INNER)
         for label, operator in op.overrides:
-            result = f"np.where({self.sides['row']} == {_label(label, self.bases['row'])}, {self.sum(operator)}, {result})"
+            row = f"{self.sides['row']} == {_label(label, self.bases['row'])}"
+            result = f"np.where({row},{INNER}{self.sum(operator, INNER)},{INNER}{result})"
         return result
 
-    def sum(self, op: Sum) -> str:
+    def sum(self, op: Sum, line: str) -> str:
+        """Terms and the constant; `line` stands where a line may begin."""
         parts = [self.term(term) for term in op.terms]
         if op.constant != 0 or not parts:
             # With several terms it comes first, as the reference interpreter adds.
             parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
-        return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
+        return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
 
     def term(self, term: Term) -> str:
         inner = self.primitive(term.primitive)
         sign, strength = "-" if term.strength < 0 else "", abs(term.strength)
         if isinstance(term.primitive, Predicate):
-            return f"{sign}{'HARD' if strength == HARD else number_text(strength)} * ({inner})"
+            inner = inner if isinstance(term.primitive, Member) else f"({inner})"
+            return f"{sign}{'HARD' if strength == HARD else number_text(strength)} * {inner}"
         return f"{sign}{inner}" if strength == 1 else f"{sign}{number_text(strength)} * {inner}"
 
     def primitive(self, primitive: Primitive) -> str:
