@@ -17,6 +17,7 @@ from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.naming.captions import caption, captions
 from drasp.naming.families import families
+from drasp.run.reference import evaluate
 from strategies import symbolic_operators
 from test_lang_operators import PRIMITIVES
 
@@ -250,7 +251,7 @@ def python_of(words: str) -> str:
 def test_the_caption_of_a_formula_computes_what_the_formula_does(formula: str) -> None:
     program = parse(SOURCE.replace("FORMULA", formula))
     tokens = np.random.default_rng(0).integers(0, 3, (20, 9))
-    trace = program.trace(tokens)
+    trace = evaluate(program, tokens)
     code = compile(python_of(caption(program, program.by_name["x"])), formula, "eval")
     known = {"relu": lambda x: max(x, 0), "sign": np.sign, "gelu": gelu}
     for row in range(20):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +58,16 @@ def test_an_edited_program_does_what_the_edit_says(commands: str, tmp_path: Path
             assert done.stderr.splitlines()[0].endswith(expected)
         else:
             assert done.stdout.splitlines()[-1].endswith(f"->  {expected}")
+
+
+def test_the_python_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    script = re.search(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert script
+    names: dict[str, Any] = {}
+    exec(script[1], names)
+    assert names["found"].evidence["verdict"] == "decompiled"
+    assert names["logits"].shape == (1, 3, 6)
+    assert names["trace"].predictions[-1] == {"1", "<eos>"}
+    assert names["edited"].trace("<bos> 1 0 0").predictions[-1] == {"0", "1", "<eos>"}
+    assert names["smaller"] != names["program"]

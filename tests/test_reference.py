@@ -39,7 +39,7 @@ def run(body: str, tokens: str, header: str = HEADER, positions: list[int] | Non
     """The values of all variables and projections of a program without prediction, on one sequence: (time, size) each."""
     program = parse(header + body + "\nprediction = softmax(0)\n", {k: np.asarray(v, float) for k, v in operators.items()})
     ids = np.array([[program.header.vocabulary.index(token) for token in tokens.split()]])
-    trace = program.trace(ids, None if positions is None else np.array([positions]))
+    trace = evaluate(program, ids, None if positions is None else np.array([positions]))
     return {name: value[0] for name, value in {**trace.values, **trace.projections}.items()}
 
 
@@ -107,7 +107,7 @@ def test_dividing_by_zero_gives_zero() -> None:
 def test_a_dense_norm_is_the_root_of_its_quadratic_form_and_eps() -> None:
     gram = np.array([[4.0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 2]])
     program = parse(HEADER + "n = norm(token, one, op=G)\nprediction = softmax(0)\n", {"G": gram, "G.eps": np.float64(0.5)})
-    found = program.trace(np.array([[0, 1]])).values["n"][0]
+    found = evaluate(program, np.array([[0, 1]])).values["n"][0]
     np.testing.assert_allclose(found, [[sqrt(4 + 2 + 2 * 1 + 0.5)], [sqrt(1 + 2 + 0.5)]])
 
 
@@ -126,9 +126,9 @@ def test_an_mlp_normalises_its_summed_inputs_and_applies_gelu() -> None:
     # "a": the sum is (5, 1), the mean 3, the deviation 2: normed (1, -1), scaled and shifted (1.5, -2), into the hidden units (1.5, -1).
     gelu = {x: 0.5 * x * (1 + np.tanh(sqrt(2 / np.pi) * (x + 0.044715 * x**3))) for x in (1.5, -1.0, 0.5, 0.0)}
     body = HEADER + "m = mlp(token, one, op=M)\nprediction = softmax(0)\n"
-    np.testing.assert_allclose(parse(body, tensors).trace(np.array([[0]])).values["m"][0], [[gelu[1.5], 10 * gelu[-1.0] + 7]])
+    np.testing.assert_allclose(evaluate(parse(body, tensors), np.array([[0]])).values["m"][0], [[gelu[1.5], 10 * gelu[-1.0] + 7]])
     fixed = parse(body, {**tensors, "M.sigma": np.float64(4)})  # (2, -2) / 4, scaled and shifted (1, -1), into the hidden units (1, 0)
-    np.testing.assert_allclose(fixed.trace(np.array([[0]])).values["m"][0], [[0.8411919906082768, 7]])
+    np.testing.assert_allclose(evaluate(fixed, np.array([[0]])).values["m"][0], [[0.8411919906082768, 7]])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from drasp.lang.printer import print_program
     from drasp.model.checkpoint import from_hf, load_transformer
     from drasp.pipeline import Decompilation, Settings, decompile
+    from drasp.run.trace import SequenceTrace
     from drasp.tasks.registry import get_task
     from drasp.tasks.user import load_task
 
@@ -27,6 +28,7 @@ _HOMES = {
     "print_program": "drasp.lang.printer",
     "from_hf": "drasp.model.checkpoint",
     "load_transformer": "drasp.model.checkpoint",
+    "SequenceTrace": "drasp.run.trace",
     "get_task": "drasp.tasks.registry",
     "load_task": "drasp.tasks.user",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "DraspError",
     "Header",
     "Program",
+    "SequenceTrace",
     "Settings",
     "decompile",
     "from_hf",

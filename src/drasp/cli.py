@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 from drasp.errors import DraspError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from drasp.ir.basis import Basis
     from drasp.ir.program import Program
     from drasp.measure import Banded
     from drasp.model.transformer import Transformer
@@ -103,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     pick = sub.add_mutually_exclusive_group()
     pick.add_argument("--frontier", action="store_true", help="of a run folder: what else the search met, size against match")
     pick.add_argument("--statements", type=_positive, help="of a run folder: the program that matches best with at most so many statements")
+
+    sub = add("export", _export, "a program as a Python file, a LaTeX document or Markdown")
+    sub.add_argument("program", metavar="PROGRAM", type=Path, help="a run folder or a .drasp file")
+    sub.add_argument("--to", required=True, choices=("python", "latex", "markdown"), help="the format")
+    sub.add_argument("--out", type=Path, help="the file (default: program.py, .tex or .md in the run folder)")
+    sub.add_argument("--force", action="store_true", help="replace the file if it is there")
 
     sub = add("train", _train, "train a small GPT-2 on a task")
     sub.add_argument("task", metavar="TASK", help="a task's name, or FILE.py:NAME for your own")
@@ -210,12 +213,11 @@ def _device(name: str) -> str:
 
 
 def _model_and_task(model: str, task: str | None, lengths: tuple[int, int]) -> "tuple[Transformer, Task, str]":
-    """Both, and the model's name; a few sequences are drawn, so that what does not fit is said before anything is claimed or searched."""
-    import numpy as np
-
+    """Both, and the model's name; what does not fit is said before anything is claimed or searched."""
     from drasp.model.bundled import resolve_model
     from drasp.model.checkpoint import load_transformer
-    from drasp.tasks.user import checked_answers, checked_sample, is_python, load_task
+    from drasp.model.given import check_fit
+    from drasp.tasks.user import is_python, load_task
 
     folder, known = resolve_model(model)
     wanted = known if task is None else task
@@ -225,15 +227,7 @@ def _model_and_task(model: str, task: str | None, lengths: tuple[int, int]) -> "
         raise DraspError(f"{folder} was trained on a task in a Python file, which is run only where you ask for it: add --task {wanted}")
     transformer = load_transformer(folder)
     found = load_task(wanted)
-    if len(found.vocabulary) != transformer.vocabulary_size:
-        raise DraspError(
-            f"task {found.name} has {len(found.vocabulary)} tokens, {folder} has {transformer.vocabulary_size}: is it the right task?"
-        )
-    sample = checked_sample(found, np.random.default_rng(0), 100, lengths)
-    checked_answers(found, sample)
-    needed = max(getattr(found, "positions", None) or 0, int(sample.position_ids.max()) + 1)
-    if needed > transformer.positions:
-        raise DraspError(f"task {found.name} needs {needed} positions, {folder} has {transformer.positions}: is it the right task?")
+    check_fit(transformer, found, lengths, str(folder))
     return transformer, found, folder.resolve().name
 
 
@@ -423,68 +417,23 @@ def _frontier(entries: "Sequence[FrontierEntry]") -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import numpy as np
-
     from drasp.lang.folder import load_program
-    from drasp.measure import predictions
-    from drasp.run.reference import evaluate
 
     program = load_program(arguments.program)
-    header = program.header
     tokens = arguments.tokens.split()
-    if "<bos>" in header.vocabulary and tokens[:1] != ["<bos>"]:
+    if "<bos>" in program.header.vocabulary and tokens[:1] != ["<bos>"]:
         tokens = ["<bos>", *tokens]
     if not tokens:
         raise DraspError("TOKENS is empty: give at least one token")
-    for token in tokens:
-        if token not in header.vocabulary:
-            raise DraspError(f"unknown token {token!r}; the program's vocabulary is {_short_list(header.vocabulary)}")
-    if arguments.offset + len(tokens) > header.positions:
-        raise DraspError(
-            f"{len(tokens)} tokens from position {arguments.offset} on reach beyond the program's {header.positions} positions"
-        )
-    token_ids = np.array([[header.vocabulary.index(token) for token in tokens]])
-    trace = evaluate(program, token_ids, arguments.offset + np.arange(len(tokens))[None])
-    found = predictions(trace.logits[0], header.predict)
-    width = max(len(token) for token in tokens)
-    for index, token in enumerate(tokens):
-        if arguments.trace:
-            print()
-        print(f"{index + arguments.offset:>4}  {token:<{width}}  ->  {_predicted(found[index], header.vocabulary)}")
-        if arguments.trace:
-            _print_trace(program, trace, tokens, index, arguments.offset)
+    print(program.trace(tokens, arguments.offset).text(details=arguments.trace))
     return 0
 
 
-def _predicted(prediction: "np.ndarray", vocabulary: Sequence[str]) -> str:
-    if prediction.ndim == 0:
-        return vocabulary[int(prediction)]
-    return "{" + ", ".join(token for token, may in zip(vocabulary, prediction, strict=True) if may) + "}"
+def _export(arguments: argparse.Namespace) -> int:
+    from drasp.export.write import export
 
-
-def _print_trace(program: "Program", trace: Any, tokens: Sequence[str], index: int, offset: int) -> None:
-    """Every variable at one position: its coordinates that are not nearly zero, and for an average the keys attended to most."""
-    vocabulary = program.header.vocabulary
-    for name, value in {**trace.values, **trace.projections}.items():
-        vector = value[0, index]
-        basis = program.header.built_in["token"] if name in trace.projections else program.bases[name]
-        order = sorted(range(len(vector)), key=lambda i: -abs(vector[i]))[:8]
-        shown = [f"{_coordinate(basis, i, vocabulary)} {vector[i]:.3g}" for i in sorted(order) if abs(vector[i]) > 1e-3]
-        more = len([x for x in vector if abs(x) > 1e-3]) > len(shown)
-        print(f"      {name}: {', '.join(shown) or '0'}{' ...' * more}")
-        if name in trace.attention:
-            weights = trace.attention[name][0, index]
-            top = sorted(range(len(weights)), key=lambda j: -weights[j])[:4]
-            print("          attends to " + ", ".join(f"{tokens[j]}@{j + offset} {weights[j]:.2f}" for j in top if weights[j] > 0.005))
-
-
-def _coordinate(basis: "Basis", index: int, vocabulary: Sequence[str]) -> str:
-    if basis.kind == "token":
-        return vocabulary[index]
-    if basis.kind == "pair":
-        first, second = basis.parts
-        return f"({_coordinate(first, index // second.size, vocabulary)}, {_coordinate(second, index % second.size, vocabulary)})"
-    return f"[{index}]"
+    print(f"written to {export(arguments.program, arguments.to, arguments.out, arguments.force)}")
+    return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -563,6 +512,7 @@ def _say(line: str) -> None:
 def _tasks(arguments: argparse.Namespace) -> int:
     import numpy as np
 
+    from drasp.run.trace import short_list
     from drasp.tasks.registry import get_task, task_names
 
     for name in task_names():
@@ -571,11 +521,7 @@ def _tasks(arguments: argparse.Namespace) -> int:
         sample = task.sample(np.random.default_rng(0), 1, (lengths[0], lengths[0] + 4))
         end = len(sample.scored[0]) - int(sample.scored[0, ::-1].argmax()) + 1
         print(f"{name}: {task.description}")
-        print(f"    vocabulary  {_short_list(task.vocabulary)}")
+        print(f"    vocabulary  {short_list(task.vocabulary)}")
         print(f"    example     {' '.join(task.vocabulary[i] for i in sample.token_ids[0, :end])}")
         print(f"    predicts    {'the next token' if task.predict == 'next-token' else 'the set of tokens that may come next'}")
     return 0
-
-
-def _short_list(tokens: Sequence[str]) -> str:
-    return " ".join(tokens) if len(tokens) <= 16 else f"{' '.join(tokens[:3])} ... {' '.join(tokens[-6:])}"

@@ -38,6 +38,7 @@ from drasp.measure import (
     trivial,
 )
 from drasp.model.forward import TorchTransformer
+from drasp.model.given import Model, as_transformer, check_fit
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.components import prune_components
@@ -50,6 +51,7 @@ from drasp.passes.tidy import tidy
 from drasp.run.threads import ONE_THREAD_WIDTH, one_thread
 from drasp.tasks.protocol import Task
 from drasp.tasks.sampling import SuiteTask
+from drasp.tasks.user import load_task
 
 Pass = Callable[[Program, Context, SearchSettings], Program]
 
@@ -128,6 +130,11 @@ class Decompilation:
     evidence: dict[str, object]
     frontier: tuple[Point, ...]
 
+    def _repr_html_(self) -> str:
+        from drasp.notebook.html import program_html
+
+        return program_html(self.program, self.evidence)
+
 
 @dataclass
 class _Search:
@@ -171,8 +178,8 @@ class _Search:
 
 
 def decompile(
-    transformer: Transformer,
-    task: Task,
+    model: Model,
+    task: Task | str,
     settings: Settings = Settings(),
     report: Callable[[Progress], None] = lambda progress: None,
     start: float | None = None,
@@ -181,15 +188,20 @@ def decompile(
     """Decompiles a model.
 
     Args:
-        transformer: the model. task: its vocabulary, and the sequences on which program and model are compared.
+        model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
+            GPT-2-style `HookedTransformer` of TransformerLens.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
         start: when the time of the settings began, as `time.monotonic` tells it; now by default.
         journal: where what is learned is kept while the search runs; one with what an earlier process learned makes this one go on from
             there, with as much less time.
 
     Raises:
-        UnsupportedModelError: the task's vocabulary is not the model's size.
+        DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
+    transformer = as_transformer(model)
+    task = load_task(task) if isinstance(task, str) else task
+    check_fit(transformer, task, settings.lengths, "the model")
     with one_thread(transformer.width <= ONE_THREAD_WIDTH):
         journal = journal or Journal()
         journal.start = (time.monotonic() if start is None else start) - journal.used

@@ -34,7 +34,7 @@ from drasp.ir.nodes import (
 from drasp.ir.operators import Axis, Dense, label_text, table_width
 
 if TYPE_CHECKING:
-    from drasp.run.reference import Trace
+    from drasp.run.trace import SequenceTrace
 
 Predict = Literal["next-token", "next-token-set"]
 
@@ -143,7 +143,7 @@ class Program:
             assert isinstance(statement, Bilinear)
             if isinstance(statement.op, Dense):
                 return self.operators[statement.op.name]
-            rows, columns = _sides(statement, self.bases)
+            rows, columns = sides(statement, self.bases)
             matrix = statement.op.matrix(self.header.axis(rows), self.header.axis(columns))
             matrix.flags.writeable = False
             self._matrices[name] = matrix
@@ -174,11 +174,44 @@ class Program:
 
         return logits(self, token_ids, position_ids)
 
-    def trace(self, token_ids: np.ndarray, position_ids: np.ndarray | None = None) -> "Trace":
-        """As `logits`, but everything that the program computes: see `drasp.run.reference.Trace`."""
-        from drasp.run.reference import evaluate
+    def trace(self, tokens: str | Sequence[str | int], offset: int = 0) -> "SequenceTrace":
+        """Everything that the program computes on one sequence.
 
-        return evaluate(self, token_ids, position_ids)
+        Args:
+            tokens: tokens or their ids, or tokens separated by spaces as one string; nothing is added to them.
+            offset: the first position id.
+
+        Raises:
+            DraspError: there is no token, an unknown one, or more than the program has positions for.
+        """
+        from drasp.run.trace import trace
+
+        return trace(self, tokens, offset)
+
+    def without(self, line: str) -> "Program":
+        """The program without a line: a selector or projection is left out of what adds it up, a variable is 0 at every position.
+
+        Raises:
+            DraspError: there is no such line, or it is the prediction.
+        """
+        from drasp.lang.edit import without
+
+        return without(self, line)
+
+    def replace(self, name: str, text: str) -> "Program":
+        """The program with another right-hand side for a line: `program.replace("s1", "select(q=pos, k=pos, op=10*(k == q - 2))")`.
+
+        Raises:
+            DraspError: there is no such line, or the program is not legal with that text.
+        """
+        from drasp.lang.edit import replaced
+
+        return replaced(self, name, text)
+
+    def _repr_html_(self) -> str:
+        from drasp.notebook.html import program_html
+
+        return program_html(self)
 
     @property
     def prediction(self) -> Prediction:
@@ -306,7 +339,7 @@ class _Checker:
         if isinstance(statement, Table):
             if isinstance(statement.op, Dense):
                 return derived(self.program.operators[statement.op.name].shape[1])
-            return _sides(statement, self.bases)[1]
+            return sides(statement, self.bases)[1]
         if isinstance(statement, Mlp):
             return self._check_mlp(statement)
         if isinstance(statement, Harden | Sharpen):
@@ -358,7 +391,7 @@ class _Checker:
         op = statement.op
         if isinstance(statement, Norm) and not statement.inputs:
             raise ProgramError("a norm needs an input")
-        rows, columns = _sides(statement, self.bases)
+        rows, columns = sides(statement, self.bases)
         if isinstance(op, Dense):
             _check_word(op.name)
             self._tensor(op.name, (rows.size, None if isinstance(statement, Table) else columns.size))
@@ -413,7 +446,7 @@ def _check_word(name: str) -> None:
         raise ProgramError(f"{name} can be no name")
 
 
-def _sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:
+def sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:
     """The two bases of a statement's operator. The columns of a dense table follow from its tensor."""
     if isinstance(statement, Select):
         return bases[statement.query.variable], bases[statement.key.variable]

@@ -43,11 +43,16 @@ def from_hf(model: Any) -> Transformer:
         UnsupportedModelError: it is no GPT-2 that drasp can decompile; the message lists every reason.
     """
     weights = {name: np.array(tensor.detach().cpu().double().numpy()) for name, tensor in model.state_dict().items()}
-    digest = hashlib.sha256()
+    return _build(model.config.to_dict(), weights, digest(weights), type(model).__name__)
+
+
+def digest(weights: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of weights that are in no file."""
+    found = hashlib.sha256()
     for name in sorted(weights):
-        digest.update(f"{name} {weights[name].shape}".encode())
-        digest.update(weights[name].tobytes())
-    return _build(model.config.to_dict(), weights, digest.hexdigest(), type(model).__name__)
+        found.update(f"{name} {weights[name].shape}".encode())
+        found.update(weights[name].tobytes())
+    return found.hexdigest()
 
 
 def _read_config(path: Path) -> dict[str, Any]:

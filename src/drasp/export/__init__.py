@@ -1,0 +1,1 @@
+"""A program in other formats, one module each. Imports no torch."""

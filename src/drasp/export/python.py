@@ -1,0 +1,647 @@
+"""A program as one Python file that needs NumPy alone: each statement a line, with the D-RASP line above it.
+
+Coordinates are numbers in that file, `ID["a"]` the number of a token. A symbolic operator is a function of them,
+`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.reference` does, sum for sum
+where rounding could tip a comparison.
+"""
+
+import base64
+import builtins
+import json
+import keyword
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from drasp.export.facts import facts
+from drasp.ir.basis import Basis
+from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
+from drasp.ir.nodes import (
+    Aggregate,
+    Bilinear,
+    Case,
+    Compare,
+    Compute,
+    Harden,
+    Mlp,
+    Norm,
+    Pair,
+    Prediction,
+    Project,
+    Select,
+    Sharpen,
+    Statement,
+)
+from drasp.ir.operators import (
+    HARD,
+    And,
+    Comparison,
+    Dense,
+    Difference,
+    Entries,
+    First,
+    Index,
+    Label,
+    Last,
+    Log,
+    Member,
+    Nearest,
+    Not,
+    Or,
+    Predicate,
+    Primitive,
+    Range,
+    Relation,
+    Sum,
+    Symbolic,
+    Term,
+    number_text,
+)
+from drasp.ir.program import Program, sides
+from drasp.lang.parser import NUMERAL
+from drasp.lang.printer import statement_text
+from drasp.naming.captions import captions
+
+WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors
+LONGEST = 120  # columns of a statement that is not broken into lines
+OUTER, INNER = "\1", "\2"  # where a long statement is broken: with 8 spaces, and inside an override with 12
+_COMMENT = textwrap.TextWrapper(
+    LONGEST, initial_indent="    # ", subsequent_indent="    # ", break_long_words=False, break_on_hyphens=False
+)
+
+
+def to_python(program: Program, evidence: Mapping[str, Any] | None = None) -> str:
+    """The file's text.
+
+    Raises:
+        DraspError: the evidence is damaged.
+    """
+    writer = _Writer(program)
+    body = writer.body()
+    parts = [_docstring(program, evidence), "import base64\n\nimport numpy as np\n" if program.operators else "import numpy as np\n"]
+    parts.append(writer.constants(body))
+    parts += [f"\n{body}", f"\n{_PREDICT[program.header.predict]}", *(f"\n{text}" for text in _helpers(body, program.header.bidirectional))]
+    if program.operators:
+        parts.append(f"\n{writer.tensors()}")
+    return "\n".join(parts)
+
+
+def _docstring(program: Program, evidence: Mapping[str, Any] | None) -> str:
+    what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
+    lines = ["A D-RASP program in NumPy, written by drasp.", ""]
+    lines += textwrap.wrap(
+        f"predict(tokens) gives {what} at each position of a sequence, logits(token_ids) the numbers behind it. "
+        "Above each line stand the D-RASP statement that it computes and what that does. A variable holds a row of coordinates for each "
+        "position.",
+        WIDTH,
+    )
+    lines += ["", "Evidence:", ""]
+    rows = facts(program, evidence)
+    width = max(len(name) for name, _ in rows)
+    lines += [f"    {name:<{width}}  {' '.join(value.split())}" for name, value in rows]
+    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'"""{text}\n"""\n'
+
+
+def _string(token: str) -> str:
+    """A token as a Python string: what JSON writes means the same in Python."""
+    return json.dumps(token, ensure_ascii=False)
+
+
+def _tokens(tokens: Sequence[str]) -> list[str]:
+    """The items of a list of tokens; numbers that follow each other are a range."""
+    items = []
+    start = 0
+    while start < len(tokens):
+        end = start + 1
+        if NUMERAL.fullmatch(tokens[start]):
+            while end < len(tokens) and tokens[end] == str(int(tokens[start]) + end - start):
+                end += 1
+        if end - start > 3:
+            items.append(f"*map(str, range({tokens[start]}, {int(tokens[start]) + end - start})),")
+        else:
+            items += [f"{_string(token)}," for token in tokens[start:end]]
+        start = end
+    return items
+
+
+def _broken(statement: str) -> str:
+    """A statement in one line, or in several where it is long."""
+    plain = statement.replace(OUTER, " ").replace(INNER, " ")
+    if len(plain) <= LONGEST:
+        return plain
+    return statement.replace(OUTER, "\n        ").replace(INNER, "\n            ")
+
+
+def _identifiers(program: Program) -> dict[str, str]:
+    """For the name of each statement one that Python and the rest of the file leave free."""
+    taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "np", "base64", "token_ids", "position_ids", "logits", "predict"}
+    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
+    names = {"token": "token", "pos": "pos", "one": "one"}
+    for statement in program.statements:
+        name = statement.name
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        names[statement.name] = name
+    return names
+
+
+class _Writer:
+    """Writes one program."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.header = program.header
+        self.names = _identifiers(program)
+
+    # The parts of the file
+
+    def constants(self, body: str) -> str:
+        header = self.header
+        lines = ["VOCABULARY = [", *_wrapped(_tokens(header.vocabulary)), "]"]
+        lines += ["ID = {token: number for number, token in enumerate(VOCABULARY)}", f"POSITIONS = {header.positions}"]
+        if "PLACE" in body and header.order is not None:
+            lines += ["", "# The place of each token in the order, by its number; the tokens outside it compare false."]
+            lines += ["ORDER = [", *_wrapped(_tokens(header.order)), "]", "PLACE = np.full(len(VOCABULARY), np.nan)"]
+            lines += ["PLACE[[ID[token] for token in ORDER]] = range(len(ORDER))"]
+        if "HARD" in body:
+            lines += ["", f"HARD = {number_text(HARD)}  # among a few hundred keys, the others get a weight of exactly 0"]
+        return "\n".join(lines) + "\n"
+
+    def body(self) -> str:
+        said = captions(self.program)
+        used = {variable for statement in self.program.statements for read in statement.reads for variable in read.variables()}
+        lines = [_LOGITS, *(line for name, line in _BUILT_IN.items() if name in used)]
+        for statement in self.program.statements:
+            lines += ["", f"    # {statement_text(statement, self.header)}"]
+            lines += _COMMENT.wrap(said[statement.name])
+            if isinstance(statement, Prediction):
+                total = " + ".join(self.names[name] for name in statement.logits)
+                lines.append(f"    return {total or 'np.zeros((len(token_ids), len(VOCABULARY)))'}")
+            else:
+                lines.append(_broken(f"    {self.names[statement.name]} = {self.statement(statement)}"))
+        return "\n".join(lines) + "\n"
+
+    def tensors(self) -> str:
+        """The dense operators."""
+        lines = ["# What no predicate describes: numbers from the model's weights. They are opaque.", "OPERATORS = {"]
+        for name, array in self.program.operators.items():
+            kind = "<f4" if array.dtype == np.float32 else "<f8"
+            text = base64.b64encode(np.ascontiguousarray(array).astype(kind).tobytes()).decode()
+            lines += [f'    "{name}": tensor({array.shape}, "{kind}", """', *textwrap.wrap(text, WIDTH), '    """),']
+        return "\n".join([*lines, "}", ""])
+
+    # Statements
+
+    def statement(self, statement: Statement) -> str:
+        """What stands behind `name =`."""
+        reads = [self.read(read) for read in statement.reads]
+        if isinstance(statement, Bilinear):
+            operator = self.operator(statement)
+            if isinstance(statement, Norm):
+                eps = f'OPERATORS["{statement.op.name}.eps"]' if isinstance(statement.op, Dense) else "0"
+                return f"norm([{', '.join(reads)}], {operator}, {eps})"
+            if isinstance(statement, Select | Compare):
+                function = "select" if isinstance(statement, Select) else "compare"
+                return f"{function}({reads[0]}, {reads[1]}, {operator})"
+            if isinstance(statement, Project):
+                return f"project({reads[0]}, {operator})"
+            return f"lookup({reads[0]}, {operator}, {self.program.bases[statement.name].size})"
+        if isinstance(statement, Aggregate):
+            selectors = ", ".join(self.names[name] for name in statement.selectors)
+            return f"aggregate([{selectors}], {reads[0]})" if selectors else f"average({reads[0]})"
+        if isinstance(statement, Mlp):
+            return f'mlp([{", ".join(reads)}], "{statement.op}")'
+        if isinstance(statement, Harden):
+            return f"harden({reads[0]})"
+        if isinstance(statement, Sharpen):
+            return f"sharpen({reads[0]}, {number_text(statement.power)})"
+        if isinstance(statement, Pair):
+            return f"pair({reads[0]}, {reads[1]})"
+        if isinstance(statement, Compute):
+            return f"columns({', '.join(['len(token_ids)', *map(self.formula, statement.formulas)])})"
+        assert isinstance(statement, Case)
+        branches = (f"{self.coordinate(statement.input, label)} * ({self.formula(formula)})" for label, formula in statement.branches)
+        return f"columns(len(token_ids), {' + '.join(branches)})"
+
+    def read(self, read: Read) -> str:
+        name = self.names[read.variable]
+        return name if read.over is None else f"divide({name}, {self.names[read.over]})"
+
+    # Formulas
+
+    def formula(self, formula: Formula) -> str:
+        if isinstance(formula, Number):
+            return number_text(formula.value)
+        if isinstance(formula, Coordinate):
+            return self.coordinate(formula.read, formula.label)
+        if isinstance(formula, Test):
+            basis = self.program.bases[formula.read.variable]
+            return f"{formula.name}({', '.join([self.read(formula.read), *(_label(label, basis) for label in formula.labels)])})"
+        if isinstance(formula, Negate):
+            return f"-({self.formula(formula.operand)})"
+        if isinstance(formula, Apply):
+            return _applied(formula.function, [self.formula(argument) for argument in formula.arguments])
+        left, right = self.formula(formula.left), self.formula(formula.right)
+        if formula.operator == "/":
+            return f"divide({left}, {right})"
+        product = formula.operator == "*"
+        if product and isinstance(formula.left, Arithmetic) and formula.left.operator in "+-":
+            left = f"({left})"
+        if isinstance(formula.right, Arithmetic) and (product or formula.right.operator in "+-"):
+            right = f"({right})"
+        return f"{left} {formula.operator} {right}"
+
+    def coordinate(self, read: Read, label: Label) -> str:
+        return f"{self.read(read)}[:, {_label(label, self.program.bases[read.variable])}]"
+
+    # Operators
+
+    def operator(self, statement: Bilinear) -> str:
+        if isinstance(statement.op, Dense):
+            return f'OPERATORS["{statement.op.name}"]'
+        rows, columns = sides(statement, self.program.bases)
+        row, column = statement.sides.row, statement.sides.column or "out"
+        return f"lambda {row}, {column}:{OUTER}{_Operator(row, column, rows, columns).of(statement.op)}"
+
+
+def _applied(function: str, arguments: Sequence[str]) -> str:
+    if function == "relu":
+        return f"np.maximum({arguments[0]}, 0)"
+    if function == "sign":
+        return f"np.sign({arguments[0]})"
+    if function in ("min", "max"):
+        result = arguments[0]
+        for argument in arguments[1:]:
+            result = f"np.{function}imum({result}, {argument})"
+        return result
+    return f"{function}({arguments[0]})"
+
+
+def _label(label: Label, basis: Basis) -> str:
+    """The number of a coordinate, as it is written."""
+    if isinstance(label, tuple):
+        first, second = basis.parts
+        return f"{_label(label[0], first)} * {second.size} + {_label(label[1], second)}"
+    return f"ID[{_string(label)}]" if isinstance(label, str) else str(label)
+
+
+def _members(members: Iterable[Label | Range], basis: Basis) -> str:
+    """The numbers of a set's members, as a list."""
+    said = []
+    for member in members:
+        if isinstance(member, Range):
+            end = f"{_label(member.last, basis)} + 1" if isinstance(member.last, str) else str(member.last + 1)
+            said.append(f"*range({_label(member.first, basis)}, {end})")
+        else:
+            said.append(_label(member, basis))
+    return f"[{', '.join(said)}]"
+
+
+class _Operator:
+    """Writes a symbolic operator as an expression of its two sides, the coordinates of the rows upright and those of the columns flat."""
+
+    def __init__(self, row: str, column: str, rows: Basis, columns: Basis) -> None:
+        self.sides = {"row": row, "column": column}
+        self.bases = {"row": rows, "column": columns}
+
+    def of(self, op: Symbolic) -> str:
+        if isinstance(op, Sum):
+            return self.sum(op, OUTER)
+        result = self.sum(op.base, INNER)
+        for label, operator in op.overrides:
+            row = f"{self.sides['row']} == {_label(label, self.bases['row'])}"
+            result = f"np.where({row},{INNER}{self.sum(operator, INNER)},{INNER}{result})"
+        return result
+
+    def sum(self, op: Sum, line: str) -> str:
+        """Terms and the constant; `line` stands where a line may begin."""
+        parts = [self.term(term) for term in op.terms]
+        if op.constant != 0 or not parts:
+            # With several terms it comes first, as the reference interpreter adds.
+            parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
+        return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
+
+    def term(self, term: Term) -> str:
+        inner = self.primitive(term.primitive)
+        sign, strength = "-" if term.strength < 0 else "", abs(term.strength)
+        if isinstance(term.primitive, Predicate):
+            inner = inner if isinstance(term.primitive, Member) else f"({inner})"
+            return f"{sign}{'HARD' if strength == HARD else number_text(strength)} * {inner}"
+        return f"{sign}{inner}" if strength == 1 else f"{sign}{number_text(strength)} * {inner}"
+
+    def primitive(self, primitive: Primitive) -> str:
+        row, column = self.sides["row"], self.sides["column"]
+        if isinstance(primitive, Predicate):
+            return self.predicate(primitive)
+        if isinstance(primitive, Last | First):
+            place = self.place("column")
+            said = f"np.nan_to_num({place})" if self.ordered("column") else place
+            return said if isinstance(primitive, Last) else f"(-{said})"
+        if isinstance(primitive, Difference):
+            difference = self.difference(primitive)
+            return f"np.nan_to_num({difference})" if self.ordered("row") or self.ordered("column") else f"({difference})"
+        if isinstance(primitive, Log):
+            return f"logarithm({self.difference(primitive.difference)})"
+        if isinstance(primitive, Nearest):
+            return f"nearest({self.place('row')}, {self.place('column')}, {self.predicate(primitive.predicate)})"
+        if isinstance(primitive, Entries):
+            side = "column" if self.bases["row"].size == 1 else "row"
+            return f"entries({self.sides[side]}, {self.numbers(primitive.entries, side)})"
+        if isinstance(primitive, Relation):
+            rows = (f"{_label(label, self.bases['row'])}: {_members(found, self.bases['column'])}" for label, found in primitive.rows)
+            return f"relation({row}, {column}, {{{', '.join(rows)}}})"
+        rows = (f"{_label(label, self.bases['row'])}: {self.numbers(numbers, 'column')}" for label, numbers in primitive.rows)
+        return f"cells({row}, {column}, {{{', '.join(rows)}}})"
+
+    def numbers(self, entries: Iterable[tuple[Label, float]], side: str) -> str:
+        return f"{{{', '.join(f'{_label(label, self.bases[side])}: {number_text(value)}' for label, value in entries)}}}"
+
+    def ordered(self, side: str) -> bool:
+        """Whether the coordinates of a side have places of their own, and some perhaps none."""
+        return self.bases[side].kind == "token"
+
+    def place(self, side: str) -> str:
+        return f"PLACE[{self.sides[side]}]" if self.ordered(side) else self.sides[side]
+
+    def difference(self, difference: Difference) -> str:
+        first, second = ("row", "column") if difference.minuend == "row" else ("column", "row")
+        return f"{self.place(first)} - {self.place(second)}"
+
+    def predicate(self, predicate: Predicate) -> str:
+        if isinstance(predicate, Not):
+            return f"~({self.predicate(predicate.predicate)})"
+        if isinstance(predicate, And | Or):
+            return (" & " if isinstance(predicate, And) else " | ").join(f"({self.predicate(part)})" for part in predicate.parts)
+        if isinstance(predicate, Member):
+            index = predicate.index
+            if index.plain:
+                return f"np.isin({self.sides[index.side]}, {_members(predicate.members, self.bases[index.side])})"
+            values = (self.value(index, member) for member in predicate.members if not isinstance(member, Range))
+            return f"np.isin({self.index(index)}, [{', '.join(values)}])"
+        return self.comparison(predicate)
+
+    def comparison(self, predicate: Comparison) -> str:
+        left, right, relation = predicate.left, predicate.right, predicate.relation
+        side = self.sides[left.side]
+        if relation in ("==", "!=") and left.plain:  # of coordinates
+            if not isinstance(right, Index):
+                return f"{side} {relation} {_label(right, self.bases[left.side])}"
+            if right.plain and self.bases[left.side] == self.bases[right.side]:
+                return f"{side} {relation} {self.sides[right.side]}"
+        first = self.index(left)
+        second = self.index(right) if isinstance(right, Index) else self.value(left, right)
+        if relation == "!=" and (self.ordered(left.side) or (isinstance(right, Index) and self.ordered(right.side))):
+            return f"unlike({first}, {second})"
+        return f"{first} {relation} {second}"
+
+    def index(self, index: Index) -> str:
+        place = self.place(index.side)
+        shifted = f"{place} {'-' if index.shift < 0 else '+'} {abs(index.shift)}" if index.shift else place
+        if index.modulo is None:
+            return shifted
+        return f"({shifted}) % {index.modulo}" if index.shift else f"{shifted} % {index.modulo}"
+
+    def value(self, index: Index, label: Label) -> str:
+        """What an index is compared with: a remainder, or the place of a coordinate."""
+        if index.modulo is None and self.ordered(index.side):
+            return f"PLACE[{_label(label, self.bases[index.side])}]"
+        return str(label)
+
+
+def _wrapped(items: Iterable[str], indent: int = 4) -> list[str]:
+    """Items side by side, as many to a line as fit; none is broken."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + 1 + len(item) <= WIDTH:
+            lines[-1] += f" {item}"
+        else:
+            lines.append(" " * indent + item)
+    return lines
+
+
+def _helpers(body: str, bidirectional: bool) -> list[str]:
+    """The functions that the body calls, and those that they call."""
+    needed: set[str] = set()
+    texts = _HELPERS | (_BIDIRECTIONAL if bidirectional else {})
+    search = ["\n".join(line for line in body.splitlines() if not line.startswith("    #"))]
+    while search:
+        text = search.pop()
+        for name in texts.keys() - needed:
+            if re.search(rf"(?<![\w.]){name}\(", text):
+                needed.add(name)
+                search.append(texts[name])
+    if "OPERATORS" in body or "mlp" in needed:
+        needed.add("tensor")
+    return [text for name, text in texts.items() if name in needed]
+
+
+_LOGITS = '''\
+def logits(token_ids, position_ids=None):
+    """The logits of one sequence, (time, vocabulary), from its token ids; position ids are 0, 1, 2, ... where none are given."""'''
+
+_BUILT_IN = {
+    "token": "    token = one_hot(token_ids, len(VOCABULARY))",
+    "pos": "    pos = one_hot(range(len(token_ids)) if position_ids is None else position_ids, POSITIONS)",
+    "one": "    one = np.ones((len(token_ids), 1))",
+}
+
+_PREDICT = {
+    "next-token": '''\
+def predict(tokens):
+    """The token that comes next at each position of a sequence, a list of tokens such as ["<bos>", ...]."""
+    return [VOCABULARY[number] for number in logits([ID[token] for token in tokens]).argmax(axis=1)]
+''',
+    "next-token-set": '''\
+def predict(tokens):
+    """The set of tokens that may come next at each position of a sequence, a list of tokens such as ["<bos>", ...]."""
+    return [{VOCABULARY[number] for number in np.flatnonzero(row > 0)} for row in logits([ID[token] for token in tokens])]
+''',
+}
+
+_HELPERS = {
+    "one_hot": '''\
+def one_hot(numbers, size):
+    """A row for each position, 1 at its number and 0 elsewhere."""
+    if not all(0 <= number < size for number in numbers):
+        raise ValueError(f"ids must lie in 0 to {size - 1}: {list(numbers)}")
+    result = np.zeros((len(numbers), size))
+    result[np.arange(len(numbers)), numbers] = 1
+    return result
+''',
+    "select": '''\
+def select(query, key, op):
+    """The score of every query position (down) for every key position (across)."""
+    return query @ matrix(op, query.shape[1], key.shape[1]) @ key.T
+''',
+    "aggregate": '''\
+def aggregate(scores, values):
+    """The average of values under the softmax of the summed scores; a position sees itself and those before it."""
+    total = np.where(np.tri(len(values), dtype=bool), sum(scores), -np.inf)
+    weights = np.exp(total - total.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)) @ values
+''',
+    "average": '''\
+def average(values):
+    """At each position the average of the values so far."""
+    return np.cumsum(values, axis=0) / np.arange(1, len(values) + 1)[:, None]
+''',
+    "project": '''\
+def project(values, op):
+    """What a variable adds to the logits."""
+    return values @ matrix(op, values.shape[1], len(VOCABULARY))
+''',
+    "lookup": '''\
+def lookup(values, op, size):
+    """The row of a table for each position."""
+    return values @ matrix(op, values.shape[1], size)
+''',
+    "compare": '''\
+def compare(first, second, op):
+    """The score of one variable for another at the same position."""
+    return ((first @ matrix(op, first.shape[1], second.shape[1])) * second).sum(axis=1)[:, None]
+''',
+    "norm": '''\
+def norm(inputs, op, eps):
+    """The root of z op z + eps, z the inputs side by side."""
+    z = np.concatenate(inputs, axis=1)
+    return np.sqrt(np.maximum(((z @ matrix(op, z.shape[1], z.shape[1])) * z).sum(axis=1), 0) + eps)[:, None]
+''',
+    "mlp": '''\
+def mlp(inputs, name):
+    """The model's own MLP with the LayerNorm before it."""
+    weights = {part.removeprefix(f"{name}."): array for part, array in OPERATORS.items() if part.startswith(f"{name}.")}
+    total = sum(values @ weights[f"in.{number}"] for number, values in enumerate(inputs))
+    centred = total - total.mean(axis=1, keepdims=True)
+    sigma = weights.get("sigma", np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + weights["eps"]))
+    hidden = gelu((divide(centred, sigma) * weights["gain"] + weights["shift"]) @ weights["w_in"] + weights["b_in"])
+    return hidden @ weights["w_out"] + weights["b_out"]
+''',
+    "harden": '''\
+def harden(values):
+    """One-hot of the largest coordinate, the first of equals."""
+    return one_hot(values.argmax(axis=1), values.shape[1])
+''',
+    "sharpen": '''\
+def sharpen(values, power):
+    """Each coordinate to a power, renormalised; a negative coordinate counts as 0."""
+    positive = np.maximum(values, 0)
+    powers = divide(positive, positive.max(axis=1, keepdims=True)) ** power
+    return divide(powers, powers.sum(axis=1, keepdims=True))
+''',
+    "pair": '''\
+def pair(first, second):
+    """The product of each coordinate of the first with each of the second."""
+    return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
+''',
+    "columns": '''\
+def columns(time, *formulas):
+    """Formulas side by side, each one coordinate at every position."""
+    return np.stack([np.broadcast_to(np.asarray(formula, float), time) for formula in formulas], axis=1)
+''',
+    "exists": '''\
+def exists(values, coordinate):
+    """1 where a share is not 0, else 0."""
+    return (values[:, coordinate] > 1e-6).astype(float)
+''',
+    "only": '''\
+def only(values):
+    """1 where a single coordinate is not 0, else 0."""
+    return ((values > 1e-6).sum(axis=1) == 1).astype(float)
+''',
+    "balance": '''\
+def balance(values, first, second):
+    """1 where two shares are equal, else 0."""
+    return (np.abs(values[:, first] - values[:, second]) <= 1e-6).astype(float)
+''',
+    "step": '''\
+def step(x):
+    """1 where x is positive, else 0."""
+    return np.where(np.asarray(x) > 0, 1.0, 0.0)
+''',
+    "gelu": '''\
+def gelu(x):
+    """GELU in its tanh form, as in GPT-2."""
+    return 0.5 * (x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x * (1 + 0.044715 * (x * x))))))
+''',
+    "divide": '''\
+def divide(x, n):
+    """x / n; 0 where n is 0."""
+    return x / np.where(np.equal(n, 0), np.inf, n)
+''',
+    "matrix": '''\
+def matrix(op, rows, columns):
+    """An operator as a matrix: that of a function has at each place what it says of the row's and the column's number."""
+    if not callable(op):
+        return op
+    with np.errstate(invalid="ignore"):  # of a token without a place
+        values = op(np.arange(rows)[:, None], np.arange(columns)[None, :])
+    return np.broadcast_to(np.asarray(values, float), (rows, columns))
+''',
+    "unlike": '''\
+def unlike(x, y):
+    """Whether two places differ; false where one is missing."""
+    return (x != y) & ~np.isnan(x) & ~np.isnan(y)
+''',
+    "logarithm": '''\
+def logarithm(difference):
+    """The natural logarithm; 0 where there is none."""
+    return np.log(np.where(difference > 0, difference, 1))
+''',
+    "nearest": '''\
+def nearest(rows, columns, allowed):
+    """Minus the distance of the two places where that is allowed, minus the number of columns elsewhere."""
+    distance = np.abs(rows - columns)
+    return -np.where(allowed & ~np.isnan(distance), distance, columns.size)
+''',
+    "entries": '''\
+def entries(coordinates, numbers):
+    """The number of each coordinate; 0 where none is given."""
+    result = np.zeros(coordinates.shape)
+    for coordinate, number in numbers.items():
+        result[coordinates == coordinate] = number
+    return result
+''',
+    "cells": '''\
+def cells(rows, columns, numbers):
+    """The number of each row and column; 0 where none is given."""
+    result = np.zeros((rows.size, columns.size))
+    for row, entries in numbers.items():
+        for column, number in entries.items():
+            result[row, column] = number
+    return result
+''',
+    "relation": '''\
+def relation(rows, columns, members):
+    """1 for each row with each of its members, 0 elsewhere."""
+    result = np.zeros((rows.size, columns.size))
+    for row, found in members.items():
+        result[row, found] = 1
+    return result
+''',
+    "tensor": '''\
+def tensor(shape, kind, text):
+    """An embedded tensor."""
+    return np.frombuffer(base64.b64decode(text), kind).reshape(shape).astype(float)
+''',
+}
+"""The functions that a written file may need, each with all that it says of its own meaning."""
+
+_BIDIRECTIONAL = {
+    "aggregate": '''\
+def aggregate(scores, values):
+    """The average of values under the softmax of the summed scores."""
+    total = sum(scores)
+    weights = np.exp(total - total.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)) @ values
+''',
+    "average": '''\
+def average(values):
+    """At each position the average of all values."""
+    return np.broadcast_to(values.mean(axis=0), values.shape)
+''',
+}

@@ -1,0 +1,129 @@
+"""The LaTeX and Markdown that are exported: compiled and rendered."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from markdown_it import MarkdownIt
+
+from drasp.errors import DraspError
+from drasp.export.latex import to_latex
+from drasp.export.markdown import to_markdown
+from drasp.export.python import to_python
+from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
+from drasp.ir.operators import Dense, Relation, Sum, Term
+from drasp.ir.program import Header, Program
+from drasp.lang.folder import load_program
+from drasp.lang.parser import parse
+from sample_evidence import sample_evidence
+from small_models import header, random_transformer
+from strategies import programs
+
+EXAMPLE = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
+HOSTILE = (
+    "|",
+    "`",
+    "```",
+    "\\",
+    "<script>alert(1)</script>",
+    "</style>",
+    "{}",
+    "$x^2$",
+    "%",
+    "#",
+    "&amp;",
+    "_a_",
+    "~",
+    "\n",
+    "  ",
+    "é😀",
+    "'",
+    "w" * 200,
+)
+
+
+def hostile_program() -> Program:
+    relation = Sum((Term(8.0, Relation(tuple((token, (token,)) for token in HOSTILE))),), -4.0)
+    statements = (
+        Select("s", TOKEN, TOKEN, relation),
+        Aggregate("x", ("s",), TOKEN),
+        Project("l", Read("x"), Dense("W")),
+        Prediction(("l",)),
+    )
+    return Program(Header(HOSTILE, 20, "next-token"), statements, {"W": np.random.default_rng(0).normal(size=(len(HOSTILE),) * 2)})
+
+
+def rendered(text: str) -> str:
+    return str(MarkdownIt("commonmark").enable("table").render(text))
+
+
+def compiled(text: str, folder: Path) -> bytes:
+    """The PDF; the test is skipped where there is no LaTeX."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed: it comes with texlive-latex-base")
+    (folder / "program.tex").write_text(text, encoding="ascii")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "program.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    return (folder / "program.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("program", [EXAMPLE, hostile_program()], ids=("example", "hostile"))
+def test_latex_compiles(program: Program, tmp_path: Path) -> None:
+    text = to_latex(program, sample_evidence(program, 'a_task {with} 50% "quotes" & \\'))
+    assert compiled(text, tmp_path).startswith(b"%PDF")
+    assert "Overfull \\hbox" not in (tmp_path / "program.log").read_text(errors="replace")
+
+
+def test_latex_of_a_whole_lifted_model_compiles(tmp_path: Path) -> None:
+    from drasp.passes.lift import lift
+
+    model = random_transformer(1, 2, 0)
+    assert compiled(to_latex(lift(model, header(model))), tmp_path).startswith(b"%PDF")
+
+
+@settings(max_examples=30)
+@given(programs())
+def test_latex_is_ascii_and_its_braces_close(program: Program) -> None:
+    text = re.sub(r"\\[\\{}]", "", to_latex(program))
+    assert text.isascii()
+    assert text.count("{") == text.count("}")
+
+
+@settings(max_examples=60)
+@given(programs())
+def test_the_listing_in_markdown_is_the_program(program: Program) -> None:
+    (block,) = [token for token in MarkdownIt("commonmark").parse(to_markdown(program)) if token.type == "fence"]
+    assert parse(block.content, program.operators) == program
+
+
+def test_markdown_renders_with_tables_of_evidence() -> None:
+    html = rendered(to_markdown(EXAMPLE, sample_evidence(EXAMPLE, "a_task*with* | `marks` <b>")))
+    assert html.count("<table>") == 2
+    assert "<td>a_task*with* | `marks` &lt;b&gt;</td>" in html
+    assert "<td>0.9987 (0.9979 to 0.9992) of 6667 sequences</td>" in html
+    assert "<tr>\n<td>s1</td>\n<td>0.125</td>\n</tr>" in html
+    assert "attend to the previous position" in html
+
+
+def test_hostile_tokens_are_text_in_markdown() -> None:
+    html = rendered(to_markdown(hostile_program()))
+    assert html.count("<pre>") == 1
+    assert "<script>" not in html
+
+
+def test_hostile_evidence_stays_in_the_docstring() -> None:
+    space: dict[str, object] = {}
+    exec(to_python(EXAMPLE, sample_evidence(EXAMPLE, '"""\\" \\N{x}')), space)
+    assert '"""\\" \\N{x}' in str(space["__doc__"])
+    assert "decompiled" in str(space["__doc__"])
+
+
+@pytest.mark.parametrize("write", [to_python, to_latex, to_markdown])
+def test_damaged_evidence_is_refused(write) -> None:
+    with pytest.raises(DraspError, match="the program's evidence is damaged: KeyError"):
+        write(EXAMPLE, {"verdict": "decompiled"})
