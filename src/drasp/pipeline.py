@@ -41,7 +41,7 @@ from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer, check_fit
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
-from drasp.passes.components import prune_components
+from drasp.passes.components import Stage, prune_components
 from drasp.passes.context import SELECTED, VERIFIED, Batch, Context, make_batches, make_context
 from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.name import Naming, name, name_whole
@@ -277,11 +277,12 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
         else:
             if context.match(program, context.verify) >= settings.match:
                 return
+    stages: list[Stage] = []
     for asked, share in ((settings.match - LOOSE, LOOSE_SHARE), (settings.match, SEARCH_SHARE)):
         search.deadline = search.journal.start + share * settings.time
         how = SearchSettings("soft", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
         try:
-            expanded = _components(transformer, header, context, how, search)
+            expanded = _components(transformer, header, context, how, stages, search)
             if expanded is None:
                 return
             program = expanded
@@ -295,7 +296,9 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
                 raise
 
 
-def _components(transformer: Transformer, header: Header, context: Context, settings: SearchSettings, search: _Search) -> Program | None:
+def _components(
+    transformer: Transformer, header: Header, context: Context, settings: SearchSettings, stages: list[Stage], search: _Search
+) -> Program | None:
     """The program of the fewest components found; also where time runs out on the way. None where it would be too large."""
     began = search.journal.seconds()
     search.phase, search.reason = "components", None
@@ -306,7 +309,7 @@ def _components(transformer: Transformer, header: Header, context: Context, sett
             search.frontier.add(simplify(lift(transformer, header, wiring)), match, "select")
 
     try:
-        prune_components(transformer, context, settings, wirings.append, missed)
+        prune_components(transformer, context, settings, wirings.append, missed, stages)
     finally:
         if wirings:
             expanded = expanded_statements(wirings[-1])

@@ -23,7 +23,7 @@ STRETCH_LOW, STRETCH_HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 OPEN_AT_START = 3.0  # log odds: a gate is all but open
 GATE_RATE = 0.1
 STEPS_PER_STAGE = 50
-PRICE_FIRST, PRICE_LAST, PRICE_STEP = 1e-3, 0.3, 1.8  # per edge, in nats a scored position
+PRICES = tuple(1e-3 * 1.8**stage for stage in range(10))  # per edge, in nats a scored position
 TRIED_ALONE = 4  # edges that are removed one by one with a refit, before it ends
 FAILURES = 4  # stages in a row whose edges miss the threshold even refitted, before it ends
 
@@ -47,6 +47,10 @@ class _State:
     @property
     def kept(self) -> list[bool]:
         return (self.multipliers != 0).tolist()
+
+
+Stage = tuple[_State, Tensor]
+"""The state after some steps at one price, and the log odds of all gates. They do not depend on the match that is asked for."""
 
 
 class _Components:
@@ -131,7 +135,7 @@ class _Components:
             optimiser.step()
         return state.multipliers * factors.detach(), state.constants + self.unit * shifts.detach()
 
-    def stage(self, state: _State, odds: Tensor, price: float) -> tuple[_State, Tensor]:
+    def stage(self, state: _State, odds: Tensor, price: float) -> Stage:
         """Some steps at one price: the state without the edges that closed, and the log odds of all."""
         multipliers, constants, odds = self._once("stage", lambda: self._stage(state, odds, price))
         return _State(multipliers, constants), odds
@@ -172,35 +176,40 @@ def prune_components(
     settings: SearchSettings,
     found: Callable[[Wiring], None],
     missed: Callable[[Wiring, float], None] = lambda wiring, match: None,
+    stages: list[Stage] | None = None,
 ) -> None:
     """Looks for wirings with ever fewer edges that still predict what the model predicts, and tells `found` of each.
 
-    `missed` is told of those whose match, which it is given too, fell a little short.
+    Args:
+        missed: told of those whose match, which it is given too, fell a little short.
+        stages: of an earlier search of the same model with another threshold, which are not done again; those done now are added.
     """
     components = _Components(transformer, context, settings, missed)
     state = components.start()
-    for state in _anneal(components):
+    for state in _anneal(components, [] if stages is None else stages):
         found(components.wired.wiring(state.multipliers, state.constants))
     for smaller in _eliminate(components, state):
         found(components.wired.wiring(smaller.multipliers, smaller.constants))
 
 
-def _anneal(components: _Components) -> Iterator[_State]:
+def _anneal(components: _Components, stages: list[Stage]) -> Iterator[_State]:
     """The states on the way that keep match, ever smaller."""
     settings = components.settings
-    state = components.start()
-    odds = torch.full_like(state.multipliers, OPEN_AT_START)
+    start = components.start()
     failures = 0
-    price = PRICE_FIRST
-    while price <= PRICE_LAST and failures < FAILURES:
-        state, odds = components.stage(state, odds, price)
-        candidate, match = state, components.match(state, settings.threshold)
+    for number, price in enumerate(PRICES):
+        if number == len(stages):
+            last = stages[-1] if stages else (start, torch.full_like(start.multipliers, OPEN_AT_START))
+            stages.append(components.stage(*last, price))
+        candidate = stages[number][0]
+        match = components.match(candidate, settings.threshold)
         if match < settings.threshold:
-            candidate, match = components.refit(state)
+            candidate, match = components.refit(candidate)
             failures = 0 if match >= settings.threshold else failures + 1
         if match >= settings.threshold:
             yield candidate
-        price *= PRICE_STEP
+        if failures == FAILURES:
+            return
 
 
 def _eliminate(components: _Components, state: _State) -> Iterator[_State]:
