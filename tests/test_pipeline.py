@@ -130,13 +130,21 @@ def test_out_of_time_is_said_and_gives_an_honest_verdict():
     assert found.evidence["verdict"] == "not decompiled"
 
 
-def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(monkeypatch):
-    def out_of_time(transformer, header, context, settings, search):
+@pytest.fixture
+def time_runs_out(monkeypatch):
+    """A search that finds the whole model and then has used up ten minutes."""
+    clock = time.monotonic
+
+    def run_passes(transformer, header, context, settings, search):
         context.found(simplify(lift(transformer, header)))
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + 600)
         raise TimeIsUp
 
-    monkeypatch.setattr(pipeline, "_run_passes", out_of_time)
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=1.0))
+    monkeypatch.setattr(pipeline, "_run_passes", run_passes)
+
+
+def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(time_runs_out):
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings())
     assert len(found.program.statements) == 18
     assert found.evidence["match"]["all"]["sequences"] == FEWEST_SEQUENCES
     assert found.evidence["lines"] == []
@@ -144,13 +152,8 @@ def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(monkeyp
     assert found.evidence["verdict"] == "pruned"  # the fewest sequences suffice for a program that is always right
 
 
-def test_a_program_longer_than_asked_for_is_judged_on_as_few_sequences_as_time_allows(monkeypatch):
-    def out_of_time(transformer, header, context, settings, search):
-        context.found(simplify(lift(transformer, header)))
-        raise TimeIsUp
-
-    monkeypatch.setattr(pipeline, "_run_passes", out_of_time)
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=1.0, statements=17))
+def test_a_program_longer_than_asked_for_is_judged_on_as_few_sequences_as_time_allows(time_runs_out):
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(statements=17))
     assert found.evidence["match"]["all"]["sequences"] == TRIAL_SEQUENCES
     assert found.evidence["verdict"] == "not decompiled"
 
@@ -211,8 +214,8 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
 
 
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned(monkeypatch):
-    monkeypatch.setattr(components, "PRICE_LAST", 0.0)  # nothing is pruned
-    monkeypatch.setattr(components, "_attempts", lambda order, failed: [])
+    monkeypatch.setattr(components, "PRICES", components.PRICES[:1])
+    monkeypatch.setattr(components, "_attempts", lambda order: [])
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
     found = decompile(model, get_task("D2"), Settings(lengths=(0, 20)))
     assert found.evidence["verdict"] == "not decompiled"
