@@ -4,7 +4,8 @@
     python benchmarks/resume.py ../shared/models/bce_tomita4-2l2h16d3lr01drop --task tomita4 --kills 20 --time 30m
 
 Each row is a run of its own, killed once with SIGKILL after a share of the unbroken run's seconds that the seed draws, then run to its end.
-"Kept" counts the answers in the journal at that moment. `--time` should leave room: a search that runs out of time ends where the clock says.
+"Kept" counts the answers in the journal at that moment. `--time` should leave room: where a search runs out of time the clock decides what
+it ends with.
 """
 
 import argparse

@@ -57,9 +57,9 @@ def unbroken(tmp_path_factory):
     return found, (folder / "journal").read_bytes()
 
 
-def test_the_search_of_the_unbroken_run_has_every_kind_of_step(unbroken):
+def test_the_unbroken_run_prunes_components_and_lines(unbroken):
     (_, _, worked_out, _), _ = unbroken
-    assert set(worked_out) == {"match", "fit", "order of removals", "stage", "fit of components", "order of edges"}
+    assert {*worked_out} >= {"match", "stage", "fit of components", "order of edges", "order of removals"}
 
 
 @pytest.mark.parametrize("seed", range(3))

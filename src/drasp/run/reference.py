@@ -111,7 +111,9 @@ class Scores:
 
     def odds_block(self, rows: slice, queries: slice, keys: slice) -> Array:
         """exp(scores), up to a factor for each query; only where there are `odds`."""
-        assert self.odds is not None and isinstance(self.query, OneHot) and isinstance(self.key, OneHot)
+        assert self.odds is not None
+        assert isinstance(self.query, OneHot)
+        assert isinstance(self.key, OneHot)
         return _looked_up(self.odds, self.query.ids[rows, queries], self.key.ids[rows, keys])
 
     def block(self, rows: slice, queries: slice, keys: slice) -> Array:
