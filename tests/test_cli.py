@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
+from drasp.frontier import Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program
@@ -379,19 +380,25 @@ def _evidence(**changed) -> dict:
     }
 
 
+SMALLER = parse(PROGRAM[: PROGRAM.index("a1 =")] + "logits1 = project(inp=token, op=(out == inp))\nprediction = sigmoid(logits1)\n")
+FILES = {"program.drasp", "evidence.json", "frontier.json", "frontier"}
+
+
 @pytest.fixture
 def search(monkeypatch):
     """Decompilation without a search: `search.update(...)` changes the evidence of the next runs, `search["asked"]` counts them;
     `search["program"]` is what they find."""
     changed = {"asked": 0}
 
-    def fake(transformer, task, settings, report, start):
+    def fake(transformer, task, settings, report, start, journal):
         changed["asked"] += 1
         if "error" in changed:
             raise changed["error"]
         report(Progress("prune", "without a1", 5, 0.998, 0.1))
         evidence = {key: value for key, value in changed.items() if key not in ("asked", "program")}
-        return Decompilation(changed.get("program", parse(PROGRAM)), _evidence(**evidence, seed=settings.seed))
+        program = changed.get("program", parse(PROGRAM))
+        frontier = (Point(SMALLER, 0.75, "select"), Point(program, 1.0, "evidence"))
+        return Decompilation(program, _evidence(**evidence, seed=settings.seed, frontier=listing(frontier)), frontier)
 
     monkeypatch.setattr("drasp.pipeline.decompile", fake)
     return changed
@@ -453,22 +460,43 @@ def test_each_kind_of_further_evidence_has_a_line(program, capsys):
         assert line in shown
 
 
+def test_the_frontier_of_a_run_is_shown_and_picked_from(search, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["decompile", "D2", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["show", str(out), "--frontier"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == ["2", "0", "1", "0.7500", "#" * 15, "select", "frontier/2/program.drasp"]
+    assert lines[2] == ["5", "0", "8", "1.0000", "#" * 20, "evidence", "program.drasp"]
+    for statements, result in ((4, False), (5, True), (99, True)):
+        assert main(["show", str(out), "--statements", str(statements)]) == 0
+        shown = capsys.readouterr().out
+        assert ("a1 = aggregate" in shown) == result
+        assert ("verdict" in shown) == result  # the evidence is that of the result
+    assert main(["run", str(out / "frontier" / "2"), "a"]) == 0
+    assert _error(capsys, "show", out, "--statements", "1").strip().endswith(f"the smallest program of {out} has 2")
+    (out / "frontier.json").write_text('[{"statements": 1}]')
+    assert "frontier.json is damaged" in _error(capsys, "show", out, "--frontier")
+    (out / "frontier.json").unlink()
+    assert "holds no frontier.json" in _error(capsys, "show", out, "--frontier")
+
+
 def test_the_default_folder_is_named_by_model_and_seed(search, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["decompile", "D2", "--seed", "7"]) == 0
-    assert {file.name for file in (tmp_path / "runs" / "D2-7").iterdir()} == {"program.drasp", "evidence.json"}
+    assert {file.name for file in (tmp_path / "runs" / "D2-7").iterdir()} == FILES
 
 
 def test_an_interrupted_run_goes_on_with_the_same_settings_only(search, tmp_path, capsys):
     out = tmp_path / "out"
     search["interrupted"] = True
     assert main(["decompile", "D2", "--out", str(out)]) == 130
-    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
     assert "other settings" in _error(capsys, "decompile", "D2", "--out", out, "--seed", "1")
-    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before
     search["interrupted"] = False
     assert main(["decompile", "D2", "--out", str(out)]) == 0
-    assert {file.name for file in out.iterdir()} == {"program.drasp", "evidence.json"}
+    assert {file.name for file in out.iterdir()} == FILES
     assert search["asked"] == 2
 
 
@@ -476,7 +504,7 @@ def test_a_run_that_was_killed_can_be_done_again(search, tmp_path, capsys):
     out = tmp_path / "out"
     search["error"] = KeyboardInterrupt()
     assert main(["decompile", "D2", "--out", str(out)]) == 130
-    assert [file.name for file in out.iterdir()] == ["run.json"]
+    assert {file.name for file in out.iterdir()} == {"run.json", ".journal"}
     del search["error"]
     assert "other settings" in _error(capsys, "decompile", "D2", "--out", out, "--match", "0.9")
     assert main(["decompile", "D2", "--out", str(out)]) == 0
@@ -485,7 +513,7 @@ def test_a_run_that_was_killed_can_be_done_again(search, tmp_path, capsys):
 def test_force_replaces_a_finished_run_only_by_a_complete_one(search, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["decompile", "D2", "--out", str(out)]) == 0
-    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
     search["error"] = KeyboardInterrupt()
     assert main(["decompile", "D2", "--out", str(out), "--seed", "1", "--force"]) == 130
     assert {name: (out / name).read_bytes() for name in before} == before
@@ -513,7 +541,7 @@ def test_a_crash_while_a_run_is_replaced_leaves_no_evidence_of_another_program(s
     monkeypatch.setattr(os, "replace", replace)
     assert not (out / "evidence.json").exists()
     assert main(["decompile", "D2", "--out", str(out), "--seed", "1"]) == 0
-    assert {path.name for path in out.iterdir()} == {"program.drasp", "operators.safetensors", "evidence.json"}
+    assert {path.name for path in out.iterdir()} == {*FILES, "operators.safetensors"}
     assert load_program(out) == search["program"]
 
 
@@ -567,7 +595,7 @@ def test_decompile_leaves_a_program_that_runs_shows_and_checks(tmp_path, capsys)
     out = tmp_path / "run"
     assert main(["decompile", "bin_majority", "--out", str(out)]) == 0
     assert "verdict    decompiled" in capsys.readouterr().out
-    assert {file.name for file in out.iterdir()} == {"program.drasp", "evidence.json"}
+    assert {file.name for file in out.iterdir()} | {"frontier"} == FILES
     evidence = json.loads((out / "evidence.json").read_text())
     assert min(band["low"] for band in evidence["match"]["bands"]) >= 0.99
     assert len(load_program(out).statements) <= 4

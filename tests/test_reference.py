@@ -29,6 +29,7 @@ from drasp.ir.nodes import (
 )
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
+from drasp.run import reference
 from drasp.run.reference import evaluate, logits
 from strategies import inputs, programs, small_numbers
 
@@ -321,6 +322,21 @@ def test_the_light_path_gives_the_same_logits(data: st.DataObject) -> None:
     tokens, positions = data.draw(inputs(program))
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(logits(program, tokens, positions), evaluate(program, tokens, positions).logits)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_neither_blocks_nor_the_faster_ways_change_what_is_computed(data: st.DataObject) -> None:
+    program = data.draw(programs(small_numbers))
+    tokens, positions = data.draw(inputs(program))
+    with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
+        expected = logits(program, tokens, positions)
+        for name, value in {"QUERIES_PER_BLOCK": 2, "PAIRS_PER_BLOCK": 5, "COUNTED_FROM": 2, "LEAST_ODDS": np.inf}.items():
+            patch.setattr(reference, name, value)
+        found = logits(program, tokens, positions)
+    finite = np.isfinite(expected)
+    assert np.array_equal(finite, np.isfinite(found))
+    np.testing.assert_allclose(found[finite], expected[finite], rtol=1e-6, atol=1e-9 * (1 + abs(expected[finite]).max(initial=0)))
 
 
 @settings(max_examples=60)

@@ -256,7 +256,6 @@ def _decompile(arguments: argparse.Namespace) -> int:
         _say(f"going on with the unfinished run in {out}, {journal.used:.0f} s of its time used")
     with Display() as display:
         found = decompile(transformer, task, settings, display, start, journal)
-    journal.close()
     record.finish(out, found.frontier, found.evidence)
     print(_annotated(found.program, found.evidence))
     print(_summary(found.evidence))

@@ -7,11 +7,12 @@ is kept: a run that goes on asks again from the start, and is answered from the 
 import base64
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -58,7 +59,7 @@ class Journal:
         self._starts: list[int] = []  # of each known line, in bytes
         self._next = 0
         self._checks = 0  # of the time, since the last answer
-        self._file: IO[bytes] | None = None
+        self._file = file
         self._end = 0  # of the file, in bytes
         self.start = time.monotonic()
         if file is not None:
@@ -115,9 +116,7 @@ class Journal:
     def close(self) -> None:
         """Nothing is added any more, nor answered: a run that was interrupted goes on from here."""
         self._known = []
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file = None
 
     def _pass(self) -> None:
         self._next += 1
@@ -126,7 +125,6 @@ class Journal:
     def _read(self, file: Path, run: str) -> None:
         first = _line(["drasp", 0.0, _fingerprint(run)])
         data = file.read_bytes() if file.exists() else b""
-        self._file = open(file, "ab", buffering=0)  # noqa: SIM115  closed by `close`
         self._end = len(data)
         if not data.startswith(first):
             self._cut(0)
@@ -151,7 +149,7 @@ class Journal:
     def _cut(self, end: int) -> None:
         assert self._file is not None
         if end < self._end:
-            self._file.truncate(end)
+            os.truncate(self._file, end)
             self._end = end
 
     def _write(self, question: str, answer: object) -> None:
@@ -161,9 +159,10 @@ class Journal:
 
     def _append(self, line: bytes) -> None:
         assert self._file is not None
-        if self._file.seek(0, 2) != self._end:
-            raise RunFolderError(f"{self._file.name}: another process works on the same run")
-        self._file.write(line)
+        with self._file.open("ab") as file:
+            if file.tell() != self._end:
+                raise RunFolderError(f"{self._file}: another process works on the same run")
+            file.write(line)
         self._end += len(line)
 
 

@@ -22,7 +22,7 @@ from drasp.ir.program import Program, feeds_attention
 from drasp.measure import alike, chunked, predictions, program_predictions, wilson
 from drasp.model.forward import Part, TorchTransformer
 from drasp.model.wiring import Consumer, Source
-from drasp.run.reference import Trace, dense, evaluate, scores, softmax
+from drasp.run.reference import Scores, Trace, dense, evaluate, softmax
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
@@ -211,8 +211,9 @@ def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.nda
     for selector in statement.selectors:
         select = program.by_name[selector]
         assert isinstance(select, Select)
-        total += scores(base.taken(select.query), program.matrix(selector).astype(total.dtype), other.taken(select.key))
-    return softmax(total, program.header.bidirectional) @ value
+        part = Scores(base.taken(select.query), program.matrix(selector).astype(total.dtype), other.taken(select.key))
+        total += part.block(slice(None), slice(None), slice(None))
+    return softmax(total, None if program.header.bidirectional else 0) @ value
 
 
 def _parts(components: Components, swap: Swap) -> list[Part]:

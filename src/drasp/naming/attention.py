@@ -150,7 +150,7 @@ def _queries(
     """Attention rows drawn from the samples.
 
     Where only the output of `reader` reads the head's averages: those of scored positions at whose current token they can change its
-    prediction; else all.
+    prediction; else all, also where they change none.
     """
     averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
@@ -190,8 +190,8 @@ def _queries(
     )
 
 
-def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Sequence[Sample]) -> np.ndarray:
-    """The current tokens at which another value of the averages, their mean, changes a prediction."""
+def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Sequence[Sample]) -> np.ndarray | None:
+    """The current tokens at which another value of the averages, their mean, changes a prediction; None where it changes none."""
     found = []
     for sample in samples:
         trace = evaluate(program, sample.token_ids, sample.position_ids)
@@ -199,8 +199,9 @@ def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Seq
         other = evaluate(program, sample.token_ids, sample.position_ids, constants=means)
         before, after = (predictions(t.logits[sample.scored], program.header.predict) for t in (trace, other))
         changed = (before != after).reshape(len(before), -1).any(1)
-        found.append(sample.token_ids[sample.scored][changed])
-    return np.unique(np.concatenate(found))
+        found.append(sample.token_ids[sample.scored][changed & (np.nonzero(sample.scored)[1] > 0)])
+    tokens = np.unique(np.concatenate(found))
+    return tokens if len(tokens) else None
 
 
 def _features(program: Program, selectors: tuple[str, ...]) -> Iterator[_Feature]:

@@ -120,11 +120,14 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
         readout = _readout(program, variant, context, threshold, samples)
         if readout is not None:
             alone = list(name_readout(program, program, samples.real, samples.off))
+            left = {s.name for s in readout.program.statements}
+            needed = {s.selectors for s in program.statements if isinstance(s, Aggregate) and s.name in left}
             chosen = {
                 selectors: replace(
                     head, total_variation=distance(program, selectors, head.selects, readout.program, samples.few, samples.rng)
                 )
                 for selectors, head in chosen.items()
+                if selectors in needed
             }
             return Naming(readout.program, _pieces(program, context, chosen, readout, alone)), best
         if best.program is program and context.match(variant, context.select, threshold) >= threshold:

@@ -1,10 +1,12 @@
 """The reference interpreter: plain NumPy, and the meaning of the language. Every other executor is tested against it.
 
-It is written to be read next to the tables of the language reference. Only one liberty is taken for speed: a variable known to be
-one-hot is kept as the index of its hot coordinate, so that a product with a matrix is a lookup.
+It is written to be read next to the tables of the language reference. Two liberties are taken for speed: a variable known to be one-hot is
+kept as the index of its hot coordinate, so that a product with a matrix is a lookup; and attention is worked out in blocks that fit in the
+processor's cache, without the keys that a causal block does not see.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +38,11 @@ from drasp.ir.program import Program
 
 Array = np.ndarray[Any, Any]
 
+PAIRS_PER_BLOCK = 1 << 15  # of query and key: a quarter of a megabyte in double precision
+QUERIES_PER_BLOCK = 32
+LEAST_ODDS = 1e-30
+COUNTED_FROM = 16  # coordinates of a one-hot value: summing weights by coordinate is then faster than a product of matrices
+
 
 @dataclass(frozen=True)
 class OneHot:
@@ -50,6 +57,10 @@ class OneHot:
     ids: Array
     size: int
     scale: Array | None = None
+
+    def __getitem__(self, place: tuple[slice, slice]) -> "OneHot":
+        """Some sequences, some positions, as of an array."""
+        return OneHot(self.ids[place], self.size, None if self.scale is None else self.scale[place])
 
 
 Vector = OneHot | Array
@@ -67,7 +78,7 @@ def dense(vector: Vector, dtype: Any) -> Array:
 def times_matrix(vector: Vector, matrix: Array) -> Array:
     """`x A`: (batch, time, columns)."""
     if not isinstance(vector, OneHot):
-        return vector @ matrix
+        return (vector.reshape(-1, vector.shape[-1]) @ matrix).reshape(*vector.shape[:-1], -1)
     rows = matrix.take(vector.ids, axis=0)
     return rows if vector.scale is None else rows * vector.scale[..., None]
 
@@ -84,21 +95,63 @@ def bilinear(first: Vector, matrix: Array, second: Vector) -> Array:
     return (times_matrix(first, matrix) * second).sum(-1)
 
 
-def scores(query: Vector, matrix: Array, key: Vector) -> Array:
-    """`x_i A y_j` for every query i and key j: (batch, time, time), or (batch, 1, time) where the query is the constant `one`."""
-    if isinstance(query, OneHot) and query.size == 1 and query.scale is None:
-        return times_matrix(key, matrix.T).swapaxes(1, 2)
-    if not isinstance(key, OneHot):
-        return times_matrix(query, matrix) @ key.swapaxes(1, 2)
-    if isinstance(query, OneHot):
-        result = matrix.ravel().take((query.ids * key.size)[:, :, None] + key.ids[:, None, :])
-        result = result if query.scale is None else result * query.scale[:, :, None]
-    else:
-        left = query @ matrix
-        result = np.empty((*query.shape[:2], key.ids.shape[1]), left.dtype)
-        for row, ids, out in zip(left, key.ids, result, strict=True):
-            row.take(ids, axis=1, out=out, mode="clip")
-    return result if key.scale is None else result * key.scale[:, None, :]
+class Scores:
+    """`x_i A y_j` for every query i and key j: what can be multiplied beforehand is, the rest is done block by block."""
+
+    def __init__(self, query: Vector, matrix: Array, key: Vector) -> None:
+        self.query, self.matrix, self.key = query, matrix, key
+        self.constant = isinstance(query, OneHot) and query.size == 1 and query.scale is None
+        if self.constant or not isinstance(key, OneHot):
+            self.by_coordinate = times_matrix(key, matrix.T).swapaxes(1, 2)  # (batch, query coordinates, keys)
+        elif not isinstance(query, OneHot):
+            self.by_key_coordinate = query @ matrix
+        self.odds = None  # by query and key coordinate, where these say all
+        if isinstance(query, OneHot) and isinstance(key, OneHot) and query.scale is None and key.scale is None and not self.constant:
+            self.odds = np.exp(matrix - matrix.max(1, keepdims=True))
+
+    def odds_block(self, rows: slice, queries: slice, keys: slice) -> Array:
+        """exp(scores), up to a factor for each query; only where there are `odds`."""
+        assert self.odds is not None
+        assert isinstance(self.query, OneHot)
+        assert isinstance(self.key, OneHot)
+        return _looked_up(self.odds, self.query.ids[rows, queries], self.key.ids[rows, keys])
+
+    def block(self, rows: slice, queries: slice, keys: slice) -> Array:
+        """(batch, queries, keys), or (batch, 1, keys) where the query is the constant `one`."""
+        query, key = self.query[rows, queries], self.key[rows, keys]
+        if self.constant:
+            return self.by_coordinate[rows, :, keys]
+        if not isinstance(key, OneHot):
+            if not isinstance(query, OneHot):
+                return query @ self.by_coordinate[rows, :, keys]
+            found = self.by_coordinate[rows, :, keys][np.arange(len(query.ids))[:, None], query.ids]
+        elif isinstance(query, OneHot):
+            found = _looked_up(self.matrix, query.ids, key.ids)
+        else:
+            found = np.take_along_axis(self.by_key_coordinate[rows, queries], key.ids[:, None, :], axis=2)
+        if isinstance(query, OneHot) and query.scale is not None:
+            found *= query.scale[:, :, None]
+        if isinstance(key, OneHot) and key.scale is not None:
+            found *= key.scale[:, None, :]
+        return found
+
+
+def _looked_up(matrix: Array, query_ids: Array, key_ids: Array) -> Array:
+    return matrix.ravel().take((query_ids * matrix.shape[1])[:, :, None] + key_ids[:, None, :])
+
+
+def weigh(weights: Array, value: Vector) -> Array:
+    """`sum_j w_ij y_j`: (batch, queries, size) for weights (batch, queries, keys)."""
+    if not isinstance(value, OneHot):
+        return weights @ value
+    if value.scale is not None:
+        weights = weights * value.scale[:, None, :]
+    queries = weights.shape[1]
+    rows = np.arange(queries)[:, None] * value.size
+    result = np.empty((len(weights), queries, value.size), weights.dtype)
+    for out, row, ids in zip(result, weights, value.ids, strict=True):
+        out[...] = np.bincount((rows + ids).ravel(), row.ravel(), out.size).reshape(out.shape)
+    return result
 
 
 def harden(vector: Vector) -> OneHot:
@@ -125,11 +178,9 @@ def outer(first: Vector, second: Vector, dtype: Any) -> Vector:
     return product.reshape(*product.shape[:2], -1)
 
 
-def softmax(total: Array, bidirectional: bool) -> Array:
-    """Attention (batch, time, time) from summed scores, which are overwritten. A query sees the keys up to its own position."""
-    if not bidirectional:
-        future = np.triu(np.ones(total.shape[1:], bool), 1)
-        np.copyto(total, -np.inf, where=future)
+def softmax(total: Array, first: int | None) -> Array:
+    """Attention (batch, queries, keys) from summed scores, which are overwritten; `first` as in `hide_future`."""
+    hide_future(total, first, -np.inf)
     total -= total.max(-1, keepdims=True)
     np.exp(total, out=total)
     total /= total.sum(-1, keepdims=True)
@@ -145,6 +196,13 @@ def taken(vectors: Mapping[str, Vector], read: Read, dtype: Any) -> Vector:
     if not isinstance(vector, OneHot):
         return divide(vector, scalar[..., None])
     return OneHot(vector.ids, vector.size, divide(np.ones_like(scalar) if vector.scale is None else vector.scale, scalar))
+
+
+def hide_future(total: Array, first: int | None, hidden: float) -> None:
+    """The queries stand at the keys from `first` on, and each sees the keys up to itself; all keys where `first` is None."""
+    if first is not None:
+        places = np.arange(total.shape[1])
+        np.copyto(total[:, :, first:], hidden, where=places[:, None] < places)
 
 
 @dataclass(frozen=True)
@@ -246,6 +304,8 @@ class _Run:
             "pos": OneHot(positions, program.header.positions),
             "one": OneHot(np.zeros_like(tokens), 1),
         }
+        uses = Counter(s.selectors for s in program.statements if isinstance(s, Aggregate))
+        self.shared = {selectors for selectors, count in uses.items() if count > 1}
         self.attends: dict[str, tuple[str, ...]] = {}
         self.attention: dict[tuple[str, ...], Array] = {}
         self.projections: dict[str, Array] = {}
@@ -314,12 +374,34 @@ class _Run:
         return total[..., None]
 
     def _aggregate(self, statement: Aggregate) -> Array:
-        value = dense(self._read(statement.value), self.dtype)
-        selectors = tuple(s for s in statement.selectors if s not in self.constants)
-        self.attends[statement.name] = statement.selectors
-        if (selectors or self.keep) and statement.selectors not in self.attention:
-            self.attention[statement.selectors] = self._attention(selectors)
-        return self.attention[statement.selectors] @ value if selectors else self._uniform(value)
+        value, key = self._read(statement.value), statement.selectors
+        if not isinstance(value, OneHot) or value.size < COUNTED_FROM:
+            value = dense(value, self.dtype)
+        selectors = tuple(s for s in key if s not in self.constants)
+        self.attends[statement.name] = key
+        weights = self._attention(selectors)
+        if self.keep or key in self.shared:
+            if key not in self.attention:
+                self.attention[key] = np.zeros((*self.shape, self.shape[1]), self.dtype)
+                for block in self._blocks():
+                    self.attention[key][block] = weights(*block)
+            weights = lambda *block: self.attention[key][block]  # noqa: E731
+        if not selectors:
+            return self._uniform(dense(value, self.dtype))
+        result = np.empty((*self.shape, self.program.bases[statement.name].size), self.dtype)
+        for rows, queries, keys in self._blocks():
+            result[rows, queries] = weigh(weights(rows, queries, keys), value[rows, keys])
+        return result
+
+    def _blocks(self) -> Iterator[tuple[slice, slice, slice]]:
+        """Which sequences, which queries, and the keys that these see."""
+        batch, time = self.shape
+        step = time if self.program.header.bidirectional else QUERIES_PER_BLOCK
+        for first in range(0, time, step):
+            last = min(time, first + step)
+            together = max(1, PAIRS_PER_BLOCK // ((last - first) * last))
+            for row in range(0, batch, together):
+                yield slice(row, min(batch, row + together)), slice(first, last), slice(last)
 
     def _uniform(self, value: Array) -> Array:
         if self.program.header.bidirectional:
@@ -328,14 +410,33 @@ class _Run:
         total /= np.arange(1, value.shape[1] + 1, dtype=self.dtype)[:, None]
         return total
 
-    def _attention(self, selectors: Sequence[str]) -> Array:
-        batch, time = self.shape
-        total = np.zeros((batch, time, time), self.dtype)
+    def _attention(self, selectors: Sequence[str]) -> Callable[[slice, slice, slice], Array]:
+        """What gives the weights of a block: (batch, queries, keys)."""
+        parts = []
         for name in selectors:
             select = self.program.by_name[name]
             assert isinstance(select, Select)
-            total += scores(self._read(select.query), self._matrix(name), self._read(select.key))
-        return softmax(total, self.program.header.bidirectional)
+            parts.append(Scores(self._read(select.query), self._matrix(name), self._read(select.key)))
+
+        by_odds = bool(parts) and all(part.odds is not None for part in parts)
+
+        def weights(rows: slice, queries: slice, keys: slice) -> Array:
+            first = None if self.program.header.bidirectional else queries.start
+            if by_odds:
+                total = parts[0].odds_block(rows, queries, keys)
+                for part in parts[1:]:
+                    total *= part.odds_block(rows, queries, keys)
+                hide_future(total, first, 0)
+                sums = total.sum(-1, keepdims=True)
+                if sums.min() > LEAST_ODDS:  # else what a query sees may be lost beside what it would have preferred
+                    total /= sums
+                    return total
+            total = np.zeros((rows.stop - rows.start, queries.stop - queries.start, keys.stop), self.dtype)
+            for part in parts:
+                total += part.block(rows, queries, keys)
+            return softmax(total, first)
+
+        return weights
 
     def _norm(self, statement: Norm) -> Array:
         """sqrt(z G z + eps), block by block of G."""

@@ -1,0 +1,90 @@
+"""The frontier: no program on it is both larger and worse than another, and it stays small."""
+
+import json
+import random
+
+import pytest
+
+from drasp import frontier as frontiers
+from drasp import pipeline
+from drasp.frontier import Frontier, Point, listing
+from drasp.lang.folder import load_program
+from drasp.lang.parser import parse
+from drasp.model.bundled import ZOO
+from drasp.model.checkpoint import load_transformer
+from drasp.passes.lift import lift
+from drasp.passes.simplify import simplify
+from drasp.pipeline import Settings, TimeIsUp, decompile
+from drasp.record import finish, load_frontier
+from drasp.tasks.registry import get_task
+
+HEADER = 'drasp 1\nvocabulary "a" <bos>\npositions 6\npredict next-token\n'
+
+
+def _program(statements):
+    body = "".join(f"logits{i} = project(op={{<bos>: {i + 1}}})\n" for i in range(statements - 1))
+    return parse(HEADER + body + f"prediction = softmax({' + '.join(f'logits{i}' for i in range(statements - 1))})\n")
+
+
+def _points(frontier):
+    return [(p.statements, p.match) for p in frontier.with_result(Point(_program(101), 1.0, "evidence"))[:-1]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_kept_is_what_no_other_program_beats(seed):
+    rng = random.Random(seed)
+    met = [(rng.randrange(2, 18), rng.randrange(40, 100) / 100) for _ in range(60)]
+    frontier = Frontier()
+    for statements, match in met:
+        frontier.add(_program(statements), match, "select")
+    expected = {(s, m) for s, m in met if m >= 0.5 and not any(o != (s, m) and o[0] <= s and o[1] >= m for o in met)}
+    assert _points(frontier) == sorted(expected)
+
+
+def test_a_program_measured_again_stands_with_its_last_match():
+    frontier, program = Frontier(), _program(3)
+    frontier.add(program, 0.99, "select")
+    frontier.add(program, 0.97, "verify")
+    assert _points(frontier) == [(3, 0.97)]
+
+
+def test_of_too_many_programs_those_go_that_gain_least(monkeypatch):
+    monkeypatch.setattr(frontiers, "POINTS_AT_MOST", 3)
+    frontier = Frontier()
+    for statements, match in ((2, 0.5), (3, 0.75), (4, 0.76), (5, 0.9), (6, 0.91)):
+        frontier.add(_program(statements), match, "select")
+    assert _points(frontier) == [(2, 0.5), (3, 0.75), (6, 0.91)]
+
+
+def test_programs_too_large_are_not_kept():
+    frontier = Frontier()
+    frontier.add(_program(101), 1.0, "select")
+    assert _points(frontier) == []
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    """A search that met the model as a program and the current-token table, and was stopped."""
+
+    def stop(transformer, header, context, settings, search):
+        for program in (*search.candidates, simplify(lift(transformer, header))):
+            context.match(program, context.select)
+            context.found(program)
+        raise TimeIsUp
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_run_passes", stop)
+        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 20)))
+
+
+def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):
+    assert [point.statements for point in stopped.frontier] == [2, len(stopped.program.statements)]
+    finish(tmp_path / "run", stopped.frontier, stopped.evidence)
+    entries = load_frontier(tmp_path / "run")
+    assert [entry._asdict() for entry in entries] == stopped.evidence["frontier"] == listing(stopped.frontier)
+    assert json.loads((tmp_path / "run" / "frontier.json").read_text()) == stopped.evidence["frontier"]
+    assert load_program(tmp_path / "run") == stopped.program
+    for entry, point in zip(entries, stopped.frontier, strict=True):
+        program = load_program(tmp_path / "run" / entry.file)
+        assert program == point.program
+        assert len(program.statements) == entry.statements
