@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from drasp.measure import Logits, has_sequences, predictions
-from drasp.tasks.protocol import Task
+from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
-SHORT, LONG = 12, 40  # the lengths up to which they are drawn: all but the last, and the last
-SHORT_ONES = 5
-DRAWN = 50  # of which the first that differ are kept
+SHORT, LONG = 12, 40  # the lengths up to which they are drawn
+SHORT_ONES, LONG_ONES = 5, 1
+DRAWN = 50  # of which the first that differ are kept, of the long ones the longest
 FEWEST = 3  # tokens: shorter ones show nothing
 
 
@@ -21,29 +21,27 @@ def examples(task: Task, model: Logits, lengths: tuple[int, int], rng: np.random
         for each: "tokens"; "positions", the id of the first position; "scored", the places whose predictions count; "model", what the model
         predicts there: a token each, or the list of the tokens that may come next.
     """
-    low, high = lengths
-    found: list[dict[str, object]] = []
-    for longest, count in ((SHORT, SHORT_ONES), (LONG, SHORT_ONES + 1)):
-        span = (low, max(low, min(high, longest)))
-        span = span if has_sequences(task, span) else lengths
-        drawn = checked_sample(task, rng, DRAWN, span)
+    found: dict[tuple[str, ...], dict[str, object]] = {}
+    for longest, count in ((SHORT, SHORT_ONES), (LONG, LONG_ONES)):
+        span = (lengths[0], max(lengths[0], min(lengths[1], longest)))
+        drawn = checked_sample(task, rng, DRAWN, span if has_sequences(task, span) else lengths)
         ends = drawn.scored.shape[1] - drawn.scored[:, ::-1].argmax(1)
-        order = range(DRAWN) if longest == SHORT else np.argsort(-ends, kind="stable")
-        for row in order:
-            end = int(ends[row])
-            tokens, positions = drawn.token_ids[row, :end], drawn.position_ids[row, :end]
-            places = np.flatnonzero(drawn.scored[row, :end])
-            words = [task.vocabulary[i] for i in tokens]
-            if len(found) == count:
-                break
-            if end < FEWEST or any(words == other["tokens"] for other in found):
-                continue
-            answers = predictions(model(tokens[None], positions[None])[0, places], task.predict)
-            said = [_said(answer, task.vocabulary) for answer in answers]
-            found.append({"tokens": words, "positions": int(positions[0]), "scored": places.tolist(), "model": said})
-    return found
+        rows = range(DRAWN) if longest == SHORT else np.argsort(-ends, kind="stable")
+        wanted = len(found) + count
+        for row in rows:
+            sample = Sample(*(array[row : row + 1, : ends[row]] for array in drawn))
+            tokens = tuple(task.vocabulary[i] for i in sample.token_ids[0])
+            if len(found) < wanted and len(tokens) >= FEWEST and tokens not in found:
+                answers = predictions(model(sample.token_ids, sample.position_ids)[sample.scored], task.predict)
+                found[tokens] = {
+                    "tokens": list(tokens),
+                    "positions": int(sample.position_ids[0, 0]),
+                    "scored": np.flatnonzero(sample.scored[0]).tolist(),
+                    "model": [_said(answer, task.vocabulary) for answer in answers],
+                }
+    return list(found.values())
 
 
 def _said(answer: np.ndarray, vocabulary: Sequence[str]) -> str | list[str]:
     """A prediction in tokens."""
-    return vocabulary[int(answer)] if answer.ndim == 0 else [vocabulary[i] for i in np.flatnonzero(answer)]
+    return vocabulary[int(answer)] if answer.ndim == 0 else [token for token, may in zip(vocabulary, answer, strict=True) if may]

@@ -76,11 +76,14 @@ function colours() {
 
 /** The value at which the colour is full: the largest, but where a few are far above the rest. */
 function fullColour(values) {
-  const sizes = Array.from(values, Math.abs).filter((x) => x > 0 && Number.isFinite(x)).sort((a, b) => a - b);
+  const sizes = Float64Array.from(values, Math.abs).filter((x) => x > 0 && x < Infinity).sort();
   if (!sizes.length) return 1;
   const usual = sizes[Math.floor(0.9 * (sizes.length - 1))];
   return sizes.at(-1) > 4 * usual ? 2 * usual : sizes.at(-1);
 }
+
+/** How opaque a colour is, by the size of the value in 255ths of the full one: small ones a little more than in proportion. */
+const STRENGTHS = Uint8Array.from({ length: 256 }, (_, n) => 255 * (n / 255) ** 0.8);
 
 /** A canvas of one pixel a cell, drawn larger; `value(row, column)`, `say(row, column)` for the hint. */
 function cells(rows, columns, width, height, full, value, say) {
@@ -90,9 +93,12 @@ function cells(rows, columns, width, height, full, value, say) {
   for (let r = 0, p = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++, p += 4) {
       const x = value(r, c);
-      const strength = Math.min(1, Math.abs(x) / full);
-      image.data.set(x > 0 ? positive : negative, p);
-      image.data[p + 3] = 255 * strength ** 0.8;
+      if (!x) continue;
+      const colour = x > 0 ? positive : negative;
+      image.data[p] = colour[0];
+      image.data[p + 1] = colour[1];
+      image.data[p + 2] = colour[2];
+      image.data[p + 3] = STRENGTHS[Math.min(255, Math.round((255 * Math.abs(x)) / full))];
     }
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
@@ -381,13 +387,16 @@ function valueRows(vector, basis, every) {
   const { size } = vector;
   const values = Interpreter.dense(vector);
   const most = new Float64Array(size);
-  values.forEach((x, i) => (most[i % size] = Math.max(most[i % size], Math.abs(x))));
+  for (let i = 0; i < values.length; i += size) {
+    for (let c = 0; c < size; c++) most[c] = Math.max(most[c], Math.abs(values[i + c]));
+  }
   const live = [...most.keys()].filter((c) => (every && size <= ROWS_AT_ONCE) || most[c] > 1e-3 || size <= 2);
   const strongest = live.toSorted((a, b) => most[b] - most[a] || a - b).slice(0, ROWS_AT_ONCE);
   const chosenRows = (strongest.length ? strongest : [0]).toSorted((a, b) => a - b);
+  const shown = Float64Array.from({ length: state.ids.length * chosenRows.length }, (_, n) => values[Math.floor(n / chosenRows.length) * size + chosenRows[n % chosenRows.length]]);
   return {
     labels: chosenRows.map((c) => label(basis, c)),
-    full: fullColour(values),
+    full: fullColour(shown),
     value: (r, i) => values[i * size + chosenRows[r]],
     say: (r, i) => `${positionText(i)}\n${label(basis, chosenRows[r])}: ${number(values[i * size + chosenRows[r]])}`,
     left: Math.max(0, live.length - chosenRows.length),
@@ -470,7 +479,7 @@ function strips() {
   const tokens = ids.map((id) => tokenText(vocabulary[id]));
   const words = predict === "next-token" ? predicted.map((id) => tokenText(vocabulary[id])) : [];
   const longest = [...tokens, ...words].reduce((most, text) => Math.max(most, [...text].length), 1);
-  cellWidth = Math.max(20, Math.min(longest * 7.3 + 8, time > 60 ? 44 : 64));
+  cellWidth = Math.max(20, Math.min(longest * 7.3 + 8, time > 60 ? 30 : 64));
   const box = at("strips");
   box.style.setProperty("--cell", `${cellWidth}px`);
   const blocks = [
@@ -701,7 +710,7 @@ function table(head, rows, caption) {
 function shareCell(found) {
   const bar = el("span", { class: "bar" }, el("i"));
   bar.firstChild.style.width = `${100 * found.accuracy}%`;
-  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, ` ${share(found.low)} – ${share(found.high)}`), bar);
+  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
 }
 
 function evidenceBody() {

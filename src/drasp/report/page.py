@@ -21,13 +21,15 @@ LARGEST = 2_000_000  # bytes of a page
 
 VERDICTS = {
     "decompiled": "It predicts what the model predicts, it is short, and every line can be read.",
-    "pruned": "It predicts what the model predicts and has few lines, but some of them still carry weights of the model or too many numbers.",
+    "pruned": "It predicts what the model predicts and has few lines, but some still carry weights of the model or too many numbers.",
     "not decompiled": "It does not predict what the model predicts closely enough, or it is too long to be read.",
 }
 
-KNOWN = frozenset(
-    "verdict interrupted stopped_by_time reason match task model_task baseline lines size passes seed settings versions model named seconds "
-    "examples frontier".split()
+OWN_PLACE = frozenset(
+    (
+        *("verdict", "interrupted", "stopped_by_time", "reason", "match", "task", "model_task", "baseline", "lines", "size", "passes"),
+        *("seed", "settings", "versions", "model", "named", "seconds", "examples", "frontier"),
+    )
 )
 """The keys of `evidence.json` that have their own place in the report. All others are shown as they are."""
 
@@ -44,12 +46,12 @@ def report(program: Program, evidence: Mapping[str, Any] | None, name: str) -> s
         DraspError: the evidence is damaged.
     """
     try:
-        data = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
+        data: Json = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
         data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
         empty = _filled(data)
         room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
         return _filled(data | {"program": program_data(program, room)})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise DraspError(f"{name}: evidence.json is damaged: {error!r}") from None
 
 
@@ -75,7 +77,7 @@ def _evidence(program: Program, evidence: Mapping[str, Any]) -> Json:
         "seconds": float(evidence["seconds"]),
         "examples": [_example(program, example) for example in evidence.get("examples", [])],
         "frontier": [_point(point) for point in evidence.get("frontier", [])],
-        "further": {key: value for key, value in evidence.items() if key not in KNOWN},
+        "further": {key: value for key, value in evidence.items() if key not in OWN_PLACE},
         "command": _command(settings),
         "versions": {str(name): str(found) for name, found in evidence["versions"].items()},
         "model": {key: model[key] for key in ("sha256", "layers", "heads", "width")},
@@ -104,8 +106,10 @@ def _bands(evidence: Mapping[str, Any]) -> list[Json]:
         "task": evidence["task"],
         "model_task": evidence["model_task"],
     }
-    every = [{key: _share(share) for key, share in zip(shares, row, strict=True)} for row in zip(*(s["bands"] for s in shares.values()))]
-    return [{"lengths": list(evidence["match"]["bands"][i]["lengths"]), **row} for i, row in enumerate(every)]
+    return [
+        {"lengths": list(band["lengths"]), **{key: _share(share["bands"][i]) for key, share in shares.items()}}
+        for i, band in enumerate(evidence["match"]["bands"])
+    ]
 
 
 def _share(share: Mapping[str, Any]) -> Json:

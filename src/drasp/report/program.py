@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,9 @@ def program_data(program: Program, characters: float) -> Json:
         characters: how many the tensors may take in JSON; those that do not fit, the largest, are left out (null).
 
     Returns:
-        "vocabulary", "positions", "predict", "bidirectional"; "bases" of the variables; "statements"; "tensors", to which the statements refer
-        by their place in that list: {"shape", "symmetric", "data"}, data being the entries (of a symmetric one the upper triangle) row by row
-        as little-endian doubles, compressed by zlib, in base64.
+        "vocabulary", "positions", "predict", "bidirectional"; "bases" of the variables; "statements"; "tensors", to which the statements
+        refer by their place in that list: {"shape", "symmetric", "data"}. The data are the entries row by row (of a symmetric one the upper
+        triangle) as little-endian doubles, compressed by zlib, in base64.
     """
     tensors = _Tensors()
     statements = [_statement(program, statement, tensors) for statement in program.statements]
@@ -74,18 +75,16 @@ class _Tensors:
 
     def packed(self, characters: float) -> list[Json | None]:
         """All that fit, the small ones first."""
-        packed = [
-            {"shape": list(shape), "symmetric": symmetric, "data": base64.b64encode(zlib.compress(data, 9)).decode()}
-            for (shape, data), symmetric in zip(self.found, self.symmetric, strict=True)
-        ]
-        kept: list[Json | None] = [None] * len(packed)
-        entries = 0
-        for place in sorted(range(len(packed)), key=lambda i: len(packed[i]["data"])):
-            characters -= len(packed[place]["data"])
-            entries += int(np.prod(packed[place]["shape"]))
-            if characters >= 0 and entries <= ENTRIES_AT_MOST:
-                kept[place] = packed[place]
-        return kept
+        packed: list[Json | None] = [None] * len(self.found)
+        data = [base64.b64encode(zlib.compress(entries, 9)).decode() for _, entries in self.found]
+        shapes = [shape for shape, _ in self.found]
+        total = 0
+        for place in sorted(range(len(data)), key=lambda i: len(data[i])):
+            characters -= len(data[place])
+            total += prod(shapes[place])
+            if characters >= 0 and total <= ENTRIES_AT_MOST:
+                packed[place] = {"shape": list(shapes[place]), "symmetric": self.symmetric[place], "data": data[place]}
+        return packed
 
 
 def _basis(basis: Basis) -> Json:
@@ -98,7 +97,7 @@ def _read(read: Read) -> Json:
 
 def _statement(program: Program, statement: Statement, tensors: _Tensors) -> Json:
     """What every statement has, and what its kind has in addition."""
-    common = {
+    common: Json = {
         "name": statement.name,
         "kind": type(statement).__name__.lower(),
         "text": statement_text(statement, program.header),
