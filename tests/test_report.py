@@ -303,7 +303,7 @@ def test_the_evidence_is_all_there_also_keys_that_the_report_does_not_know(opene
         "p.drasp",
         "deeper",
         "<b>bold</b>",
-        "without it 0.250",
+        "match without it 0.250",
     ):
         assert part in text
     assert "The search ran out of time." in text

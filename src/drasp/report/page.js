@@ -190,7 +190,7 @@ function cost(whole, without) {
   const lost = Math.max(0, whole - without);
   const bar = el("span", { class: "bar" }, el("i"));
   bar.firstChild.style.width = `${100 * lost}%`;
-  const text = `without it ${without.toFixed(3)}`;
+  const text = `match without it ${without.toFixed(3)}`;
   return el("span", { class: "cost", title: `match in the worst length band: ${share(whole)} with this line, ${share(without)} without it` }, bar, text);
 }
 
@@ -488,7 +488,7 @@ function strips() {
     ...statements.flatMap((statement) => statementBlocks(statement)),
   ];
   const scrolled = [box.scrollLeft, box.scrollTop];
-  box.replaceChildren(el("div", { id: "cursor" }), ...blocks);
+  box.replaceChildren(el("div", { class: "wide" }, el("div", { id: "cursor" }), ...blocks));
   [box.scrollLeft, box.scrollTop] = scrolled;
   agreement(predicted, example);
 }
@@ -572,8 +572,7 @@ function point(place) {
   at("position").value = place;
   at("position").setAttribute("aria-valuetext", positionText(place));
   const cursor = at("cursor");
-  cursor.style.left = `calc(var(--labels) + .6rem + ${place * cellWidth}px)`;
-  cursor.style.height = `${at("strips").scrollHeight}px`;
+  cursor.style.left = `calc(var(--labels) + ${place * cellWidth}px)`;
   const { vocabulary } = data.program;
   const predicted = Interpreter.predictions(program, state.run.logits)[place];
   const said = (ids) => (data.program.predict === "next-token" ? [ids].flat().map((id) => tokenText(vocabulary[id])).join("") : `{${ids.map((id) => tokenText(vocabulary[id])).join(", ")}}`);
@@ -780,6 +779,7 @@ function shown(value, depth) {
     return el("ul", {}, ...value.slice(0, ROWS_OF_A_LIST).map((item) => el("li", {}, shown(item, depth + 1))));
   }
   if (isShare(value)) return shareCell(value);
+  if (isShare(value.all ?? {}) && Array.isArray(value.bands)) return objects(value.bands, depth);
   return el("dl", { class: "generic" }, ...Object.entries(value).flatMap(([key, part]) => [el("dt", {}, spaced(key)), el("dd", {}, shown(part, depth + 1))]));
 }
 
@@ -789,7 +789,8 @@ const number6 = (x) => (Number.isInteger(x) ? x.toLocaleString("en") : String(Nu
 
 /** A list of records as a table. */
 function objects(list, depth) {
-  const keys = [...new Set(list.flatMap((item) => Object.keys(item)))].filter((key) => !(isShare(list[0]) && ["low", "high"].includes(key)));
+  const every = new Set(list.flatMap((item) => Object.keys(item)));
+  const keys = [...(every.delete("lengths") ? ["lengths"] : []), ...every].filter((key) => !(isShare(list[0]) && ["low", "high"].includes(key)));
   const value = (item, key) => (key === "accuracy" && isShare(item) ? shareCell(item) : item[key] === undefined ? "" : key === "lengths" ? [item[key]].flat().join("–") : shown(item[key], depth + 1));
   const rows = list.slice(0, ROWS_OF_A_LIST).map((item) => keys.map((key) => value(item, key)));
   return table(keys.map(spaced), rows, list.length > rows.length ? `the first ${rows.length} of ${list.length}` : "");
@@ -858,9 +859,9 @@ function head() {
   if (evidence) at("title").append(" ", el("span", { class: `verdict ${evidence.verdict.replaceAll(" ", "-")}` }, evidence.verdict));
   const rule =
     "A program is a few lines that run at every position of a sequence at once: a line says where to look, averages what is found there, computes with a few numbers, or speaks for and against each token as the next one.";
-  const what = evidence?.description ? `The task: ${evidence.description.replace(/\.$/, "")}. ` : "";
+  const what = `The task: ${evidence?.description.replace(/\.$/, "") || name}. `;
   const claim = evidence ? "A Transformer was trained on it; the program below was found to say what that model says, and runs without it. " : "";
-  at("lede").append(what, claim, rule);
+  at("lede").append(...(evidence ? [what, claim] : []), rule);
   const figures = [];
   if (evidence) {
     const worst = evidence.bands.reduce((low, band) => (band.match.low < low.match.low ? band : low));
