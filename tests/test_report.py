@@ -280,10 +280,8 @@ def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None
 
 def test_the_evidence_is_all_there_also_keys_that_the_report_does_not_know(opened: Any) -> None:
     program = parse(COUNTING)
-    frontier = [
-        {"statements": 5, "opaque": 0, "numbers": 9, "match": 0.9, "file": "p.drasp"},
-        {"statements": 9, "opaque": 2, "numbers": 99, "match": 1, "file": "q"},
-    ]
+    point = {"statements": 5, "opaque": 0, "numbers": 9, "match": 0.9, "measured_on": "evidence", "file": "p.drasp"}
+    frontier = [point, {**point, "statements": 9, "opaque": 2, "match": 1, "file": "q"}]
     share = {"accuracy": 0.75, "low": 0.7, "high": 0.8, "sequences": 100}
     more = {
         "frontier": frontier,

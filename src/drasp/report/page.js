@@ -699,7 +699,7 @@ function table(head, rows, caption) {
     el(
       "table",
       {},
-      el("caption", {}, caption),
+      ...(caption ? [el("caption", {}, caption)] : []),
       el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
       el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell)))),
     ),
@@ -708,8 +708,8 @@ function table(head, rows, caption) {
 
 function shareCell(found) {
   const bar = el("span", { class: "bar" }, el("i"));
-  bar.firstChild.style.width = `${100 * found.accuracy}%`;
-  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
+  bar.firstChild.style.width = `${100 * rate(found)}%`;
+  return el("span", { class: "share" }, el("b", {}, share(rate(found))), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
 }
 
 function evidenceBody() {
@@ -741,7 +741,7 @@ function evidenceBody() {
   }
   if (evidence.frontier.length) body.append(frontier(evidence.frontier));
   for (const [key, value] of Object.entries(evidence.further)) {
-    body.append(el("h3", {}, capital(spaced(key))), ...(ABOUT[key] ? [el("p", {}, ABOUT[key])] : []), shown(value, 0));
+    body.append(el("h3", {}, capital(spaced(key))), ...(ABOUT[key] ? [el("p", {}, ABOUT[key])] : []), shown(value));
   }
   body.append(
     el(
@@ -767,33 +767,41 @@ const ABOUT = {
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const spaced = (key) => key.replaceAll("_", " ");
 
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const rate = (value) => value.accuracy ?? value.agreement;
+const isShare = (value) => isObject(value) && [rate(value), value.low, value.high].every((x) => typeof x === "number");
+const isBanded = (value) => isObject(value) && isShare(value.all) && Array.isArray(value.bands) && value.bands.every(isShare);
+const number6 = (x) => (Number.isInteger(x) ? x.toLocaleString("en") : String(Number(x.toPrecision(4))));
+const ROWS_OF_A_LIST = 50;
+
 /** Any part of the evidence, as what it is: a share, a table, a list, a word. */
-function shown(value, depth) {
-  if (value === null) return "–";
+function shown(value) {
+  if (value === null) return "none";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number") return number6(value);
-  if (typeof value !== "object") return String(value);
-  if (Array.isArray(value)) {
-    if (value.every((item) => item === null || typeof item !== "object")) return value.map((item) => shown(item, depth)).join(", ") || "none";
-    if (depth < 6 && value.every((item) => item !== null && !Array.isArray(item) && typeof item === "object")) return objects(value, depth);
-    return el("ul", {}, ...value.slice(0, ROWS_OF_A_LIST).map((item) => el("li", {}, shown(item, depth + 1))));
-  }
+  if (typeof value === "string") return value;
+  if (isBanded(value)) return el("span", {}, shareCell(value.all), ...value.bands.map(bandText));
   if (isShare(value)) return shareCell(value);
-  if (isShare(value.all ?? {}) && Array.isArray(value.bands)) return objects(value.bands, depth);
-  return el("dl", { class: "generic" }, ...Object.entries(value).flatMap(([key, part]) => [el("dt", {}, spaced(key)), el("dd", {}, shown(part, depth + 1))]));
+  if (Array.isArray(value)) {
+    if (!value.some((item) => item !== null && typeof item === "object")) return value.map(shown).join(" ") || "none";
+    return value.every(isObject) ? records(value.map((item) => ["", item])) : el("ul", {}, ...value.slice(0, ROWS_OF_A_LIST).map((item) => el("li", {}, shown(item))));
+  }
+  const entries = Object.entries(value);
+  const alike = entries.length > 1 && entries.every(([, part]) => isObject(part) && !isShare(part) && !isBanded(part) && String(Object.keys(part)) === String(Object.keys(entries[0][1])));
+  if (alike) return records(entries);
+  return el("dl", { class: "generic" }, ...entries.flatMap(([key, part]) => [el("dt", {}, spaced(key)), el("dd", {}, key === "lengths" ? [part].flat().join("–") : shown(part))]));
 }
 
-const ROWS_OF_A_LIST = 50;
-const isShare = (value) => ["accuracy", "low", "high"].every((key) => typeof value[key] === "number");
-const number6 = (x) => (Number.isInteger(x) ? x.toLocaleString("en") : String(Number(x.toPrecision(4))));
+function bandText(band) {
+  return el("small", { class: "band" }, `${[band.lengths ?? ""].flat().join("–")}: ${share(rate(band))}`);
+}
 
-/** A list of records as a table. */
-function objects(list, depth) {
-  const every = new Set(list.flatMap((item) => Object.keys(item)));
-  const keys = [...(every.delete("lengths") ? ["lengths"] : []), ...every].filter((key) => !(isShare(list[0]) && ["low", "high"].includes(key)));
-  const value = (item, key) => (key === "accuracy" && isShare(item) ? shareCell(item) : item[key] === undefined ? "" : key === "lengths" ? [item[key]].flat().join("–") : shown(item[key], depth + 1));
-  const rows = list.slice(0, ROWS_OF_A_LIST).map((item) => keys.map((key) => value(item, key)));
-  return table(keys.map(spaced), rows, list.length > rows.length ? `the first ${rows.length} of ${list.length}` : "");
+/** Records, each with its name, as a table. */
+function records(named) {
+  const keys = [...new Set(named.flatMap(([, record]) => Object.keys(record)))];
+  const names = named.some(([name]) => name) ? (name) => [spaced(name)] : () => [];
+  const rows = named.slice(0, ROWS_OF_A_LIST).map(([name, record]) => [...names(name), ...keys.map((key) => (record[key] === undefined ? "" : shown(record[key])))]);
+  return table([...names(" "), ...keys.map(spaced)], rows, named.length > rows.length ? `the first ${rows.length} of ${named.length}` : "");
 }
 
 /** Programs of all sizes against how well each matches. */
@@ -823,7 +831,7 @@ function frontier(points) {
     {},
     el("figcaption", {}, "The frontier: how well programs of each size match. A filled mark is a program without opaque lines; the large one is this program."),
     picture,
-    table(["statements", "opaque", "numbers", "match", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.file]), ""),
+    table(["statements", "opaque", "numbers", "match", "measured on", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.measured_on, p.file]), ""),
   );
 }
 
@@ -860,7 +868,7 @@ function head() {
   const rule =
     "A program is a few lines that run at every position of a sequence at once: a line says where to look, averages what is found there, computes with a few numbers, or speaks for and against each token as the next one.";
   const what = `The task: ${evidence?.description.replace(/\.$/, "") || name}. `;
-  const claim = evidence ? "A Transformer was trained on it; the program below was found to say what that model says, and runs without it. " : "";
+  const claim = evidence ? `A Transformer was trained on it, and this is the best program found for it. ${evidence.meaning} ` : "";
   at("lede").append(...(evidence ? [what, claim] : []), rule);
   const figures = [];
   if (evidence) {

@@ -147,15 +147,13 @@ def _token(program: Program, token: Any) -> int:
 
 
 def _point(point: Mapping[str, Any]) -> Json:
-    match = point["match"]
-    while isinstance(match, dict):  # a share, or shares by band
-        match = match["all"] if "all" in match else match["accuracy"]
     return {
         "statements": int(point["statements"]),
         "opaque": int(point["opaque"]),
         "numbers": int(point["numbers"]),
-        "match": float(match),
-        "file": str(point.get("file", "")),
+        "match": float(point["match"]),
+        "measured_on": str(point["measured_on"]),
+        "file": str(point["file"]),
     }
 
 
