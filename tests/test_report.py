@@ -286,7 +286,8 @@ def test_the_evidence_is_all_there_also_keys_that_the_report_does_not_know(opene
     more = {
         "frontier": frontier,
         "off_task": {"random": share, "edits": {"all": share, "bands": [share]}},
-        "interchange": [{"variable": "a1", "agreement": 0.9625, "faithful": True}],
+        "interchange": {"variables": [{"variables": ["a1"], "value": {"agreement": 0.9625}, "faithful": False}], "readout": []},
+        "mistakes": None,
         "never_heard_of": [["x", "y"], None, {"deep": {"deeper": [1, 2.5]}}, "<b>bold</b>"],
     }
     page = opened(program, _evidence(program, **more))
@@ -305,6 +306,8 @@ def test_the_evidence_is_all_there_also_keys_that_the_report_does_not_know(opene
     ):
         assert part in text
     assert "The search ran out of time." in text
+    assert "It does not apply here." in text
+    assert page.texts("#listing em") == [" behaviour only", " not faithful"]
     assert "drasp decompile MODEL --match 0.99 --lengths 0-100 --seed 0 --time 60s --task tomita4" in text
     assert page.page.locator("svg.frontier circle").count() == 2
     assert page.texts("#title") == ["tomita4 decompiled"]

@@ -159,7 +159,7 @@ function readsOf(statement) {
 }
 
 function listing() {
-  const opaque = new Set(data.size.opaque);
+  const marks = (name) => [...(data.size.opaque.includes(name) ? ["opaque"] : []), ...(evidence?.marks[name] ?? [])];
   const whole = evidence ? Math.min(...evidence.bands.map((band) => band.match.accuracy)) : null;
   const lines = statements.map((statement) => {
     const without = evidence?.lines[statement.name];
@@ -167,7 +167,7 @@ function listing() {
       "li",
       { role: "option", tabindex: -1, "aria-selected": "false", id: `line-${statement.name}` },
       el("code", {}, ...code(statement.text)),
-      el("span", { class: "caption" }, ...code(statement.caption), opaque.has(statement.name) ? el("em", {}, " opaque") : ""),
+      el("span", { class: "caption" }, ...code(statement.caption), ...marks(statement.name).map((mark) => el("em", {}, ` ${mark}`))),
       without === undefined ? "" : cost(whole, without),
     );
     for (const event of ["mouseenter", "focus"]) line.addEventListener(event, () => choose(statement));
@@ -741,7 +741,7 @@ function evidenceBody() {
   }
   if (evidence.frontier.length) body.append(frontier(evidence.frontier));
   for (const [key, value] of Object.entries(evidence.further)) {
-    body.append(el("h3", {}, capital(spaced(key))), ...(ABOUT[key] ? [el("p", {}, ABOUT[key])] : []), shown(value));
+    body.append(el("h3", {}, capital(spaced(key))), ...(ABOUT[key] ? [el("p", {}, ABOUT[key])] : []), value === null ? "It does not apply here." : shown(value));
   }
   body.append(
     el(
@@ -813,8 +813,7 @@ function frontier(points) {
   const y = (match) => top + ((height - top - bottom) * (1 - match)) / (1 - lowest);
   const ticks = [...new Set([lowest, (1 + lowest) / 2, 1])];
   const marks = points.map((p) => {
-    const here = p.statements === data.size.statements && p.numbers === data.size.numbers;
-    const mark = svg("circle", { cx: x(p.statements), cy: y(p.match), r: here ? 6 : 4, class: p.opaque ? "opaque" : "clear" });
+    const mark = svg("circle", { cx: x(p.statements), cy: y(p.match), r: p.measured_on === "evidence" ? 6 : 4, class: p.opaque ? "opaque" : "clear" });
     mark.append(svg("title", {}, pointText(p)));
     return mark;
   });

@@ -72,6 +72,7 @@ def _evidence(program: Program, evidence: Mapping[str, Any]) -> Json:
         "bands": _bands(evidence),
         "asked": float(settings["match"]),
         "lines": {str(line["statement"]): float(line["match"]) for line in evidence["lines"]},
+        "marks": _marks(evidence),
         "named": [_piece(piece) for piece in evidence.get("named", [])],
         "passes": [{key: step[key] for key in ("name", "seconds", "statements", "opaque", "match")} for step in evidence["passes"]],
         "seconds": float(evidence["seconds"]),
@@ -129,6 +130,18 @@ def _piece(piece: Mapping[str, Any]) -> Json:
         "match": float(piece["match"]),
         "behaviour_only": bool(piece["behaviour_only"]),
     }
+
+
+def _marks(evidence: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the evidence says against single lines."""
+    marks: dict[str, list[str]] = {}
+    for piece in evidence.get("named", []):
+        for name in piece["statements"] if piece["behaviour_only"] else ():
+            marks.setdefault(name, []).append("behaviour only")
+    for swapped in (evidence.get("interchange") or {"variables": []})["variables"]:
+        for name in swapped["variables"] if swapped["faithful"] is False else ():
+            marks.setdefault(name, []).append("not faithful")
+    return marks
 
 
 def _example(program: Program, example: Mapping[str, Any]) -> Json:
