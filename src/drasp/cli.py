@@ -107,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, help="the file (default: program.py, .tex or .md in the run folder)")
     sub.add_argument("--force", action="store_true", help="replace the file if it is there")
 
+    sub = add("report", _report, "one HTML page: the program, run on what you type, and its evidence")
+    sub.add_argument("program", metavar="PROGRAM", type=Path, help="a run folder or a .drasp file")
+    sub.add_argument("--out", type=Path, help="the page (default: report.html in the run folder, or FILE.html beside FILE.drasp)")
+    sub.add_argument("--force", action="store_true", help="replace a page that is there")
+
     sub = add("train", _train, "train a small GPT-2 on a task")
     sub.add_argument("task", metavar="TASK", help="a task's name, or FILE.py:NAME for your own")
     sub.add_argument("--out", type=Path, required=True, help="the model folder")
@@ -413,6 +418,21 @@ def _frontier(entries: "Sequence[FrontierEntry]") -> str:
         bar = "#" * int(BAR * e.match)
         lines.append(f"{e.statements:>10}  {e.opaque:>6}  {e.numbers:>7}  {e.match:.4f}  {bar:<{BAR}}  {e.measured_on:<11}  {e.file}")
     return "\n".join(lines)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from drasp.lang.folder import load_program
+    from drasp.record import REPORT_FILE, load_evidence, replace_text
+    from drasp.report.page import report
+
+    path: Path = arguments.program
+    program = load_program(path)
+    out = arguments.out or (path / REPORT_FILE if path.is_dir() else path.with_suffix(".html"))
+    if out.exists() and not arguments.force:
+        raise DraspError(f"{out} is there already; choose another --out, or --force to replace it")
+    replace_text(out, report(program, load_evidence(path), path.resolve().stem))
+    print(f"written to {out}")
+    return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:

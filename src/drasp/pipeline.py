@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from drasp.evidence.examples import examples
 from drasp.evidence.interchange import interchange
 from drasp.evidence.language import language
 from drasp.evidence.mistakes import mistakes
@@ -80,7 +81,8 @@ LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
 OFF_TASK_SHARE, PAIRS_SHARE = 10, 20  # the parts of the judge's number of sequences that they get at the most
 OFF_TASK_RUNS, PAIR_RUNS = 2.5, 6.0  # how many runs of program and model each of those takes, about
-EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM, OFF_TASK_STREAM, PAIRS_STREAM = 101, 102, 103, 104, 105  # seeds apart from the search's
+# Seeds apart from those of the search.
+EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM, OFF_TASK_STREAM, PAIRS_STREAM, EXAMPLES_STREAM = 101, 102, 103, 104, 105, 106
 
 
 @dataclass(frozen=True)
@@ -465,6 +467,7 @@ def _evidence(
         "baseline": {name: found.as_json() for name, found in baselines(judge, fitting).items()},
         "mistakes": mistakes(judge, predicted, trivially),
         "lines": line_costs(program, judge.thinned(LINE_SHARE), deadline),
+        "examples": examples(task, model, settings.lengths, np.random.default_rng([settings.seed, EXAMPLES_STREAM])),
         **(
             _slow_evidence(program, task, settings, search, oracle, sequences, seconds, trivially, deadline)
             if settings.evidence == "full"

@@ -13,6 +13,7 @@ from drasp.journal import Journal
 from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
 
 EVIDENCE_FILE = "evidence.json"
+REPORT_FILE = "report.html"
 SETTINGS_FILE = "run.json"
 """What an unfinished run was asked for; it goes when the run is finished."""
 NEW_FOLDER = ".new"
@@ -53,7 +54,7 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
         if SETTINGS_FILE in held and (out / SETTINGS_FILE).read_text(encoding="utf-8") != wanted and not force:
             raise RunFolderError(f"{out} holds an unfinished run with other settings; choose another --out, or --force to replace it")
         out.mkdir(parents=True, exist_ok=True)
-        _replace(out / SETTINGS_FILE, wanted)
+        replace_text(out / SETTINGS_FILE, wanted)
         return Journal(out / JOURNAL_FILE, wanted)
     except (OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
@@ -69,10 +70,10 @@ def finish(out: Path, frontier: Iterable[Point], evidence: Mapping[str, object])
             shutil.rmtree(new)
         for point in frontier:
             save_program(point.program, new / point.folder)
-        _replace(new / FRONTIER_FILE, json.dumps(evidence["frontier"], indent=1) + "\n")
-        _replace(new / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
-        (out / EVIDENCE_FILE).unlink(missing_ok=True)
-        (out / OPERATORS_FILE).unlink(missing_ok=True)
+        replace_text(new / FRONTIER_FILE, json.dumps(evidence["frontier"], indent=1) + "\n")
+        replace_text(new / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
+        for name in (EVIDENCE_FILE, OPERATORS_FILE, REPORT_FILE):
+            (out / name).unlink(missing_ok=True)
         if (out / FRONTIER_FOLDER).exists():
             shutil.rmtree(out / FRONTIER_FOLDER)
         for name in (FRONTIER_FOLDER, FRONTIER_FILE, OPERATORS_FILE, PROGRAM_FILE, EVIDENCE_FILE):
@@ -126,7 +127,8 @@ def _load_json(file: Path, what: str) -> Any:
         raise RunFolderError(f"{file} is no {what}: {error}") from None
 
 
-def _replace(file: Path, text: str) -> None:
+def replace_text(file: Path, text: str) -> None:
+    """Writes a text file, at once or not at all."""
     temporary = file.with_name(file.name + ".new")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)

@@ -1,0 +1,181 @@
+"""Checks the interpreter of the report page against the reference interpreter, in a headless Chromium, on programs of all kinds.
+
+    python benchmarks/browser.py runs/* examples/tomita4.drasp
+
+For each program (a run folder or a `.drasp` file) it prints the largest difference of any variable, attention or logit on the inputs, in
+relation to the largest number where that is above 1, and how many inputs are not predicted alike; further the size of its report, and the
+milliseconds from a key typed behind the longest of the inputs to the picture. The inputs are drawn from the task that the evidence names,
+or the file is called by, else at random.
+"""
+
+import argparse
+import base64
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drasp.errors import TaskError
+from drasp.ir.program import Program
+from drasp.lang.folder import load_program
+from drasp.measure import predictions
+from drasp.record import load_evidence
+from drasp.report.page import report
+from drasp.report.program import program_data
+from drasp.run.reference import evaluate
+from drasp.tasks.registry import get_task
+
+MARGIN = 1e-9  # in relation to the largest logit: below it, two logits, or one and 0, are taken as equal
+
+RUN = """([ids, positions, names]) => {
+    const run = Interpreter.evaluate(program, ids, positions);
+    const vectors = names.vectors.map((name) => Interpreter.dense(run.vectors[name]));
+    const parts = [run.logits.data, ...vectors, ...names.attention.map((name) => run.attention[name])];
+    const bytes = new Uint8Array(Float64Array.from(parts.flatMap((part) => Array.from(part))).buffer);
+    const texts = [];
+    for (let i = 0; i < bytes.length; i += 8192) texts.push(String.fromCharCode(...bytes.subarray(i, i + 8192)));
+    return {numbers: btoa(texts.join("")), predictions: Interpreter.predictions(program, run.logits)};
+}"""
+
+TYPE = """async (text) => {
+    const field = document.getElementById("tokens");
+    const times = [];
+    for (const typed of [text, text.slice(0, text.lastIndexOf(" ")), text, text.slice(0, text.lastIndexOf(" ")), text]) {
+        field.value = typed;
+        const began = performance.now();
+        field.dispatchEvent(new Event("input"));
+        document.getElementById("strips").getBoundingClientRect();
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+        times.push(performance.now() - began);
+    }
+    return times.slice(1).sort((a, b) => a - b)[2];
+}"""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser, driven by Playwright. Raises LookupError where there is no Chromium, ImportError where there is no Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        raise LookupError("there is no chromium on the path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def interpreter_page(browser: Any) -> Any:
+    """A blank page with the interpreter."""
+    page = browser.new_page()
+    page.add_script_tag(content=(files("drasp.report") / "interpreter.js").read_text(encoding="utf-8") + "\nlet program = null;")
+    return page
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The browser against the reference interpreter on one input: the largest difference, and whether both predict the same.
+
+    A prediction that hangs on the last digits (see MARGIN) is not counted: sums in another order decide it.
+    """
+
+    difference: float
+    same: bool
+
+
+def compare(page: Any, program: Program, inputs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Comparison]:
+    """Runs a program in the page on inputs, token and position ids (time) each, and compares every variable, attention and logit."""
+    page.evaluate("async (data) => { program = await Interpreter.load(data); }", program_data(program, np.inf))
+    found = []
+    for ids, positions in inputs:
+        trace = evaluate(program, ids[None], positions[None])
+        names = {"vectors": list(trace.values), "attention": list(trace.attention)}
+        expected = [array.ravel() for array in (trace.logits, *trace.values.values(), *trace.attention.values())]
+        result = page.evaluate(RUN, [ids.tolist(), positions.tolist(), names])
+        numbers = np.frombuffer(base64.b64decode(result["numbers"]))
+        given = np.split(numbers, np.cumsum([len(array) for array in expected])[:-1])
+        difference = max(map(_difference, given, expected))
+        found.append(Comparison(difference, _same(program, trace.logits[0], result["predictions"])))
+    return found
+
+
+def _same(program: Program, logits: np.ndarray, said: list[Any]) -> bool:
+    """Whether the browser predicts what the reference interpreter predicts from `logits` (time, vocabulary)."""
+    answers = predictions(logits, program.header.predict)
+    margin = MARGIN * np.maximum(1, np.abs(logits).max(-1, keepdims=True))
+    if answers.ndim == 2:
+        found = np.array([[c in row for c in range(logits.shape[1])] for row in said])
+        return bool(((found == answers) | (np.abs(logits) <= margin)).all())
+    found = np.array(said)
+    return bool(
+        ((found == answers) | (np.take_along_axis(logits, found[:, None], -1) >= logits.max(-1, keepdims=True) - margin)[:, 0]).all()
+    )
+
+
+def _difference(given: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(given - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def _inputs(program: Program, path: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Token and position ids of sequences, of the task where it is known."""
+    rng = np.random.default_rng(0)
+    settings: dict[str, Any] = {"task": path.stem, "lengths": [0, 150]} | (load_evidence(path) or {"settings": {}})["settings"]
+    try:
+        sample = get_task(settings["task"]).sample(rng, count, tuple(settings["lengths"]))
+    except TaskError:
+        drawn = []
+        for _ in range(count):
+            time = int(rng.integers(1, min(program.header.positions, 300) + 1))
+            first = int(rng.integers(0, program.header.positions - time + 1))
+            drawn.append((rng.integers(0, len(program.header.vocabulary), time), first + np.arange(time)))
+        return drawn
+    ends = sample.scored.shape[1] - sample.scored[:, ::-1].argmax(1)
+    return [(tokens[:end], places[:end]) for tokens, places, end in zip(sample.token_ids, sample.position_ids, ends, strict=True)]
+
+
+def _report(browser: Any, program: Program, path: Path, longest: tuple[np.ndarray, np.ndarray]) -> str:
+    """How large the report is and how fast it follows what is typed."""
+    text = report(program, load_evidence(path), path.stem)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "report.html"
+        file.write_text(text, encoding="utf-8")
+        page = browser.new_page(viewport={"width": 1366, "height": 768})
+        page.goto(file.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        fits = page.evaluate("program.complete")
+        page.fill("#first", str(longest[1][0])) if fits else None
+        words = " ".join(program.header.vocabulary[i] for i in longest[0])
+        speed = f"{page.evaluate(TYPE, words):.0f}" if fits else "does not fit"
+        page.close()
+    return f"{len(text.encode()) / 1e6:.2f} | {speed}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", nargs="+", type=Path)
+    parser.add_argument("--inputs", type=int, default=100)
+    arguments = parser.parse_args()
+    print("| program | inputs | longest | difference | predicted otherwise | report MB | update ms |\n|---|---|---|---|---|---|---|")
+    with chromium() as browser:
+        page = interpreter_page(browser)
+        for path in arguments.programs:
+            program = load_program(path)
+            inputs = _inputs(program, path, arguments.inputs)
+            found = compare(page, program, inputs)
+            longest = max(inputs, key=lambda one: len(one[0]))
+            largest, other = max(one.difference for one in found), sum(not one.same for one in found)
+            row = (
+                f"| {path.stem} | {len(found)} | {len(longest[0])} | {largest:.1e} | {other} | {_report(browser, program, path, longest)} |"
+            )
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+"use strict";
+// The language in the browser: the same meaning as src/drasp/run/reference.py, which it is tested against.
+// A variable is {size, ids, scale}, one-hot at each position (scale null where it is 1), or {size, data}, data being (time, size) row by row.
+
+const Interpreter = (() => {
+  const TOLERANCE = 1e-6;
+
+  const FUNCTIONS = {
+    relu: (x) => Math.max(x, 0),
+    gelu: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * x * (1 + 0.044715 * x * x))),
+    step: (x) => (x > 0 ? 1 : 0),
+    sign: Math.sign,
+    min: Math.min,
+    max: Math.max,
+    "+": (x, y) => x + y,
+    "-": (x, y) => x - y,
+    "*": (x, y) => x * y,
+    "/": divide,
+  };
+
+  const TESTS = {
+    exists: (x, c) => x[c] > TOLERANCE,
+    only: (x) => x.reduce((count, share) => count + (share > TOLERANCE), 0) === 1,
+    balance: (x, c, d) => Math.abs(x[c] - x[d]) <= TOLERANCE,
+  };
+
+  function divide(x, n) {
+    return x / (n === 0 ? Infinity : n);
+  }
+
+  /** Unpacks the tensors of a program, as drasp.report.program writes them. */
+  async function load(program) {
+    const tensors = await Promise.all(program.tensors.map((packed) => (packed === null ? null : unpack(packed))));
+    return { ...program, tensors, complete: !tensors.includes(null) };
+  }
+
+  async function unpack({ shape, symmetric, data }) {
+    const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const view = new DataView(await new Response(stream).arrayBuffer());
+    const entries = Float64Array.from({ length: view.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
+    const [rows = 1, columns = 1] = shape.length === 1 ? [1, shape[0]] : shape;
+    if (!symmetric) return { rows, columns, data: entries };
+    const full = new Float64Array(rows * rows);
+    let next = 0;
+    for (let i = 0; i < rows; i++) {
+      for (let j = i; j < rows; j++) full[i * rows + j] = full[j * rows + i] = entries[next++];
+    }
+    return { rows, columns, data: full };
+  }
+
+  /** All coordinates: (time, size) row by row. */
+  function dense(vector) {
+    if (!vector.ids) return vector.data;
+    const data = new Float64Array(vector.ids.length * vector.size);
+    vector.ids.forEach((id, i) => (data[i * vector.size + id] = vector.scale ? vector.scale[i] : 1));
+    return data;
+  }
+
+  /** One coordinate of a vector at one position. */
+  function coordinate(vector, i, c) {
+    if (!vector.ids) return vector.data[i * vector.size + c];
+    return vector.ids[i] === c ? (vector.scale ? vector.scale[i] : 1) : 0;
+  }
+
+  /** `x A`: (time, columns). */
+  function timesMatrix(vector, matrix, time) {
+    const { columns, data } = matrix;
+    const result = new Float64Array(time * columns);
+    for (let i = 0; i < time; i++) {
+      const add = (c, factor) => {
+        for (let j = 0, from = c * columns, to = i * columns; j < columns; j++) result[to + j] += factor * data[from + j];
+      };
+      if (vector.ids) add(vector.ids[i], vector.scale ? vector.scale[i] : 1);
+      else {
+        for (let c = 0; c < vector.size; c++) {
+          const factor = vector.data[i * vector.size + c];
+          if (factor !== 0) add(c, factor);
+        }
+      }
+    }
+    return { size: columns, data: result };
+  }
+
+  /** `x_i y_j`, for x dense. */
+  function inner(x, i, y, j) {
+    if (y.ids) return x.data[i * x.size + y.ids[j]] * (y.scale ? y.scale[j] : 1);
+    let sum = 0;
+    for (let c = 0, a = i * x.size, b = j * y.size; c < x.size; c++) sum += x.data[a + c] * y.data[b + c];
+    return sum;
+  }
+
+  /** One evaluation: statement after statement. */
+  class Run {
+    constructor(program, ids, positions) {
+      this.program = program;
+      this.time = ids.length;
+      const built = (name, values) => ({ size: program.bases[name].size, ids: Int32Array.from(values), scale: null });
+      this.vectors = { token: built("token", ids), pos: built("pos", positions), one: built("one", ids.map(() => 0)) };
+      this.selects = {};
+      this.attention = {};
+      this.projections = {};
+      for (const statement of program.statements) {
+        const result = this[statement.kind](statement);
+        if (statement.kind === "project") this.projections[statement.name] = result;
+        else if (statement.kind === "prediction") this.logits = result;
+        else if (statement.kind !== "select") this.vectors[statement.name] = result;
+      }
+    }
+
+    read({ variable, over }) {
+      const vector = this.vectors[variable];
+      if (over === null) return vector;
+      const scalar = dense(this.vectors[over]);
+      if (vector.ids) return { ...vector, scale: scalar.map((n, i) => divide(vector.scale ? vector.scale[i] : 1, n)) };
+      return { size: vector.size, data: vector.data.map((x, i) => divide(x, scalar[Math.floor(i / vector.size)])) };
+    }
+
+    /** A value at each position from a function of the position. */
+    scalar(compute) {
+      return { size: 1, data: Float64Array.from({ length: this.time }, (_, i) => compute(i)) };
+    }
+
+    times(read, tensor) {
+      return timesMatrix(this.read(read), this.program.tensors[tensor], this.time);
+    }
+
+    select(statement) {
+      this.selects[statement.name] = statement;
+    }
+
+    project(statement) {
+      return this.times(statement.reads[0], statement.op);
+    }
+
+    table(statement) {
+      return this.times(statement.reads[0], statement.op);
+    }
+
+    prediction(statement) {
+      const size = this.program.vocabulary.length;
+      const data = new Float64Array(this.time * size);
+      for (const name of statement.logits) this.projections[name].data.forEach((x, i) => (data[i] += x));
+      return { size, data };
+    }
+
+    aggregate(statement) {
+      const value = this.read(statement.reads[0]);
+      const weights = this.weights(statement.selectors);
+      this.attention[statement.name] = weights;
+      const { size } = value;
+      if (statement.selectors.length === 0) return { size, data: this.uniform(dense(value), size) };
+      const data = new Float64Array(this.time * size);
+      for (let i = 0; i < this.time; i++) {
+        for (let j = 0; j < this.time; j++) {
+          const weight = weights[i * this.time + j];
+          if (weight === 0) continue;
+          if (value.ids) data[i * size + value.ids[j]] += weight * (value.scale ? value.scale[j] : 1);
+          else for (let c = 0; c < size; c++) data[i * size + c] += weight * value.data[j * size + c];
+        }
+      }
+      return { size, data };
+    }
+
+    /** The running average, or the average of all: summed in the order of the positions, so that equal shares are equal. */
+    uniform(value, size) {
+      const data = new Float64Array(value.length);
+      const sum = new Float64Array(size);
+      const all = this.program.bidirectional;
+      for (let i = 0; i < this.time; i++) {
+        for (let c = 0; c < size; c++) {
+          sum[c] += value[i * size + c];
+          data[i * size + c] = sum[c] / (i + 1);
+        }
+      }
+      return all ? data.map((_, i) => sum[i % size] / this.time) : data;
+    }
+
+    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees. */
+    weights(selectors) {
+      const { time } = this;
+      const total = new Float64Array(time * time);
+      const seen = (i) => (this.program.bidirectional ? time : i + 1);
+      for (const name of selectors) {
+        const { reads, op } = this.selects[name];
+        const left = this.times(reads[0], op);
+        const key = this.read(reads[1]);
+        for (let i = 0; i < time; i++) for (let j = 0; j < seen(i); j++) total[i * time + j] += inner(left, i, key, j);
+      }
+      for (let i = 0; i < time; i++) {
+        const row = total.subarray(i * time, i * time + seen(i));
+        const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
+        let sum = 0;
+        for (let j = 0; j < row.length; j++) sum += row[j] = Math.exp(row[j] - largest);
+        for (let j = 0; j < row.length; j++) row[j] /= sum;
+      }
+      return total;
+    }
+
+    norm(statement) {
+      const inputs = statement.reads.map((read) => this.read(read));
+      const joined = this.joined(inputs);
+      const product = timesMatrix(joined, this.program.tensors[statement.op], this.time);
+      return this.scalar((i) => Math.sqrt(Math.max(inner(product, i, joined, i), 0) + statement.eps));
+    }
+
+    /** Inputs side by side. */
+    joined(inputs) {
+      const size = inputs.reduce((sum, input) => sum + input.size, 0);
+      const data = new Float64Array(this.time * size);
+      let start = 0;
+      for (const input of inputs) {
+        const part = dense(input);
+        for (let i = 0; i < this.time; i++) data.set(part.subarray(i * input.size, (i + 1) * input.size), i * size + start);
+        start += input.size;
+      }
+      return { size, data };
+    }
+
+    mlp({ reads, tensors }) {
+      const tensor = (name) => this.program.tensors[tensors[name]];
+      const row = (name) => tensor(name).data;
+      const parts = reads.map((read, i) => this.times(read, tensors[`in.${i}`]));
+      const { size } = parts[0];
+      const total = new Float64Array(this.time * size);
+      for (const part of parts) part.data.forEach((x, i) => (total[i] += x));
+      for (let i = 0; i < this.time; i++) {
+        const here = total.subarray(i * size, (i + 1) * size);
+        const mean = here.reduce((a, b) => a + b, 0) / size;
+        for (let c = 0; c < size; c++) here[c] -= mean;
+        const square = here.reduce((sum, x) => sum + x * x, 0) / size;
+        const sigma = "sigma" in tensors ? row("sigma")[0] : Math.sqrt(square + row("eps")[0]);
+        for (let c = 0; c < size; c++) here[c] = divide(here[c], sigma) * row("gain")[c] + row("shift")[c];
+      }
+      const hidden = timesMatrix({ size, data: total }, tensor("w_in"), this.time);
+      hidden.data.forEach((x, i) => (hidden.data[i] = FUNCTIONS.gelu(x + row("b_in")[i % hidden.size])));
+      const out = timesMatrix(hidden, tensor("w_out"), this.time);
+      out.data.forEach((x, i) => (out.data[i] = x + row("b_out")[i % out.size]));
+      return out;
+    }
+
+    harden(statement) {
+      const vector = this.read(statement.reads[0]);
+      if (vector.ids && vector.scale === null) return vector;
+      const { size } = vector;
+      const data = dense(vector);
+      const ids = Int32Array.from({ length: this.time }, (_, i) => {
+        let best = 0;
+        for (let c = 1; c < size; c++) if (data[i * size + c] > data[i * size + best]) best = c;
+        return best;
+      });
+      return { size, ids, scale: null };
+    }
+
+    sharpen(statement) {
+      const vector = this.read(statement.reads[0]);
+      const { size } = vector;
+      const data = dense(vector).map((x) => Math.max(x, 0));
+      for (let i = 0; i < this.time; i++) {
+        const here = data.subarray(i * size, (i + 1) * size);
+        const largest = here.reduce((a, b) => Math.max(a, b), 0);
+        for (let c = 0; c < size; c++) here[c] = divide(here[c], largest) ** statement.power;
+        const sum = here.reduce((a, b) => a + b, 0);
+        for (let c = 0; c < size; c++) here[c] = divide(here[c], sum);
+      }
+      return { size, data };
+    }
+
+    pair(statement) {
+      const [first, second] = statement.reads.map((read) => this.read(read));
+      const size = first.size * second.size;
+      if (first.ids && second.ids && !first.scale && !second.scale) {
+        return { size, ids: first.ids.map((id, i) => id * second.size + second.ids[i]), scale: null };
+      }
+      const data = new Float64Array(this.time * size);
+      for (let i = 0; i < this.time; i++) {
+        for (let c = 0; c < first.size; c++) {
+          const factor = coordinate(first, i, c);
+          if (factor === 0) continue;
+          for (let d = 0; d < second.size; d++) data[i * size + c * second.size + d] = factor * coordinate(second, i, d);
+        }
+      }
+      return { size, data };
+    }
+
+    compare(statement) {
+      const left = this.times(statement.reads[0], statement.op);
+      const second = this.read(statement.reads[1]);
+      return this.scalar((i) => inner(left, i, second, i));
+    }
+
+    compute(statement) {
+      const columns = statement.formulas.map((formula) => this.formula(formula));
+      const size = columns.length;
+      return { size, data: Float64Array.from({ length: this.time * size }, (_, n) => columns[n % size][Math.floor(n / size)]) };
+    }
+
+    case(statement) {
+      const input = this.read(statement.reads[0]);
+      const branches = statement.branches.map((branch) => ({ coordinate: branch.coordinate, value: this.formula(branch.formula) }));
+      return this.scalar((i) => branches.reduce((sum, branch) => sum + coordinate(input, i, branch.coordinate) * branch.value[i], 0));
+    }
+
+    /** A formula at every position. */
+    formula(formula) {
+      const at = (compute) => this.scalar(compute).data;
+      if (formula.kind === "number") return at(() => formula.value);
+      if (formula.kind === "coordinate") {
+        const vector = this.read(formula.read);
+        return at((i) => coordinate(vector, i, formula.coordinate));
+      }
+      if (formula.kind === "test") {
+        const { size } = this.vectors[formula.read.variable];
+        const data = dense(this.read(formula.read));
+        return at((i) => (TESTS[formula.name](data.subarray(i * size, (i + 1) * size), ...formula.coordinates) ? 1 : 0));
+      }
+      const parts = formula.arguments.map((part) => this.formula(part));
+      if (formula.kind === "negate") return parts[0].map((x) => -x);
+      return at((i) => FUNCTIONS[formula.name](...parts.map((part) => part[i])));
+    }
+  }
+
+  /** What is predicted at each position: an id, or the ids of the tokens that may come next. */
+  function predictions(program, { size, data }) {
+    return Array.from({ length: data.length / size }, (_, i) => {
+      const row = data.subarray(i * size, (i + 1) * size);
+      if (program.predict === "next-token") return row.reduce((best, x, c) => (x > row[best] ? c : best), 0);
+      return [...row.keys()].filter((c) => row[c] > 0);
+    });
+  }
+
+  return { load, dense, predictions, evaluate: (program, ids, positions) => new Run(program, ids, positions) };
+})();

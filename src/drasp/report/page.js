@@ -1,0 +1,910 @@
+"use strict";
+// Fills the page from its data. Whatever comes from the program is put in as text, never as markup.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const evidence = data.evidence;
+const at = (id) => document.getElementById(id);
+
+// Making elements.
+
+function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) made.setAttribute(name, value);
+  }
+  made.append(...children.flat());
+  return made;
+}
+
+function svg(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function sized(element, width, height) {
+  element.style.width = `${width}px`;
+  element.style.height = `${height}px`;
+  return element;
+}
+
+const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const share = (x) => x.toFixed(4);
+
+function number(x) {
+  if (Number.isInteger(x)) return String(x).replace("-", "−");
+  const text = Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(1) : String(Number(x.toPrecision(3)));
+  return text.replace("-", "−");
+}
+
+// Tokens and coordinates in print.
+
+/** A token as it is, or as a JSON string where it could not be seen. */
+const tokenText = (token) => (/^[^\s\p{C}]+$/u.test(token) ? token : JSON.stringify(token));
+const bdi = (text, attributes = {}) => el("bdi", attributes, text);
+
+function label(basis, index) {
+  if (basis.kind === "token") return tokenText(data.program.vocabulary[index]);
+  if (basis.kind === "position") return String(index);
+  if (basis.kind === "one") return "1";
+  if (basis.kind !== "pair") return `[${index}]`;
+  const [first, second] = basis.parts;
+  return `(${label(first, Math.floor(index / second.size))}, ${label(second, index % second.size)})`;
+}
+
+/** A line of the program, coloured. Tokens stand apart, so that those written from right to left leave the rest in its order. */
+function code(text) {
+  const names = new Set(data.program.statements.map((statement) => statement.name));
+  const parts = text.matchAll(/"(?:[^"\\]|\\.)*"|<\w+>|[A-Za-z_]\w*|[^"<A-Za-z_]+|./gsu);
+  return Array.from(parts, ([part]) => {
+    if (/^["<]./s.test(part)) return bdi(part, { class: "token" });
+    if (names.has(part)) return el("span", { class: "name" }, part);
+    return /^(select|aggregate|project|table|compare|case|harden|sharpen|pair|norm|mlp|softmax|sigmoid)$/.test(part)
+      ? el("span", { class: "word" }, part)
+      : part;
+  });
+}
+
+// Colours: blue above 0, orange below, the stronger the further.
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return ["--positive", "--negative"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number));
+}
+
+/** The value at which the colour is full: the largest, but where a few are far above the rest. */
+function fullColour(values) {
+  const sizes = Float64Array.from(values, Math.abs).filter((x) => x > 0 && x < Infinity).sort();
+  if (!sizes.length) return 1;
+  const usual = sizes[Math.floor(0.9 * (sizes.length - 1))];
+  return sizes.at(-1) > 4 * usual ? 2 * usual : sizes.at(-1);
+}
+
+/** How opaque a colour is, by the size of the value in 255ths of the full one: small ones a little more than in proportion. */
+const STRENGTHS = Uint8Array.from({ length: 256 }, (_, n) => 255 * (n / 255) ** 0.8);
+
+/** A canvas of one pixel a cell, drawn larger; `value(row, column)`, `say(row, column)` for the hint. */
+function cells(rows, columns, width, height, full, value, say) {
+  const canvas = el("canvas", { width: columns, height: rows, "aria-hidden": "true" });
+  const image = new ImageData(columns, rows);
+  const [positive, negative] = colours();
+  for (let r = 0, p = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, p += 4) {
+      const x = value(r, c);
+      if (!x) continue;
+      const colour = x > 0 ? positive : negative;
+      image.data[p] = colour[0];
+      image.data[p + 1] = colour[1];
+      image.data[p + 2] = colour[2];
+      image.data[p + 3] = STRENGTHS[Math.min(255, Math.round((255 * Math.abs(x)) / full))];
+    }
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.addEventListener("mousemove", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const r = Math.floor(((event.clientY - box.top) / box.height) * rows);
+    const c = Math.floor(((event.clientX - box.left) / box.width) * columns);
+    if (r >= 0 && r < rows && c >= 0 && c < columns) hint(event, say(r, c));
+  });
+  canvas.addEventListener("mouseleave", () => (at("tip").hidden = true));
+  const box = el("div", { class: "grid" }, sized(canvas, columns * width, rows * height));
+  if (Math.min(width, height) >= 6) box.append(sized(gridLines(width, height), columns * width, rows * height));
+  return box;
+}
+
+/** Thin lines between the cells. */
+function gridLines(width, height) {
+  const lines = el("div", { class: "lines" });
+  lines.style.backgroundSize = `${width}px ${height}px`;
+  return lines;
+}
+
+function hint(event, text) {
+  const tip = at("tip");
+  tip.textContent = text;
+  tip.hidden = false;
+  tip.style.left = `${Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8)}px`;
+  tip.style.top = `${Math.min(event.clientY + 16, window.innerHeight - tip.offsetHeight - 8)}px`;
+}
+
+/** Labels of rows, as many as there is room for. */
+function rowLabels(labels, height) {
+  const every = Math.ceil(12 / height);
+  const made = labels.map((text, r) => (r % every ? null : placed(bdi(text, { title: text }), r * height, Math.max(height, 12))));
+  const box = el("div", { class: "row-labels" }, ...made.filter(Boolean));
+  box.style.height = `${labels.length * height}px`;
+  return box;
+}
+
+function placed(element, top, height) {
+  element.style.top = `${top}px`;
+  element.style.height = element.style.lineHeight = `${height}px`;
+  return element;
+}
+
+// The program: its lines, and the panel that shows one of them.
+
+const statements = data.program.statements;
+const byName = new Map(statements.map((statement) => [statement.name, statement]));
+let program = null;
+let chosen = null;
+let wholeOperator = false;
+
+/** What a statement reads: variables, selectors, projections. */
+function readsOf(statement) {
+  const variables = statement.reads.flatMap(({ variable, over }) => (over === null ? [variable] : [variable, over]));
+  return [...new Set([...variables, ...(statement.selectors ?? []), ...(statement.logits ?? [])])];
+}
+
+function listing() {
+  const marks = (name) => [...(data.size.opaque.includes(name) ? ["opaque"] : []), ...(evidence?.marks[name] ?? [])];
+  const whole = evidence ? Math.min(...evidence.bands.map((band) => band.match.accuracy)) : null;
+  const lines = statements.map((statement) => {
+    const without = evidence?.lines[statement.name];
+    const line = el(
+      "li",
+      { role: "option", tabindex: -1, "aria-selected": "false", id: `line-${statement.name}` },
+      el("code", {}, ...code(statement.text)),
+      el("span", { class: "caption" }, ...code(statement.caption), ...marks(statement.name).map((mark) => el("em", {}, ` ${mark}`))),
+      without === undefined ? "" : cost(whole, without),
+    );
+    for (const event of ["mouseenter", "focus"]) line.addEventListener(event, () => choose(statement));
+    return line;
+  });
+  at("listing").append(...lines);
+  at("listing").setAttribute("role", "listbox");
+  at("listing").classList.toggle("without-costs", !evidence);
+  at("listing").addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const next = step && lines[lines.findIndex((line) => line.id === `line-${chosen.name}`) + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+}
+
+/** What a line's removal costs, as a bar. */
+function cost(whole, without) {
+  const lost = Math.max(0, whole - without);
+  const bar = el("span", { class: "bar" }, el("i"));
+  bar.firstChild.style.width = `${100 * lost}%`;
+  const text = `match without it ${without.toFixed(3)}`;
+  return el("span", { class: "cost", title: `match in the worst length band: ${share(whole)} with this line, ${share(without)} without it` }, bar, text);
+}
+
+function choose(statement) {
+  if (chosen !== statement) wholeOperator = false;
+  chosen = statement;
+  const reads = new Set(readsOf(statement));
+  for (const other of statements) {
+    const line = at(`line-${other.name}`);
+    line.setAttribute("aria-selected", String(other === statement));
+    line.tabIndex = other === statement ? 0 : -1;
+    line.classList.toggle("read", reads.has(other.name));
+  }
+  panel();
+}
+
+function panel() {
+  const statement = chosen;
+  const readers = statements.filter((other) => readsOf(other).includes(statement.name)).map((other) => other.name);
+  const names = (list) => list.map((name, i) => [i ? ", " : "", el("code", {}, name)]).flat();
+  const reads = readsOf(statement);
+  at("panel").replaceChildren(
+    el("h3", {}, el("code", {}, statement.name), ` ${KINDS[statement.kind]}`),
+    el(
+      "p",
+      { class: "small" },
+      ...(reads.length ? ["reads ", ...names(reads)] : ["reads nothing"]),
+      ...(readers.length ? ["; read by ", ...names(readers)] : []),
+    ),
+    ...(statement.op === undefined ? onInput(statement) : operator(statement)),
+  );
+}
+
+const KINDS = {
+  select: "where to look",
+  aggregate: "what is found there",
+  project: "for and against each token",
+  prediction: "what is predicted",
+  norm: "a scale",
+  mlp: "the model's MLP",
+  table: "a lookup",
+  harden: "the largest coordinate",
+  sharpen: "a power",
+  pair: "a pair",
+  compare: "a comparison",
+  compute: "a formula",
+  case: "a formula for each case",
+};
+
+function operator(statement) {
+  const matrix = program?.tensors[statement.op];
+  if (!program) return [];
+  if (!matrix) return [el("p", {}, "This operator is too large to be shown in the page.")];
+  const bases = statement.reads.map(({ variable }) => data.program.bases[variable]);
+  const token = data.program.bases.token;
+  const derived = { kind: "derived", size: matrix.columns };
+  const text = ({ variable, over }) => (over === null ? variable : `${variable} / ${over}`);
+  const [first, second] = statement.reads;
+  const sides = {
+    select: () => [side(bases[0], `q: ${text(first)}`), side(bases[1], `k: ${text(second)}`)],
+    project: () => [side(bases[0], `inp: ${text(first)}`), side(token, "out: next token")],
+    table: () => [side(bases[0], `inp: ${text(first)}`), side(derived, "result")],
+    compare: () => [side(bases[0], `x: ${text(first)}`), side(bases[1], `y: ${text(second)}`)],
+    norm: () => [joinedSide(bases, statement.reads.map(text).join(", ")), joinedSide(bases, statement.reads.map(text).join(", "))],
+  }[statement.kind]();
+  return [heatMap(matrix, ...sides)];
+}
+
+/** One side of an operator: how many coordinates, what each and all are called, and which are shown where there are too many. */
+function side(basis, name) {
+  return { size: basis.size, name, label: (i) => label(basis, i), tail: basis.kind === "token" ? 8 : 0 };
+}
+
+function joinedSide(bases, name) {
+  const labels = bases.flatMap((basis) => Array.from({ length: Math.min(basis.size, SHOWN_AT_MOST) }, (_, i) => label(basis, i)));
+  return { size: bases.reduce((sum, basis) => sum + basis.size, 0), name, label: (i) => labels[i] ?? `[${i}]`, tail: 0 };
+}
+
+const SHOWN_AT_ONCE = 25;
+const SHOWN_AT_MOST = 1000;
+
+/** The coordinates of a side that are shown; null stands for those left out. */
+function shownIndices({ size, tail }) {
+  const all = Array.from({ length: Math.min(size, SHOWN_AT_MOST) }, (_, i) => i);
+  if (wholeOperator || size <= SHOWN_AT_ONCE) return all;
+  return [...all.slice(0, SHOWN_AT_ONCE - tail - 1), null, ...Array.from({ length: tail }, (_, i) => size - tail + i)];
+}
+
+/** An operator: rows and columns with their labels. Large ones are cropped until the reader asks for all. */
+function heatMap(matrix, rowSide, columnSide) {
+  const rows = shownIndices(rowSide);
+  const columns = shownIndices(columnSide);
+  const gap = (r, c) => rows[r] === null || columns[c] === null;
+  const value = (r, c) => (gap(r, c) ? 0 : matrix.data[rows[r] * matrix.columns + columns[c]]);
+  const shown = rows.flatMap((_, r) => columns.flatMap((_, c) => (gap(r, c) ? [] : [value(r, c)])));
+  const called = (of, indices) => indices.map((i) => (i === null ? "⋯" : of.label(i)));
+  const [rowTexts, columnTexts] = [called(rowSide, rows), called(columnSide, columns)];
+  const full = fullColour(shown);
+  const width = Math.max(1, Math.min(24, Math.floor(300 / columns.length)));
+  const height = Math.max(1, Math.min(20, Math.floor((columns.length > 12 ? 300 : 240) / rows.length), width * 3));
+  const say = (r, c) => (gap(r, c) ? "left out" : `${rowSide.name} = ${rowTexts[r]}\n${columnSide.name} = ${columnTexts[c]}\nvalue ${number(value(r, c))}`);
+  const kept = (indices) => indices.filter((i) => i !== null).length;
+  const cropped = kept(rows) < rowSide.size || kept(columns) < columnSide.size;
+  const large = Math.max(rowSide.size, columnSide.size) > SHOWN_AT_ONCE;
+  const least = shown.reduce((a, b) => Math.min(a, b), Infinity);
+  const most = shown.reduce((a, b) => Math.max(a, b), -Infinity);
+  const toggle = el("button", { type: "button", onclick: () => ((wholeOperator = !wholeOperator), panel()) }, wholeOperator ? "Show less" : "Show all");
+  const clipped = Math.max(Math.abs(least), Math.abs(most)) > full;
+  return el(
+    "figure",
+    { class: "heat", role: "img", "aria-label": `operator, ${rowSide.size} by ${columnSide.size}, values from ${number(least)} to ${number(most)}` },
+    el("div", { class: "axis" }, columnSide.name, " →"),
+    el("div", { class: "map" }, columnLabels(columnTexts, width), rowLabels(rowTexts, height), cells(rows.length, columns.length, width, height, full, value, say)),
+    el("div", { class: "axis" }, "↑ ", rowSide.name),
+    el(
+      "figcaption",
+      {},
+      legend(),
+      `${number(least)} to ${number(most)}${clipped ? `; full colour from ±${number(full)} on` : ""}`,
+      cropped ? `; ${kept(rows)} × ${kept(columns)} of ${rowSide.size} × ${columnSide.size} ` : " ",
+      large ? toggle : "",
+    ),
+  );
+}
+
+const OPERATORS_IN_PRINT = 40;
+
+/** An operator as it stands on paper, where there is no panel. */
+function printedOperator(statement) {
+  return el("div", {}, el("h3", {}, el("code", {}, statement.name), ` ${KINDS[statement.kind]}`), ...operator(statement));
+}
+
+function legend() {
+  return el("span", { class: "legend", "aria-hidden": "true" });
+}
+
+function columnLabels(labels, width) {
+  const every = Math.ceil(12 / width);
+  const longest = labels.reduce((most, text) => Math.max(most, text.length), 0);
+  const upright = longest * 7 + 2 <= width * every;
+  const box = el("div", { class: upright ? "column-labels" : "column-labels turned" });
+  labels.forEach((text, c) => {
+    if (c % every) return;
+    const made = bdi(text, { title: text });
+    made.style.left = `${c * width}px`;
+    made.style[upright ? "width" : "height"] = upright ? `${width * every}px` : "";
+    if (!upright) made.style.width = `${Math.max(13, width)}px`;
+    box.append(made);
+  });
+  return sized(box, labels.length * width, upright ? 16 : Math.min(72, longest * 6.5 + 6));
+}
+
+/** A line without an operator: its value, or its attention, on the input of "Run it". */
+function onInput(statement) {
+  if (!state.run) return [];
+  const { run, ids } = state;
+  const time = ids.length;
+  const width = Math.max(1, Math.min(18, Math.floor(290 / time)));
+  const tokens = ids.map((id) => label(data.program.bases.token, id));
+  const titled = (text) => el("p", { class: "small" }, text);
+  if (statement.kind === "aggregate") {
+    const weights = run.attention[statement.name];
+    const value = (r, c) => weights[c * time + r];
+    return [
+      titled("Attention on the input of “Run it”: each position (column) looks at those on the left"),
+      el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(tokens, width), cells(time, time, width, width, 1, value, attentionHint(weights, time))),
+    ];
+  }
+  const rows = valueRows(valueOf(statement), basisOf(statement), statement.kind === "prediction");
+  return [
+    titled("On the input of “Run it”, position by position"),
+    el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(rows.labels, 14), cells(rows.labels.length, time, width, 14, rows.full, rows.value, rows.say)),
+  ];
+}
+
+// Running it.
+
+const state = { ids: [], first: 0, place: 0, run: null };
+
+/** What a statement gives on the input. */
+function valueOf(statement) {
+  if (statement.kind === "prediction") return state.run.logits;
+  return statement.kind === "project" ? state.run.projections[statement.name] : state.run.vectors[statement.name];
+}
+
+function basisOf(statement) {
+  return data.program.bases[statement.name] ?? data.program.bases.token;
+}
+
+const ROWS_AT_ONCE = 12;
+
+/** The coordinates of a variable that are worth a row, the strongest where there are many. */
+function valueRows(vector, basis, every) {
+  const { size } = vector;
+  const values = Interpreter.dense(vector);
+  const most = new Float64Array(size);
+  for (let i = 0; i < values.length; i += size) {
+    for (let c = 0; c < size; c++) most[c] = Math.max(most[c], Math.abs(values[i + c]));
+  }
+  const live = [...most.keys()].filter((c) => (every && size <= ROWS_AT_ONCE) || most[c] > 1e-3 || size <= 2);
+  const strongest = live.toSorted((a, b) => most[b] - most[a] || a - b).slice(0, ROWS_AT_ONCE);
+  const chosenRows = (strongest.length ? strongest : [0]).toSorted((a, b) => a - b);
+  const shown = Float64Array.from({ length: state.ids.length * chosenRows.length }, (_, n) => values[Math.floor(n / chosenRows.length) * size + chosenRows[n % chosenRows.length]]);
+  return {
+    labels: chosenRows.map((c) => label(basis, c)),
+    full: fullColour(shown),
+    value: (r, i) => values[i * size + chosenRows[r]],
+    say: (r, i) => `${positionText(i)}\n${label(basis, chosenRows[r])}: ${number(values[i * size + chosenRows[r]])}`,
+    left: Math.max(0, live.length - chosenRows.length),
+    zero: size - Math.max(live.length, 1),
+  };
+}
+
+function positionText(i) {
+  return `position ${i + state.first}, ${label(data.program.bases.token, state.ids[i])}`;
+}
+
+function attentionHint(weights, time) {
+  return (r, c) => `${positionText(c)}\nlooks at ${positionText(r)}\nweight ${number(weights[c * time + r])}`;
+}
+
+/** The tokens of the text field, `<bos>` in front where it is missing, or what is wrong with them. */
+function parsed(text) {
+  const { vocabulary, positions } = data.program;
+  const words = text.split(/\s+/).filter(Boolean);
+  if (vocabulary.includes("<bos>") && words[0] !== "<bos>") words.unshift("<bos>");
+  const first = Number(at("first").value);
+  const unknown = words.find((word) => !vocabulary.includes(word));
+  if (unknown !== undefined) return { problem: `Unknown token ${unknown}. The program's tokens are: ${vocabularyText()}` };
+  if (!words.length) return { problem: "Type at least one token." };
+  if (!Number.isInteger(first) || first < 0) return { problem: "The first position is a whole number from 0 on." };
+  if (first + words.length > positions) {
+    return { problem: `${plural(words.length, "token")} from position ${first} on reach beyond the program's ${positions} positions.` };
+  }
+  return { ids: words.map((word) => vocabulary.indexOf(word)), first };
+}
+
+function vocabularyText() {
+  const { vocabulary } = data.program;
+  const shown = vocabulary.length <= 16 ? vocabulary : [...vocabulary.slice(0, 6), "…", ...vocabulary.slice(-6)];
+  return shown.map((token) => (token.length > 24 ? `${token.slice(0, 24)}…` : tokenText(token))).join("  ");
+}
+
+function typed() {
+  const found = parsed(at("tokens").value);
+  at("problem").textContent = found.problem ?? "";
+  at("result").classList.toggle("stale", Boolean(found.problem));
+  if (!found.problem) show(found.ids, found.first);
+}
+
+/** Puts a sequence into the text field and runs it. */
+function put(ids, first) {
+  at("tokens").value = ids.map((id) => data.program.vocabulary[id]).join(" ");
+  at("first").value = first;
+  at("problem").textContent = "";
+  at("result").classList.remove("stale");
+  show(ids, first);
+}
+
+function show(ids, first) {
+  const began = performance.now();
+  const follow = state.place >= state.ids.length - 1;
+  Object.assign(state, { ids, first });
+  state.run = Interpreter.evaluate(program, ids, ids.map((_, i) => i + first));
+  state.place = follow ? ids.length - 1 : Math.min(state.place, ids.length - 1);
+  at("position").max = ids.length - 1;
+  strips();
+  point(state.place);
+  if (chosen && chosen.op === undefined) panel();
+  at("result").dataset.milliseconds = performance.now() - began;
+}
+
+function exampleShown() {
+  const same = (example) => example.first === state.first && String(example.ids) === String(state.ids);
+  return evidence?.examples.find(same) ?? null;
+}
+
+let cellWidth = 24;
+
+function strips() {
+  const { ids, run } = state;
+  const { vocabulary, predict } = data.program;
+  const time = ids.length;
+  const predicted = Interpreter.predictions(program, run.logits);
+  const example = exampleShown();
+  const tokens = ids.map((id) => tokenText(vocabulary[id]));
+  const words = predict === "next-token" ? predicted.map((id) => tokenText(vocabulary[id])) : [];
+  const longest = [...tokens, ...words].reduce((most, text) => Math.max(most, [...text].length), 1);
+  cellWidth = Math.max(20, Math.min(longest * 7.3 + 8, time > 60 ? 30 : 64));
+  const box = at("strips");
+  box.style.setProperty("--cell", `${cellWidth}px`);
+  const blocks = [
+    el("div", { class: "head" }, textRow("position", ids.map((_, i) => String(i + state.first)), "place"), textRow("token", tokens, "token")),
+    ...predictionBlocks(predicted, words, example),
+    ...statements.flatMap((statement) => statementBlocks(statement)),
+  ];
+  const scrolled = [box.scrollLeft, box.scrollTop];
+  box.replaceChildren(el("div", { class: "wide" }, el("div", { id: "cursor" }), ...blocks));
+  [box.scrollLeft, box.scrollTop] = scrolled;
+  agreement(predicted, example);
+}
+
+function textRow(name, texts, kind) {
+  const made = texts.map((text) => el("bdi", { class: "cell", title: text }, text));
+  return el("div", { class: `strip ${kind}` }, el("div", { class: "row-labels" }, name), el("div", { class: "cells" }, ...made));
+}
+
+function gridBlock(labels, height, full, value, say) {
+  return el("div", { class: "strip" }, rowLabels(labels, height), cells(labels.length, state.ids.length, cellWidth, height, full, value, say));
+}
+
+function title(...parts) {
+  return el("div", { class: "strip-title" }, el("span", {}, ...parts));
+}
+
+const sameAnswer = (one, other) => String(one) === String(other);
+
+function predictionBlocks(predicted, words, example) {
+  const answers = (i) => example?.model[i];
+  const marks = predicted.map((said, i) => (answers(i) ? (sameAnswer(said, answers(i)) ? "✓" : "✗") : "·"));
+  if (data.program.predict === "next-token") {
+    const recorded = predicted.map((_, i) => (answers(i) ? label(data.program.bases.token, answers(i)[0]) : "·"));
+    return [
+      title("The next token"),
+      textRow("program", words, "token predicted"),
+      ...(example ? [textRow("model, recorded", recorded, "token predicted"), textRow("same", marks, "marks")] : []),
+    ];
+  }
+  const ever = new Set([...predicted, ...Object.values(example?.model ?? {})].flat());
+  const rows = [...ever].toSorted((a, b) => a - b).slice(0, 40);
+  const labels = rows.map((id) => label(data.program.bases.token, id));
+  const block = (sets, who) =>
+    gridBlock(labels, 16, 1, (r, i) => (sets[i]?.includes(rows[r]) ? 1 : 0), (r, i) => `${positionText(i)}\n${who}: ${labels[r]} ${sets[i]?.includes(rows[r]) ? "may" : "may not"} come next`);
+  const recorded = predicted.map((_, i) => answers(i));
+  return [
+    title("What may come next: the program"),
+    block(predicted, "program"),
+    ...(example ? [title("What may come next: the model, recorded"), block(recorded, "model"), textRow("same", marks, "marks")] : []),
+  ];
+}
+
+function agreement(predicted, example) {
+  at("agreement").replaceChildren(...(example ? [agreementText(predicted, example)] : []));
+}
+
+function agreementText(predicted, example) {
+  const scored = Object.entries(example.model);
+  const same = scored.filter(([i, answer]) => sameAnswer(predicted[i], answer)).length;
+  const where = plural(scored.length, "position");
+  return same === scored.length ? `Program and model say the same at all ${where} that count.` : `Program and model say the same at ${same} of the ${where} that count.`;
+}
+
+function statementBlocks(statement) {
+  const { run, ids } = state;
+  const time = ids.length;
+  if (statement.kind === "select") return [];
+  if (statement.kind === "prediction" && statement.logits.length === 1) return [];
+  const head = title(el("code", {}, ...code(statement.kind === "prediction" ? `${statement.logits.join(" + ")}` : statement.text)), " ", el("small", {}, ...code(statement.kind === "prediction" ? "the sum: what is above 0 or largest is predicted" : statement.caption)));
+  const rows = valueRows(valueOf(statement), basisOf(statement), false);
+  const notes = [rows.left ? `${rows.left} weaker left out` : "", rows.zero > 0 ? `${plural(rows.zero, "coordinate")} near 0 left out` : ""].filter(Boolean);
+  const note = notes.length ? ` (${notes.join("; ")})` : "";
+  const values = gridBlock(rows.labels, 16, rows.full, rows.value, rows.say);
+  if (statement.kind !== "aggregate") return [head, ...(note ? [title(el("small", {}, note.slice(2, -1)))] : []), values];
+  const weights = run.attention[statement.name];
+  const height = Math.max(2, Math.min(15, Math.floor(300 / time)));
+  const labels = ids.map((id, j) => `${j + state.first} ${label(data.program.bases.token, id)}`);
+  return [
+    head,
+    title(el("small", {}, "attention: each position (column) looks at the positions on the left")),
+    gridBlock(labels, height, 1, (r, c) => weights[c * time + r], attentionHint(weights, time)),
+    title(el("small", {}, `what it finds${note}`)),
+    values,
+  ];
+}
+
+/** Marks a position and says in words what is there. */
+function point(place) {
+  state.place = place;
+  at("position").value = place;
+  at("position").setAttribute("aria-valuetext", positionText(place));
+  const cursor = at("cursor");
+  cursor.style.left = `calc(var(--labels) + ${place * cellWidth}px)`;
+  const { vocabulary } = data.program;
+  const predicted = Interpreter.predictions(program, state.run.logits)[place];
+  const said = (ids) => (data.program.predict === "next-token" ? [ids].flat().map((id) => tokenText(vocabulary[id])).join("") : `{${ids.map((id) => tokenText(vocabulary[id])).join(", ")}}`);
+  const model = exampleShown()?.model[place];
+  const entries = statements.filter((statement) => statement.kind !== "select" && !(statement.kind === "prediction" && statement.logits.length === 1));
+  at("readout").replaceChildren(
+    el("p", {}, `Position ${place + state.first}, token `, bdi(tokenText(vocabulary[state.ids[place]]), { class: "token" })),
+    el("p", {}, "program: ", bdi(said(predicted), { class: "token" }), ...(model ? [el("br"), "model: ", bdi(said(model), { class: "token" })] : [])),
+    el("dl", {}, ...entries.flatMap((statement) => [el("dt", {}, statement.kind === "prediction" ? "sum" : statement.name), el("dd", {}, ...spoken(statement, place))])),
+  );
+}
+
+/** A variable at one position in words: its strongest coordinates, and where it looks. */
+function spoken(statement, place) {
+  const vector = valueOf(statement);
+  const values = Interpreter.dense(vector).subarray(place * vector.size, (place + 1) * vector.size);
+  const basis = basisOf(statement);
+  const parts = strongest(values, 8, 1e-3).map((c) => [bdi(label(basis, c), { class: "token" }), ` ${number(values[c])}  `]);
+  const made = parts.length ? parts.flat() : ["0"];
+  if (statement.kind !== "aggregate") return made;
+  const time = state.ids.length;
+  const weights = state.run.attention[statement.name].subarray(place * time, (place + 1) * time);
+  const looks = strongest(weights, 4, 0.005).map((j) => [bdi(label(data.program.bases.token, state.ids[j]), { class: "token" }), `@${j + state.first} ${weights[j].toFixed(2)}  `]);
+  return [...made, el("br"), el("small", {}, "looks at ", ...looks.flat())];
+}
+
+function strongest(values, count, least) {
+  const order = [...values.keys()].filter((c) => Math.abs(values[c]) > least);
+  return order.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a])).slice(0, count).sort((a, b) => a - b);
+}
+
+function examplesList() {
+  if (!evidence?.examples.length) return;
+  const { vocabulary } = data.program;
+  const rows = evidence.examples.map((example) => {
+    const text = example.ids.map((id) => tokenText(vocabulary[id])).join(" ");
+    const cut = text.length > 90 ? `${text.slice(0, 90)}…` : text;
+    const button = el("button", { type: "button", title: "run this one", onclick: () => put(example.ids, example.first) }, bdi(cut));
+    button.disabled = !program.complete;
+    return el("li", {}, button, el("span", { class: "small" }, exampleText(example)));
+  });
+  at("examples").append(el("p", {}, "Sequences of the task, with what the model was recorded to say:"), el("ul", {}, ...rows));
+}
+
+function exampleText(example) {
+  if (!program.complete) return "";
+  const run = Interpreter.evaluate(program, example.ids, example.ids.map((_, i) => i + example.first));
+  const predicted = Interpreter.predictions(program, run.logits);
+  const scored = Object.entries(example.model);
+  const same = scored.filter(([i, answer]) => sameAnswer(predicted[i], answer)).length;
+  return `same answer at ${same} of ${plural(scored.length, "position")}`;
+}
+
+function palette() {
+  const { vocabulary } = data.program;
+  const shown = vocabulary.length <= 24 ? [...vocabulary.keys()] : [...Array(10).keys(), ...Array.from({ length: 6 }, (_, i) => vocabulary.length - 6 + i)];
+  const buttons = shown.map((id, n) => [
+    n && shown[n - 1] !== id - 1 ? " … " : "",
+    el("button", { type: "button", title: `append ${tokenText(vocabulary[id])}`, onclick: () => append(id) }, bdi(tokenText(vocabulary[id]))),
+  ]);
+  at("palette").append(...buttons.flat());
+}
+
+function append(id) {
+  if (state.first + state.ids.length < data.program.positions) put([...state.ids, id], state.first);
+}
+
+/** A sequence to begin with where none was recorded: a few tokens; behind `<sep>` what the program says follows. */
+function firstSequence() {
+  const { vocabulary, positions, predict } = data.program;
+  const plain = [...vocabulary.keys()].filter((id) => !/^<\w+>$/.test(vocabulary[id]));
+  const [start, separator, end] = ["<bos>", "<sep>", "<eos>"].map((token) => vocabulary.indexOf(token));
+  const ids = [start, ...[2, 0, 3, 1].map((i) => plain[i] ?? -1)].filter((id) => id >= 0);
+  if (predict === "next-token" && separator >= 0) {
+    ids.push(separator);
+    while (ids.length < Math.min(12, positions)) {
+      const run = Interpreter.evaluate(program, ids, [...ids.keys()]);
+      const next = Interpreter.predictions(program, run.logits).at(-1);
+      if (next === end) break;
+      ids.push(next);
+    }
+  }
+  return ids.length ? ids.slice(0, positions) : [0];
+}
+
+function tryIt() {
+  examplesList();
+  if (!program.complete) {
+    for (const id of ["form", "palette", "result"]) at(id).hidden = true;
+    at("try-intro").textContent = `This program is too large to run in the page: its operators would make the file larger than 2 MB. "drasp run" runs it.`;
+    return;
+  }
+  palette();
+  for (const id of ["tokens", "first"]) at(id).addEventListener("input", typed);
+  at("form").addEventListener("submit", (event) => event.preventDefault());
+  at("position").addEventListener("input", () => point(Number(at("position").value)));
+  at("strips").addEventListener("click", (event) => {
+    const start = at("strips").querySelector(".cells").getBoundingClientRect().left;
+    const place = Math.floor((event.clientX - start) / cellWidth);
+    if (place >= 0 && place < state.ids.length) point(place);
+  });
+  at("strips").addEventListener("keydown", (event) => {
+    const next = state.place + ({ ArrowRight: 1, ArrowLeft: -1 }[event.key] ?? NaN);
+    if (!(next >= 0 && next < state.ids.length)) return;
+    event.preventDefault();
+    point(next);
+    const box = at("strips");
+    const left = next * cellWidth;
+    const room = box.clientWidth - box.querySelector(".row-labels").offsetWidth - cellWidth;
+    box.scrollLeft = Math.min(left, Math.max(box.scrollLeft, left - room));
+  });
+  const longest = evidence?.examples.filter((example) => example.ids.length <= 16).toSorted((a, b) => b.ids.length - a.ids.length)[0];
+  const example = longest ?? evidence?.examples[0];
+  put(example?.ids ?? firstSequence(), example?.first ?? 0);
+}
+
+// The evidence.
+
+function table(head, rows, caption) {
+  const cell = (content, i) => el(i ? "td" : "th", i ? {} : { scope: "row" }, content);
+  return el(
+    "div",
+    { class: "scroll" },
+    el(
+      "table",
+      {},
+      ...(caption ? [el("caption", {}, caption)] : []),
+      el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
+      el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell)))),
+    ),
+  );
+}
+
+function shareCell(found) {
+  const bar = el("span", { class: "bar" }, el("i"));
+  bar.firstChild.style.width = `${100 * rate(found)}%`;
+  return el("span", { class: "share" }, el("b", {}, share(rate(found))), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
+}
+
+function evidenceBody() {
+  const body = at("evidence-body");
+  if (!evidence) {
+    body.append(el("p", {}, "This program comes without evidence: nothing is claimed about any model."));
+    return;
+  }
+  body.append(el("p", {}, el("strong", {}, capital(evidence.verdict)), `. ${evidence.meaning} `, ...evidence.notes.map((note) => `${note} `)));
+  body.append(
+    table(
+      ["lengths", "the program agrees with the model", "best constant guess agrees", "best guess by the current token agrees", "the program is right on the task", "the model is right on the task", "sequences"],
+      evidence.bands.map((band) => [
+        band.lengths.join("–"),
+        ...["match", "constant", "current_token", "task", "model_task"].map((key) => shareCell(band[key])),
+        band.match.sequences.toLocaleString("en"),
+      ]),
+      "Share of whole sequences, fresh ones, on which the prediction is the same at every position that counts, with 95 % intervals. The two best guesses are what is trivial: a program must do better.",
+    ),
+  );
+  if (evidence.named.length) {
+    body.append(
+      table(
+        ["piece", "lines", "how close", "match with it alone", ""],
+        evidence.named.map((piece) => [piece.kind, piece.statements.join(", ") || "uniform", piece.closeness, share(piece.match), piece.behaviour_only ? el("em", {}, "behaviour only") : ""]),
+        "Each named piece against the piece of the model's own computation that it replaces. Behaviour only: it predicts alike on the task, but is not close to what the model computes.",
+      ),
+    );
+  }
+  if (evidence.frontier.length) body.append(frontier(evidence.frontier));
+  for (const [key, value] of Object.entries(evidence.further)) {
+    body.append(el("h3", {}, capital(spaced(key))), ...(ABOUT[key] ? [el("p", {}, ABOUT[key])] : []), value === null ? "It does not apply here." : shown(value));
+  }
+  body.append(
+    el(
+      "details",
+      {},
+      el("summary", {}, `How it was found: the passes, ${evidence.seconds.toFixed(1)} seconds in all`),
+      table(
+        ["pass", "seconds", "statements", "opaque", "match"],
+        evidence.passes.map((step) => [step.name, step.seconds.toFixed(2), step.statements, step.opaque, share(step.match)]),
+        "What each pass left, and its match on the sequences that the search chooses by.",
+      ),
+    ),
+  );
+}
+
+const ABOUT = {
+  off_task: "Beyond what the model was trained on: does the program still say what the model says?",
+  mistakes: "Of the sequences that the model gets wrong: does the program get them wrong in the same way?",
+  interchange: "A variable's value is taken from another input, in the program and in the model: do both change alike?",
+  language: "Every string up to a length, against the true language.",
+};
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const spaced = (key) => key.replaceAll("_", " ");
+
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const rate = (value) => value.accuracy ?? value.agreement;
+const isShare = (value) => isObject(value) && [rate(value), value.low, value.high].every((x) => typeof x === "number");
+const isBanded = (value) => isObject(value) && isShare(value.all) && Array.isArray(value.bands) && value.bands.every(isShare);
+const number6 = (x) => (Number.isInteger(x) ? x.toLocaleString("en") : String(Number(x.toPrecision(4))));
+const ROWS_OF_A_LIST = 50;
+
+/** Any part of the evidence, as what it is: a share, a table, a list, a word. */
+function shown(value) {
+  if (value === null) return "none";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number") return number6(value);
+  if (typeof value === "string") return value;
+  if (isBanded(value)) return el("span", {}, shareCell(value.all), ...value.bands.map(bandText));
+  if (isShare(value)) return shareCell(value);
+  if (Array.isArray(value)) {
+    if (!value.some((item) => item !== null && typeof item === "object")) return value.map(shown).join(" ") || "none";
+    return value.every(isObject) ? records(value.map((item) => ["", item])) : el("ul", {}, ...value.slice(0, ROWS_OF_A_LIST).map((item) => el("li", {}, shown(item))));
+  }
+  const entries = Object.entries(value);
+  const alike = entries.length > 1 && entries.every(([, part]) => isObject(part) && !isShare(part) && !isBanded(part) && String(Object.keys(part)) === String(Object.keys(entries[0][1])));
+  if (alike) return records(entries);
+  return el("dl", { class: "generic" }, ...entries.flatMap(([key, part]) => [el("dt", {}, spaced(key)), el("dd", {}, key === "lengths" ? [part].flat().join("–") : shown(part))]));
+}
+
+function bandText(band) {
+  return el("small", { class: "band" }, `${[band.lengths ?? ""].flat().join("–")}: ${share(rate(band))}`);
+}
+
+/** Records, each with its name, as a table. */
+function records(named) {
+  const keys = [...new Set(named.flatMap(([, record]) => Object.keys(record)))];
+  const names = named.some(([name]) => name) ? (name) => [spaced(name)] : () => [];
+  const rows = named.slice(0, ROWS_OF_A_LIST).map(([name, record]) => [...names(name), ...keys.map((key) => (record[key] === undefined ? "" : shown(record[key])))]);
+  return table([...names(" "), ...keys.map(spaced)], rows, named.length > rows.length ? `the first ${rows.length} of ${named.length}` : "");
+}
+
+/** Programs of all sizes against how well each matches. */
+function frontier(points) {
+  const [width, height, left, bottom, top] = [560, 240, 52, 40, 12];
+  const largest = points.reduce((most, p) => Math.max(most, p.statements), 1);
+  const lowest = Math.max(0, Math.floor(10 * points.reduce((least, p) => Math.min(least, p.match), 1)) / 10 - 0.1);
+  const x = (statements) => left + 12 + ((width - left - 30) * statements) / largest;
+  const y = (match) => top + ((height - top - bottom) * (1 - match)) / (1 - lowest);
+  const ticks = [...new Set([lowest, (1 + lowest) / 2, 1])];
+  const marks = points.map((p) => {
+    const mark = svg("circle", { cx: x(p.statements), cy: y(p.match), r: p.measured_on === "evidence" ? 6 : 4, class: p.opaque ? "opaque" : "clear" });
+    mark.append(svg("title", {}, pointText(p)));
+    return mark;
+  });
+  const picture = svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, class: "frontier", role: "img", "aria-label": "match against the number of statements" },
+    ...ticks.flatMap((m) => [svg("line", { x1: left, x2: width - 8, y1: y(m), y2: y(m), class: "grid" }), svg("text", { x: left - 6, y: y(m) + 4, "text-anchor": "end" }, m.toFixed(2))]),
+    ...[...new Set([1, Math.ceil(largest / 2), largest])].map((n) => svg("text", { x: x(n), y: height - bottom + 18, "text-anchor": "middle" }, String(n))),
+    svg("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "statements"),
+    ...marks,
+  );
+  return el(
+    "figure",
+    {},
+    el("figcaption", {}, "The frontier: how well programs of each size match. A filled mark is a program without opaque lines; the large one is this program."),
+    picture,
+    table(["statements", "opaque", "numbers", "match", "measured on", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.measured_on, p.file]), ""),
+  );
+}
+
+const pointText = (p) => `${plural(p.statements, "statement")}, ${p.opaque} opaque, ${plural(p.numbers, "number")}: match ${share(p.match)}`;
+
+function reproduceBody() {
+  const body = at("reproduce-body");
+  const text = `${data.header}\n\n${statements.map((statement) => statement.text).join("\n")}\n`;
+  if (evidence) {
+    const { model } = evidence;
+    body.append(
+      el("p", {}, "The same command gives the same program, byte for byte, on the same versions:"),
+      el("pre", {}, evidence.command),
+      el(
+        "p",
+        {},
+        `MODEL: ${plural(model.layers, "layer")}, ${plural(model.heads, "head")}, width ${model.width}; the weights have the SHA-256 `,
+        el("code", { class: "long" }, model.sha256),
+        ". Versions: ",
+        Object.entries(evidence.versions).map(([name, found]) => `${name} ${found}`).join(", "),
+        ".",
+      ),
+    );
+  }
+  body.append(el("details", {}, el("summary", {}, "The program as text"), el("pre", {}, ...code(text))));
+}
+
+// The page.
+
+function head() {
+  const name = evidence?.task ?? data.name;
+  at("title").append(bdi(name));
+  if (evidence) at("title").append(" ", el("span", { class: `verdict ${evidence.verdict.replaceAll(" ", "-")}` }, evidence.verdict));
+  const rule =
+    "A program is a few lines that run at every position of a sequence at once: a line says where to look, averages what is found there, computes with a few numbers, or speaks for and against each token as the next one.";
+  const what = `The task: ${evidence?.description.replace(/\.$/, "") || name}. `;
+  const claim = evidence ? `A Transformer was trained on it, and this is the best program found for it. ${evidence.meaning} ` : "";
+  at("lede").append(...(evidence ? [what, claim] : []), rule);
+  const figures = [];
+  if (evidence) {
+    const worst = evidence.bands.reduce((low, band) => (band.match.low < low.match.low ? band : low));
+    figures.push(["predicts what the model predicts", `${percent(worst.match.accuracy)} of sequences`, `at least ${percent(worst.match.low)} (95 %), lengths ${worst.lengths.join("–")}, the worst band; ${percent(evidence.asked)} were asked for`]);
+  }
+  const opaque = data.size.opaque.length;
+  figures.push(["statements", String(data.size.statements), opaque ? `${opaque} of them opaque: weights of the model, or many numbers` : "none opaque"]);
+  figures.push(["free numbers", data.size.numbers.toLocaleString("en"), "strengths, coefficients and table entries"]);
+  if (evidence) figures.push(["the model", plural(evidence.model.layers, "layer"), `${plural(evidence.model.heads, "head")} a layer, width ${evidence.model.width}`]);
+  at("figures").append(...figures.map(([term, figure, note]) => el("div", {}, el("dt", {}, term), el("dd", {}, el("b", {}, figure), el("small", {}, note)))));
+  at("header-lines").append(...code(data.header.length > 600 ? `${data.header.slice(0, 600)} …` : data.header));
+  at("guide-prediction").append(
+    data.program.predict === "next-token" ? "the token for which most speaks." : "all tokens for which more speaks than against: those that may come next.",
+  );
+}
+
+const percent = (x) => `${(100 * x).toFixed(2).replace(/\.?0+$/, "")} %`;
+
+async function main() {
+  head();
+  listing();
+  choose(statements[0]);
+  evidenceBody();
+  reproduceBody();
+  program = await Interpreter.load(data.program);
+  tryIt();
+  panel();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (state.run) show(state.ids, state.first);
+    panel();
+  });
+  window.addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+    at("operators").replaceChildren(...statements.filter((statement) => statement.op !== undefined).slice(0, OPERATORS_IN_PRINT).map(printedOperator));
+  });
+  document.documentElement.dataset.ready = "true";
+}
+
+main();

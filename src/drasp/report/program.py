@@ -1,0 +1,149 @@
+"""A program as the data that `interpreter.js` runs: every label an index, every operator a tensor."""
+
+import base64
+import zlib
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from drasp.ir.basis import Basis
+from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Number, Read, Test
+from drasp.ir.nodes import (
+    Aggregate,
+    Bilinear,
+    Case,
+    Compute,
+    Mlp,
+    Norm,
+    Prediction,
+    Sharpen,
+    Statement,
+)
+from drasp.ir.program import Program, tensor_names
+from drasp.lang.printer import statement_text
+from drasp.naming.captions import caption
+
+Json = dict[str, Any]
+
+ENTRIES_AT_MOST = 1 << 23  # of all operators together: 64 MB in the browser
+
+
+def program_data(program: Program, characters: float) -> Json:
+    """A program for the page.
+
+    Args:
+        program: what the page runs.
+        characters: how many the tensors may take in JSON; those that do not fit, the largest, are left out (null).
+
+    Returns:
+        "vocabulary", "positions", "predict", "bidirectional"; "bases" of the variables; "statements"; "tensors", to which the statements
+        refer by their place in that list: {"shape", "symmetric", "data"}. The data are the entries row by row (of a symmetric one the upper
+        triangle) as little-endian doubles, compressed by zlib, in base64.
+    """
+    tensors = _Tensors()
+    statements = [_statement(program, statement, tensors) for statement in program.statements]
+    header = program.header
+    return {
+        "vocabulary": list(header.vocabulary),
+        "positions": header.positions,
+        "predict": header.predict,
+        "bidirectional": header.bidirectional,
+        "bases": {name: _basis(basis) for name, basis in program.bases.items()},
+        "statements": statements,
+        "tensors": tensors.packed(characters),
+    }
+
+
+class _Tensors:
+    """The different tensors of a program."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[tuple[int, ...], bytes], int] = {}
+        self.symmetric: list[bool] = []
+
+    def add(self, array: np.ndarray, symmetric: bool = False) -> int:
+        """The place of a tensor in the list. Of a `symmetric` one only z A z matters, for which A and its transpose are the same."""
+        values = np.asarray(array, np.float64)
+        if symmetric:
+            values = values[np.triu_indices(len(values))] * 0.5 + values.T[np.triu_indices(len(values))] * 0.5
+        key = (np.shape(array), values.astype("<f8").tobytes())
+        if key not in self.found:
+            self.found[key] = len(self.found)
+            self.symmetric.append(symmetric)
+        return self.found[key]
+
+    def packed(self, characters: float) -> list[Json | None]:
+        """All that fit, the small ones first."""
+        packed: list[Json | None] = [None] * len(self.found)
+        data = [base64.b64encode(zlib.compress(entries, 9)).decode() for _, entries in self.found]
+        shapes = [shape for shape, _ in self.found]
+        total = 0
+        for place in sorted(range(len(data)), key=lambda i: len(data[i])):
+            characters -= len(data[place])
+            total += prod(shapes[place])
+            if characters >= 0 and total <= ENTRIES_AT_MOST:
+                packed[place] = {"shape": list(shapes[place]), "symmetric": self.symmetric[place], "data": data[place]}
+        return packed
+
+
+def _basis(basis: Basis) -> Json:
+    return {"kind": basis.kind, "size": basis.size, "parts": [_basis(part) for part in basis.parts]}
+
+
+def _read(read: Read) -> Json:
+    return {"variable": read.variable, "over": read.over}
+
+
+def _statement(program: Program, statement: Statement, tensors: _Tensors) -> Json:
+    """What every statement has, and what its kind has in addition."""
+    common: Json = {
+        "name": statement.name,
+        "kind": type(statement).__name__.lower(),
+        "text": statement_text(statement, program.header),
+        "caption": caption(program, statement),
+        "reads": [_read(read) for read in statement.reads],
+    }
+    if isinstance(statement, Bilinear):
+        common["op"] = tensors.add(program.matrix(statement.name), symmetric=isinstance(statement, Norm))
+    return common | _special(program, statement, tensors)
+
+
+def _special(program: Program, statement: Statement, tensors: _Tensors) -> Json:
+    if isinstance(statement, Aggregate):
+        return {"selectors": list(statement.selectors)}
+    if isinstance(statement, Prediction):
+        return {"logits": list(statement.logits)}
+    if isinstance(statement, Norm):
+        return {"eps": program.norm_eps(statement)}
+    if isinstance(statement, Mlp):
+        names = (name for name in tensor_names(statement) if name in program.operators)
+        return {"tensors": {name.removeprefix(f"{statement.op}."): tensors.add(program.operators[name]) for name in names}}
+    if isinstance(statement, Sharpen):
+        return {"power": statement.power}
+    if isinstance(statement, Compute):
+        return {"formulas": [_formula(program, formula) for formula in statement.formulas]}
+    if isinstance(statement, Case):
+        branches = ((_index(program, statement.input, label), _formula(program, formula)) for label, formula in statement.branches)
+        return {"branches": [{"coordinate": index, "formula": formula} for index, formula in branches]}
+    return {}
+
+
+def _index(program: Program, read: Read, label: Any) -> int:
+    return program.header.axis(program.bases[read.variable]).index(label)
+
+
+def _formula(program: Program, formula: Formula) -> Json:
+    if isinstance(formula, Number):
+        return {"kind": "number", "value": formula.value}
+    if isinstance(formula, Coordinate):
+        return {"kind": "coordinate", "read": _read(formula.read), "coordinate": _index(program, formula.read, formula.label)}
+    if isinstance(formula, Test):
+        coordinates = [_index(program, formula.read, label) for label in formula.labels]
+        return {"kind": "test", "name": formula.name, "read": _read(formula.read), "coordinates": coordinates}
+    if isinstance(formula, Apply):
+        return {"kind": "apply", "name": formula.function, "arguments": [_formula(program, part) for part in formula.arguments]}
+    if isinstance(formula, Arithmetic):
+        sides = [_formula(program, formula.left), _formula(program, formula.right)]
+        return {"kind": "arithmetic", "name": formula.operator, "arguments": sides}
+    return {"kind": "negate", "arguments": [_formula(program, formula.operand)]}

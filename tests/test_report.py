@@ -1,0 +1,437 @@
+"""The report: it says what program and evidence say, runs the program as the reference interpreter does, and takes any text."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from browser import chromium, compare, interpreter_page
+from drasp.cli import main
+from drasp.errors import DraspError
+from drasp.ir.nodes import POS, TOKEN, Aggregate, Prediction, Project, Select
+from drasp.ir.operators import Dense
+from drasp.ir.program import Header, Program
+from drasp.lang.folder import load_program, save_program
+from drasp.lang.parser import parse
+from drasp.passes.lift import lift
+from drasp.report.page import LARGEST, report
+from drasp.run.reference import logits
+from small_models import header, random_transformer
+from strategies import inputs, programs
+
+ROOT = Path(__file__).parent.parent
+COUNTING = (ROOT / "examples" / "tomita4.drasp").read_text(encoding="utf-8")
+
+EVERY_STATEMENT = """drasp 1
+vocabulary "a" "b" "c" <bos> <eos>
+positions 40
+predict next-token
+order "a" "b" "c"
+
+s1 = select(q=pos, k=pos, op=hard(k == q - 1))
+s2 = select(k=token, op={"a": 1.5, <bos>: -2})
+s3 = select(q=token, k=token, op=W)
+a1 = aggregate(s=s1, v=token)
+a2 = aggregate(s=s2+s3, v=token)
+a3 = aggregate(s=[], v=pos)
+n1 = norm(a1, a2, op=G)
+n2 = norm(a2, op=(x == y))
+t1 = table(token, op={"a": {0: 2}, "b": {1: -1}})
+h1 = harden(a1)
+p1 = sharpen(a2, 2.5)
+d1 = pair(token, h1)
+d2 = pair(a1, a2 / n1)
+c1 = compare(token, a2 / n2, op=2*(x == y) - 0.5*(y - x))
+m1 = [relu(a1["a"] - a2["b"]), gelu(3*a2["c"]), step(t1[0]), sign(-a1["b"]), min(a1["a"], a2["a"], 0.25), max(c1[0], 0.1)]
+m2 = exists(a1, "a") + 2*only(a2) - balance(a2, "a", "b")/n1[0]
+e1 = case(token, {"a": m1[0] + 1, <bos>: a3[0]})
+f1 = mlp(a1, a2 / n1, op=M)
+f2 = mlp(token, op=N)
+logits1 = project(inp=a1, op=(out == inp))
+logits2 = project(inp=f1, op=R)
+logits3 = project(inp=m1, op={0: {"a": 1}, 1: {"b": -1}, 2: {"c": 0.5}})
+logits4 = project(inp=d1, op={("a", "b"): {"c": 2}})
+logits5 = project(op={<eos>: 0.3})
+logits6 = project(inp=f2, op=R)
+logits7 = project(inp=d2, op={("b", "a"): {"a": 1}})
+prediction = softmax(logits1 + logits2 + logits3 + logits4 + logits5 + logits6 + logits7)
+"""
+
+HOSTILE = (
+    *(
+        '"',
+        "'",
+        "\\",
+        "&amp;",
+        "<!--",
+        "]]>",
+        "${alert(1)}",
+        "{{data}}",
+        "<script>alert(1)</script>",
+        "</script>",
+        "</style>",
+        "<img/src=x>",
+    ),
+    *("🙂", "👩‍👩‍👧", "שלום", "مرحبا", "\u202eabc", "é\u2028", "#", "constructor", "__proto__", "x" * 200),
+    *("<script>", "<bos>", "<eos>"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    try:
+        with chromium() as found:
+            yield found
+    except (ImportError, LookupError) as missing:
+        pytest.skip(f"the page needs a browser to be tested: {missing}")
+
+
+@pytest.fixture(scope="module")
+def blank(browser: Any) -> Any:
+    return interpreter_page(browser)
+
+
+class _Page:
+    """A report opened in the browser, with everything that went wrong in it."""
+
+    def __init__(self, browser: Any, file: Path) -> None:
+        self.context = browser.new_context(viewport={"width": 1366, "height": 768})
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append("dialog"), dialog.dismiss()))
+        self.page.on("request", lambda request: request.url.startswith(("file:", "data:")) or self.complaints.append(request.url))
+        self.page.goto(file.as_uri())
+        self.page.wait_for_selector("html[data-ready]")
+
+    def texts(self, selector: str) -> list[str]:
+        return self.page.locator(selector).all_text_contents()
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """Opens the report of a program; the test fails where the page complained or asked for anything."""
+    pages: list[_Page] = []
+
+    def open_report(program: Program, evidence: dict[str, Any] | None = None) -> _Page:
+        file = tmp_path / f"{len(pages)}.html"
+        file.write_text(report(program, evidence, "a program"), encoding="utf-8")
+        pages.append(_Page(browser, file))
+        return pages[-1]
+
+    yield open_report
+    for page in pages:
+        assert page.complaints == []
+        page.context.close()
+
+
+def _evidence(program: Program, **more: Any) -> dict[str, Any]:
+    """Evidence as a run leaves it."""
+    share = {"lengths": [0, 50], "accuracy": 0.9975, "low": 0.9931, "high": 0.9999, "sequences": 400}
+    banded = {"all": share, "bands": [share, {**share, "lengths": [51, 100], "accuracy": 0.5}]}
+    return {
+        "verdict": "decompiled",
+        "interrupted": False,
+        "stopped_by_time": True,
+        "match": banded,
+        "task": banded,
+        "model_task": banded,
+        "baseline": {"constant": banded, "current_token": banded},
+        "lines": [{"statement": program.statements[0].name, "match": 0.25}],
+        "examples": [],
+        "size": {"statements": 1, "opaque": 0, "numbers": 1},
+        "passes": [{"name": "lift", "seconds": 0.1, "statements": 9, "opaque": 3, "match": 1.0}],
+        "seconds": 2.5,
+        "seed": 0,
+        "settings": {"match": 0.99, "lengths": [0, 100], "seed": 0, "time": 60.0, "task": "tomita4"},
+        "versions": {"drasp": "0"},
+        "model": {"sha256": "ab" * 32, "layers": 1, "heads": 2, "width": 16},
+        "named": [{"kind": "attention", "statements": ["s1"], "total_variation": 0.1234, "match": 0.99, "behaviour_only": True}],
+        **more,
+    }
+
+
+def _every_statement(header_line: str = "") -> Program:
+    rng = np.random.default_rng(0)
+    sizes = {"M.in.0": (5, 4), "M.in.1": (5, 4), "M.gain": (4,), "M.shift": (4,), "M.w_in": (4, 7), "M.b_in": (7,), "M.w_out": (7, 4)}
+    tensors = {"W": rng.normal(size=(5, 5)), "R": rng.normal(size=(4, 5)), **{name: rng.normal(size=size) for name, size in sizes.items()}}
+    tensors |= {"M.b_out": rng.normal(size=4), "M.eps": np.float64(1e-5), "G": rng.normal(size=(10, 10)), "G.eps": np.float64(0.5)}
+    tensors["G"] = tensors["G"] @ tensors["G"].T
+    tensors |= {name.replace("M", "N"): value for name, value in tensors.items() if name.startswith("M") and name != "M.in.1"}
+    return parse(EVERY_STATEMENT.replace("\n\n", f"\n{header_line}\n", 1), {**tensors, "N.sigma": np.float64(1.25)})
+
+
+moderate = st.integers(-40, 40).map(lambda n: n / 8)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_the_page_computes_what_the_reference_interpreter_computes(blank: Any, data: Any) -> None:
+    program = data.draw(programs(moderate))
+    token_ids, position_ids = data.draw(inputs(program))
+    expected = logits(program, token_ids, position_ids)
+    assume(np.isfinite(expected).all() and np.abs(expected).max(initial=0) < 1e6)
+    for found in compare(blank, program, zip(token_ids, position_ids, strict=True)):
+        assert found.difference <= 1e-9
+        assert found.same
+
+
+@pytest.mark.parametrize("name", ["every statement", "bidirectional", "tomita4", "exact model"])
+def test_the_page_computes_every_kind_of_statement(blank: Any, name: str) -> None:
+    model = random_transformer(layers=2, heads=2, seed=0)
+    program = {
+        "every statement": _every_statement,
+        "bidirectional": lambda: _every_statement("attention bidirectional\n"),
+        "tomita4": lambda: parse(COUNTING),
+        "exact model": lambda: lift(model, header(model)),
+    }[name]()
+    rng = np.random.default_rng(0)
+    for found in compare(blank, program, [_random_input(program, rng) for _ in range(20)]):
+        assert found.difference <= 1e-9
+        assert found.same
+
+
+def _random_input(program: Program, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    time = int(rng.integers(1, program.header.positions))
+    first = int(rng.integers(0, program.header.positions - time))
+    return rng.integers(0, len(program.header.vocabulary), time), first + np.arange(time)
+
+
+def test_what_is_typed_is_run(opened: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    page = opened(parse(COUNTING))
+    page.page.fill("#first", "3")
+    page.page.fill("#tokens", "1 0 0")
+    assert main(["run", str(ROOT / "examples" / "tomita4.drasp"), "1 0 0", "--offset", "3"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    for place, line in enumerate(printed):
+        page.page.evaluate(f"point({place})")
+        said = page.texts("#readout p")
+        assert said[0] == f"Position {place + 3}, token {line.split()[1]}"
+        assert said[1] == f"program: {line.split('->  ')[1]}"
+    assert page.texts("#strips .head .token .cell") == ["<bos>", "1", "0", "0"]
+    assert "looks at 0@5 1.00" in " ".join(page.texts("#readout")[0].split())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "first", "problem"),
+    [
+        ("1 2 0", "0", "Unknown token 2. The program's tokens are: 0  1  <bos>  <sep>  <eos>  <pad>"),
+        ("1 0", "150", "3 tokens from position 150 on reach beyond the program's 152 positions."),
+        ("1 0", "-1", "The first position is a whole number from 0 on."),
+    ],
+)
+def test_what_cannot_be_run_gives_one_line_and_leaves_the_page_alive(opened: Any, tokens: str, first: str, problem: str) -> None:
+    page = opened(parse(COUNTING))
+    page.page.fill("#first", first)
+    page.page.fill("#tokens", tokens)
+    assert page.texts("#problem") == [problem]
+    page.page.fill("#first", "0")
+    page.page.fill("#tokens", "1 1")
+    assert page.texts("#problem") == [""]
+    assert page.texts("#strips .head .token .cell") == ["<bos>", "1", "1"]
+
+
+def test_lines_are_reached_by_keyboard_and_show_their_operator_and_what_they_read(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    page.page.focus("#listing li[tabindex='0']")
+    assert page.texts("#panel h3") == ["s1 where to look"]
+    assert page.page.locator("#panel canvas").count() == 1
+    page.page.keyboard.press("ArrowDown")
+    assert page.texts("#panel h3") == ["a1 what is found there"]
+    assert page.page.evaluate("document.activeElement.id") == "line-a1"
+    assert [text.split(" ")[0] for text in page.texts("#listing li.read code")] == ["s1"]
+    page.page.hover("#line-m1")
+    assert page.texts("#panel h3") == ["m1 a formula"]
+
+
+def test_the_operator_is_drawn_as_it_is(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    page.page.get_by_role("button", name="Show all").click()
+    drawn = page.page.evaluate(
+        "(() => { const c = document.querySelector('#panel canvas');"
+        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        " return Array.from({length: d.length / 4}, (_, i) => d[4 * i + 3] > 0); })()"
+    )
+    expected = parse(COUNTING).matrix("s1") > 0
+    np.testing.assert_array_equal(np.reshape(drawn, expected.shape), expected)
+
+
+def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None:
+    program = parse(COUNTING)
+    right = {"tokens": ["<bos>", "0", "0"], "positions": 7, "scored": [1, 2], "model": [["0", "1", "<eos>"], ["1", "<eos>"]]}
+    wrong = {**right, "positions": 8, "model": [["0", "1", "<eos>"], ["0"]]}
+    page = opened(program, _evidence(program, examples=[right, wrong]))
+    assert page.texts("#examples .small") == ["same answer at 2 of 2 positions", "same answer at 1 of 2 positions"]
+    page.page.locator("#examples button").nth(1).click()
+    assert page.texts("#agreement") == ["Program and model say the same at 1 of the 2 positions that count."]
+    assert page.texts("#strips .marks .cell") == ["·", "✓", "✗"]
+    assert page.texts("#readout p")[1] == "program: {1, <eos>}model: {0}"
+    page.page.fill("#tokens", "1")
+    assert page.texts("#agreement") == [""]
+
+
+def test_the_evidence_is_all_there_also_keys_that_the_report_does_not_know(opened: Any) -> None:
+    program = parse(COUNTING)
+    point = {"statements": 5, "opaque": 0, "numbers": 9, "match": 0.9, "measured_on": "evidence", "file": "p.drasp"}
+    frontier = [point, {**point, "statements": 9, "opaque": 2, "match": 1, "file": "q"}]
+    share = {"accuracy": 0.75, "low": 0.7, "high": 0.8, "sequences": 100}
+    more = {
+        "frontier": frontier,
+        "off_task": {"random": share, "edits": {"all": share, "bands": [share]}},
+        "interchange": {"variables": [{"variables": ["a1"], "value": {"agreement": 0.9625}, "faithful": False}], "readout": []},
+        "mistakes": None,
+        "never_heard_of": [["x", "y"], None, {"deep": {"deeper": [1, 2.5]}}, "<b>bold</b>"],
+    }
+    page = opened(program, _evidence(program, **more))
+    text = " ".join(page.texts("main")[0].split())
+    for part in (
+        "0.9975",
+        "[0.9931, 0.9999]",
+        "behaviour only",
+        "0.123",
+        "0.9625",
+        "0.7500",
+        "p.drasp",
+        "deeper",
+        "<b>bold</b>",
+        "match without it 0.250",
+    ):
+        assert part in text
+    assert "The search ran out of time." in text
+    assert "It does not apply here." in text
+    assert page.texts("#listing em") == [" behaviour only", " not faithful"]
+    assert "drasp decompile MODEL --match 0.99 --lengths 0-100 --seed 0 --time 60s --task tomita4" in text
+    assert page.page.locator("svg.frontier circle").count() == 2
+    assert page.texts("#title") == ["tomita4 decompiled"]
+
+
+@pytest.mark.parametrize("predict", ["next-token", "next-token-set"])
+def test_any_vocabulary_is_shown_as_text(opened: Any, predict: Any) -> None:
+    size = len(HOSTILE)
+    shape = Header(HOSTILE, 60, predict, HOSTILE)
+    statements = (
+        Select("s1", TOKEN, TOKEN, Dense("W")),
+        Aggregate("a1", ("s1",), TOKEN),
+        Select("s2", POS, POS, Dense("V")),
+        Aggregate("a2", ("s2",), TOKEN),
+        Project("l1", TOKEN, Dense("W")),
+        Prediction(("l1",)),
+    )
+    program = Program(shape, statements, {"W": np.roll(np.eye(size), 1, axis=1), "V": np.eye(60)})
+    example = {
+        "tokens": ["<bos>", *HOSTILE],
+        "positions": 0,
+        "scored": [0],
+        "model": [HOSTILE[0] if predict == "next-token" else [HOSTILE[0]]],
+    }
+    settings = {"match": 0.5, "lengths": [0, 1], "task": "</title><script>alert(2)</script>"}
+    page = opened(program, _evidence(program, examples=[example], settings=settings, reason="<script>alert(3)</script>"))
+    assert page.texts("#title")[0].startswith("</title><script>alert(2)</script>")
+    assert page.page.title().startswith("</title><script>alert(2)</script>")
+    assert page.page.evaluate("document.scripts.length") == 3
+    assert page.page.evaluate("document.querySelectorAll('main img, main script, main style').length") == 0
+    page.page.locator("#examples button").click()
+    shown = [json.dumps(token, ensure_ascii=False) if token in ("\u202eabc", "é\u2028") else token for token in ("<bos>", *HOSTILE)]
+    told = page.texts("#strips .head .token .cell")
+    assert [text for text in told if text not in shown] == [json.dumps(HOSTILE[13], ensure_ascii=False)]  # its joiners cannot be seen
+    for token in ("<script>alert(1)</script>", "</style>", "🙂", "שלום", "x" * 200, "__proto__"):
+        page.page.fill("#tokens", token)
+        assert page.texts("#problem") == [""]
+        assert page.texts("#strips .head .token .cell") == ["<bos>", token]
+        assert page.texts("#readout p")[0] == f"Position 1, token {token}"
+    page.page.fill("#tokens", "<b>none</b>")
+    assert page.texts("#problem")[0].startswith("Unknown token <b>none</b>.")
+    assert page.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_long_inputs_and_large_vocabularies_stay_inside_the_page(opened: Any) -> None:
+    vocabulary = (*map(str, range(150)), "<bos>", "<sep>", "<eos>", "<pad>")
+    program = parse(
+        'drasp 1\nvocabulary "0".."149" <bos> <sep> <eos> <pad>\npositions 303\npredict next-token\norder "0".."149"\n\n'
+        "s1 = select(q=pos, k=pos, op=-2*log(q - k))\na1 = aggregate(s=s1, v=token)\na2 = aggregate(s=[], v=pos)\n"
+        "l1 = project(inp=a1, op=(out == inp))\nprediction = softmax(l1)\n"
+    )
+    assert program.header.vocabulary == vocabulary
+    page = opened(program)
+    page.page.fill("#tokens", " ".join(str(i * 7 % 150) for i in range(302)))
+    assert page.page.locator("#strips .head .token .cell").count() == 303
+    assert page.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.page.evaluate("document.getElementById('strips').offsetHeight < 768")
+
+
+@pytest.mark.parametrize(("positions", "fits"), [(400, True), (600, False)])
+def test_a_program_that_would_make_the_page_too_large_is_shown_but_not_run(opened: Any, positions: int, fits: bool) -> None:
+    dense = {"W": np.random.default_rng(0).normal(size=(positions, positions)), "B": np.eye(2)}
+    statements = (
+        Select("s1", POS, POS, Dense("W")),
+        Aggregate("a1", ("s1",), TOKEN),
+        Project("l1", TOKEN, Dense("B")),
+        Prediction(("l1",)),
+    )
+    program = Program(Header(("a", "b"), positions, "next-token"), statements, dense)
+    evidence = _evidence(program, examples=[{"tokens": ["a"], "positions": 0, "scored": [0], "model": ["a"]}])
+    assert len(report(program, evidence, "x").encode()) <= LARGEST
+    page = opened(program, evidence)
+    assert page.page.locator("#form").is_visible() == fits
+    assert ("too large to run in the page" in page.texts("#try-intro")[0]) != fits
+    page.page.hover("#line-l1")
+    assert page.page.locator("#panel canvas").count() == 1
+
+
+def test_a_report_prints(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    assert page.page.pdf()[:5] == b"%PDF-"
+    assert page.page.evaluate("document.querySelectorAll('#operators canvas').length") == 2
+
+
+def test_the_command_writes_a_page_once_and_again_only_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = parse(COUNTING)
+    save_program(program, tmp_path)
+    (tmp_path / "evidence.json").write_text(json.dumps(_evidence(program)))
+    assert main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page == report(load_program(tmp_path), _evidence(program), tmp_path.name)
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"drasp: error: {tmp_path / 'report.html'} is there already; choose another --out, or --force to replace it"
+    ]
+    assert main(["report", str(tmp_path), "--force"]) == 0
+    assert main(["report", str(tmp_path / "program.drasp"), "--out", str(tmp_path / "other.html")]) == 0
+    (tmp_path / "alone.drasp").write_text(COUNTING, encoding="utf-8")
+    assert main(["report", str(tmp_path / "alone.drasp")]) == 0
+    assert (tmp_path / "alone.html").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"match": None},
+        {"lines": [{}]},
+        {"settings": {"task": 3}},
+        {"examples": [{"tokens": ["none"], "positions": 0, "scored": [], "model": []}]},
+        {"examples": [{"tokens": ["0"], "positions": 0, "scored": [1], "model": [["0"]]}]},
+        {"seconds": "long"},
+        {"further": float("nan")},
+    ],
+)
+def test_damaged_evidence_is_refused_in_one_line(damage: dict[str, Any]) -> None:
+    program = parse(COUNTING)
+    with pytest.raises(DraspError, match=r"^x: evidence.json is damaged: [^\n]*$"):
+        report(program, {**_evidence(program), **damage}, "x")
+
+
+def test_the_report_needs_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "p.drasp").write_text(COUNTING, encoding="utf-8")
+    code = (
+        "import sys\nfrom drasp.cli import main\nassert main(sys.argv[1:]) == 0\nassert not sys.modules.keys() & {'torch', 'scipy', 'rich'}"
+    )
+    subprocess.run([sys.executable, "-c", code, "report", str(tmp_path / "p.drasp")], check=True, capture_output=True)
