@@ -1,15 +1,16 @@
 """Decompiles models with several seeds and prints one table, each row a run of the command line in a process of its own.
 
     python benchmarks/decompile.py --models ../shared/models --tasks D2 D3 bin_majority ab_d_bc abcde --seeds 0 1 2
-    python benchmarks/decompile.py --programs benchmarks/programs
+    python benchmarks/decompile.py --runs runs
 
 Without `--models` the bundled models are run, all of them without `--tasks`. The seconds are those of the whole process. "Named" gives for
 each named piece how close it is: of an attention the total variation to the one it replaces, of a readout its agreement off the task.
-`--programs` keeps each program.
+`--runs` keeps the run folder of each model's first seed.
 """
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,13 +32,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--time", default="10m")
     parser.add_argument("--match", default="0.99")
-    parser.add_argument("--programs", type=Path, help="a folder for the programs found with the first seed")
+    parser.add_argument("--runs", type=Path, help="a folder for the run folders of the first seed")
     arguments = parser.parse_args()
     print(HEADER, flush=True)
     for task in arguments.tasks:
         for seed in arguments.seeds:
             flags = ["--seed", str(seed), "--time", arguments.time, "--match", arguments.match]
-            keep = arguments.programs if seed == arguments.seeds[0] else None
+            keep = arguments.runs if seed == arguments.seeds[0] else None
             print(_row(_model(arguments.models, task), task, flags, seed, keep), flush=True)
 
 
@@ -61,8 +62,7 @@ def _row(model: str, task: str, flags: list[str], seed: int, keep: Path | None) 
             return f"| {Path(model).name} | {seed} | error: {done.stderr.splitlines()[-1]} | | | | | | | {seconds:.1f} |"
         evidence = json.loads((out / "evidence.json").read_text())
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            (keep / f"{Path(model).name}.drasp").write_text((out / "program.drasp").read_text())
+            shutil.copytree(out, keep / Path(model).name, dirs_exist_ok=True)
     size = evidence["size"]
     bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence["match"]["bands"])
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
