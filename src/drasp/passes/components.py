@@ -128,7 +128,7 @@ class _Components:
                 group["lr"] = settings.rate * min(1.0, 2 * (settings.steps - step) / settings.steps)
             optimiser.zero_grad()
             losses = []
-            for batch in self.context.draw(rng):
+            for batch in self.context.draw(rng, settings.targets):
                 found = self.logits(batch, state.multipliers * factors * mask, state.constants + self.unit * shifts, kept)
                 losses.append(self.context.scored_loss(found, batch, settings.targets).mean())
             torch.stack(losses).sum().backward()
@@ -155,7 +155,7 @@ class _Components:
                 self.context.report(f"price {price:.2g} on {sum(kept)} edges", None)
             optimiser.zero_grad()
             losses = []
-            for batch in self.context.draw(rng):
+            for batch in self.context.draw(rng, self.settings.targets):
                 gates = _sample(odds, batch.sequences, noise) * mask
                 removed = (1 - gates)[:, :, None] * carried
                 constants = (state.constants + self.unit * shifts).expand(len(gates), -1, -1).index_add(1, self.rows, removed)

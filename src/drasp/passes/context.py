@@ -81,9 +81,13 @@ class Context:
         """Some of the batches to fit on, for means and gradients."""
         return self.short[::8] + self.long[::9]
 
-    def draw(self, rng: np.random.Generator) -> list[Batch]:
-        """The batches of one fitting step: lengths are mixed, or the constants would follow those of the last batch."""
-        return [self.short[i] for i in rng.integers(len(self.short), size=2)] + [self.long[rng.integers(len(self.long))]]
+    def draw(self, rng: np.random.Generator, targets: Targets) -> list[Batch]:
+        """The batches of one fitting step: lengths are mixed, or the constants would follow those of the last batch.
+
+        Soft targets say more than hard ones, so that fewer sequences will do.
+        """
+        short = rng.integers(len(self.short), size=1 if targets == "soft" else 2)
+        return [self.short[i] for i in short] + [self.long[rng.integers(len(self.long))]]
 
     def loss(self, logits: Tensor, batch: Batch, targets: Targets) -> Tensor:
         """The loss of each scored position, (scored positions), for logits (batch, time, vocabulary)."""

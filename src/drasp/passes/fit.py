@@ -116,7 +116,7 @@ def _fit(
         optimiser.zero_grad()
         constants = {name: unit[name] * shift for name, shift in shifts.items()}
         losses = []
-        for batch in context.draw(rng):
+        for batch in context.draw(rng, targets):
             logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means, constants))
             losses.append(context.loss(logits, batch, targets).mean())
         torch.stack(losses).sum().backward()

@@ -21,7 +21,7 @@ TOLERANCES = (0.05, 0.02, 0.2)  # of total variation, tried first: the shortest 
 FARTHEST, LEAST_AGREEMENT = 0.05, 0.95  # beyond these a name describes behaviour on the task, not what the model computes
 AGREEMENT_LOST = 0.01  # off the distribution, that a shorter readout may lose, if it agrees less than is asked
 NAMING_STREAM = 9
-HEAD_SEQUENCES = 8  # of each batch on which attention is named: there are many positions in each
+HEAD_SEQUENCES = 16  # of each batch on which attention is named: there are many positions in each
 OFF_SEQUENCES, OFF_LENGTHS = 60, (8, 20, 50, 100)
 OFF_SCORED = 0.1
 
