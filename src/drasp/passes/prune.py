@@ -17,6 +17,7 @@ from drasp.run.gated import Executor, Site, sites
 INPUT_COST = 0.05  # of a statement: between programs of as many lines, the one that reads less
 DIVISION_COST = 0.1
 SHARES = (0.9, 0.75, 0.5, 0.3, 0.15)  # of the lowest-ranked sites, tried to be removed at once
+SWEEP_FAILURES = 8  # removals in a row that need a refit, after which those that cost more loss are not tried without
 REFITTED_SHARES = (0.6, 0.4, 0.2, 0.1)
 
 
@@ -185,12 +186,13 @@ def _by_loss(program: Program, context: Context, settings: SearchSettings) -> li
 
 
 def _sweep(program: Program, order: list[Removal], context: Context, settings: SearchSettings) -> Program | None:
-    """Makes every removal that needs no refit, in order, as many at once as match bears; None where there is none."""
+    """Makes the removals that need no refit, in order, as many at once as match bears, until some in a row fail. None where none succeeds."""
     current = program
+    failures = 0
     means = stand_ins(program, context, context.sample)
     pending = list(order)
     chunk = max(1, len(pending) // 2)
-    while pending:
+    while pending and failures < SWEEP_FAILURES:
         together = frozenset(identity for removal in pending[:chunk] for identity in removal)
         context.report(f"without {_describe(together)}", current)
         smaller = _without(current, together, means)
@@ -201,10 +203,12 @@ def _sweep(program: Program, order: list[Removal], context: Context, settings: S
             context.found(current)
             pending = pending[chunk:]
             chunk *= 2
+            failures = 0
         elif chunk > 1 and simpler:
             chunk //= 2
         else:
             pending = pending[chunk:]
+            failures += simpler
     return None if current is program else current
 
 
