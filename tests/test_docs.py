@@ -22,6 +22,9 @@ PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in
 RUN = ("docs/tutorial.md", "docs/edit-a-program.md", "docs/own-task.md")
 # Those of the others are run by no test of their own, each for a reason.
 NOT_RUN = {
+    "python benchmarks/controls.py": "it takes minutes; tests/test_controls.py tests its parts",
+    "python benchmarks/browser.py RUNS": "tests/test_report.py calls it, where there is a browser",
+    "pip install 'drasp[plots]'": "it installs a package",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
@@ -68,7 +71,8 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_the_network(tm
 
 def test_every_command_is_run_by_a_test_or_listed_with_a_reason() -> None:
     lines = {line for page in PAGES if page not in RUN for block in _blocks(page, "sh") for line, _ in _lines(block)}
-    assert lines == set(NOT_RUN)
+    named = {found for page in PAGES for found in re.findall(r"`((?:make|pip|python) [^`]+)`", (ROOT / page).read_text(encoding="utf-8"))}
+    assert lines | named == set(NOT_RUN)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -103,6 +107,11 @@ def test_the_commands_of_the_tutorial_do_what_it_says(tmp_path: Path) -> None:
     assert {"report.html", "program.py", "program.tex", "program.md"} <= {path.name for path in (tmp_path / "runs" / "majority").iterdir()}
 
 
+def test_the_tutorial_shows_every_command() -> None:
+    (commands,) = (action.choices for action in _parser()._subparsers._group_actions)  # type: ignore[union-attr]
+    assert {line.split()[1] for block in _blocks("docs/tutorial.md", "sh") for line, _ in _lines(block)} >= set(commands or ())
+
+
 def _programs() -> list[str]:
     """The programs of the pages; a block without a header stands under the one that is a header alone."""
     blocks = [block for page in PAGES for block in _blocks(page, "drasp")]
@@ -122,6 +131,19 @@ def test_the_program_on_the_first_page_knows_two_brackets_deep() -> None:
     trace = drasp.parse(text).trace("<bos> a a b b")
     assert trace.predictions == ({"a", "<eos>"}, {"a", "b"}, {"b"}, {"a", "b"}, {"a", "<eos>"})
     assert _blocks("README.md", "drasp") == [text]
+
+
+def test_the_messages_of_the_page_on_troubleshooting_are_those_of_the_code() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "drasp").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # literals side by side
+    for name, value in {"CONFIG": "config.json", "WEIGHTS": "model.safetensors", "FRONTIER_FILE": "frontier.json"}.items():
+        code = code.replace(f"{{{name}}}", value)
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `(.*?)` \|", page, re.MULTILINE)
+    assert len(messages) > 20
+    for message in messages:  # up to what stands for a name or a number
+        for part in re.split(r"\.\.\.|\b[A-Z](?:\d|-[A-Z])?\b|\bs2\b|MODEL|FILE\.jsonl:LINE|'x'|--device cuda|reasons", message):
+            assert part.strip(" :;") in code, message
 
 
 def test_the_page_on_python_has_every_public_name_with_its_parameters() -> None:
