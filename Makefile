@@ -2,7 +2,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check clean
+.PHONY: help setup demo docs test test-slow check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## decompile a bundled model and print the program
 	.venv/bin/drasp decompile D2 --out runs/demo --force
 
+docs: $(STAMP) ## build the documentation site into site/
+	.venv/bin/mkdocs build --strict
+
 test: $(STAMP) ## run the tests
 	.venv/bin/pytest -m 'not slow'
 
@@ -32,5 +35,5 @@ check: $(STAMP) ## lint, types and tests: what a change must pass
 	.venv/bin/pytest -m 'not slow'
 
 clean: ## remove everything that was made: .venv, runs, caches
-	rm -rf .venv runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/drasp.egg-info
+	rm -rf .venv runs site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/drasp.egg-info
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
-"""The commands of the documentation, run as they are printed."""
+"""The documentation: its site builds without a warning, its commands and programs run as they are printed."""
 
+import inspect
 import json
 import re
 import shlex
@@ -11,61 +12,195 @@ from typing import Any
 
 import pytest
 
+import drasp
+from drasp.cli import _parser
+
 ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+
+# The pages of which all shell commands are run below.
+RUN = ("docs/tutorial.md", "docs/edit-a-program.md", "docs/own-task.md")
+# Those of the others are run by no test of their own, each for a reason.
+NOT_RUN = {
+    "python benchmarks/controls.py": "it takes minutes; tests/test_controls.py tests its parts",
+    "python benchmarks/browser.py RUNS": "tests/test_report.py calls it, where there is a browser",
+    "pip install 'drasp[plots]'": "it installs a package",
+    "make setup": "it makes the environment that the tests run in",
+    "make demo": "it decompiles D2, as the Python of the README does",
+    "make test": "it is what runs this",
+    "make check": "it is what runs this, and the linters",
+    "make docs": "it builds what a test here builds",
+}
 
 
-def _blocks(document: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs one line of a shell block in a folder: drasp, or sed with its output in a file."""
+    program, *arguments = shlex.split(command)
+    if program == "sed":
+        script, source, _, target = arguments
+        text = (folder / source).read_text(encoding="utf-8")
+        done = subprocess.run(["sed", script], input=text, capture_output=True, text=True, check=True)
+        assert done.stdout != text
+        (folder / target).write_text(done.stdout, encoding="utf-8")
+        return done
+    assert program == "drasp"
+    return subprocess.run([sys.executable, "-m", "drasp", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _lines(block: str) -> list[tuple[str, str]]:
+    """The commands of a shell block, each with what is expected in the comment behind it."""
+    parts = (line.partition("  # ") for line in block.splitlines())
+    return [(command.strip(), expected.strip()) for command, _, expected in parts]
+
+
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_the_network(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="mkdocs-material is not installed: pip install 'drasp[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(ROOT / "mkdocs.yml")]
+    done = subprocess.run([*command, "--site-dir", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = [path.read_text(encoding="utf-8") for path in tmp_path.glob("*.html")]
+    assert len(pages) == len(list((ROOT / "docs").glob("*.md"))) + 1  # and 404.html
+    for page in pages:
+        loaded = re.findall(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?([^\s\">]+)", page)
+        assert [url for url in loaded if re.match(r"(https?:)?//", url)] == []
+
+
+def test_every_command_is_run_by_a_test_or_listed_with_a_reason() -> None:
+    lines = {line for page in PAGES if page not in RUN for block in _blocks(page, "sh") for line, _ in _lines(block)}
+    named = {found for page in PAGES for found in re.findall(r"`((?:make|pip|python) [^`]+)`", (ROOT / page).read_text(encoding="utf-8"))}
+    assert lines | named == set(NOT_RUN)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_is_marked_with_what_it_is(page: str) -> None:
+    fences = re.findall(r"^```(.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    excerpts = {""} if page == "docs/programs.md" else set()  # programs without their headers
+    assert set(fences[::2]) <= {"sh", "python", "drasp", "json", "text"} | excerpts
+    assert set(fences[1::2]) <= {""}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text_and_in_lists_are_commands_that_there_are(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"`(drasp [a-z][^`]*)`", text) + re.findall(r"^(drasp [a-z].*?)(?:  .*)?$", text, re.MULTILINE)
+    for command in found:
+        words = shlex.split(re.sub(r"\[[^]]*\]|\|\w+|\s#.*", "", command).replace(" N", " 5"))[1:]
+        if words[1:] and not words[1].startswith("-"):  # else it is only mentioned
+            _parser().parse_args(words)
+
+
+def test_the_commands_of_the_tutorial_do_what_it_says(tmp_path: Path) -> None:
+    for command, expected in (line for block in _blocks("docs/tutorial.md", "sh") for line in _lines(block)):
+        done = _run(command, tmp_path)
+        assert done.returncode == 0, done.stderr
+        if expected:
+            assert done.stdout.splitlines()[-1].endswith(f"->  {expected}")
+        if command.startswith("drasp decompile"):
+            printed = next(block for block in _blocks("docs/tutorial.md", "text") if block.startswith("drasp 1"))
+            program = drasp.load_program(tmp_path / "runs" / "majority")
+            assert drasp.parse(printed.partition("\nverdict")[0]) == program
+            assert "\nverdict    decompiled\n" in done.stdout
+    assert {"report.html", "program.py", "program.tex", "program.md"} <= {path.name for path in (tmp_path / "runs" / "majority").iterdir()}
+
+
+def test_the_tutorial_shows_every_command() -> None:
+    (commands,) = (action.choices for action in _parser()._subparsers._group_actions)  # type: ignore[union-attr]
+    assert {line.split()[1] for block in _blocks("docs/tutorial.md", "sh") for line, _ in _lines(block)} >= set(commands or ())
+
+
+def _programs() -> list[str]:
+    """The programs of the pages; a block without a header stands under the one that is a header alone."""
+    blocks = [block for page in PAGES for block in _blocks(page, "drasp")]
+    (header,) = (block for block in blocks if block.startswith("drasp 1") and "=" not in block)
+    return [block if block.startswith("drasp 1") else f"{header}\n{block}" for block in blocks if block != header]
+
+
+@pytest.mark.parametrize("text", _programs())
+def test_the_programs_of_the_pages_run(text: str) -> None:
+    program = drasp.parse(text)
+    assert drasp.parse(drasp.print_program(program)) == program
+    assert len(program.trace("<bos> a b").predictions) == 3
+
+
+def test_the_program_on_the_first_page_knows_two_brackets_deep() -> None:
+    (text,) = _blocks("docs/index.md", "drasp")
+    trace = drasp.parse(text).trace("<bos> a a b b")
+    assert trace.predictions == ({"a", "<eos>"}, {"a", "b"}, {"b"}, {"a", "b"}, {"a", "<eos>"})
+    assert _blocks("README.md", "drasp") == [text]
+
+
+def test_the_messages_of_the_page_on_troubleshooting_are_those_of_the_code() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "drasp").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # literals side by side
+    for name, value in {"CONFIG": "config.json", "WEIGHTS": "model.safetensors", "FRONTIER_FILE": "frontier.json"}.items():
+        code = code.replace(f"{{{name}}}", value)
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `(.*?)` \|", page, re.MULTILINE)
+    assert len(messages) > 20
+    for message in messages:  # up to what stands for a name or a number
+        for part in re.split(r"\.\.\.|\b[A-Z](?:\d|-[A-Z])?\b|\bs2\b|MODEL|FILE\.jsonl:LINE|'x'|--device cuda|reasons", message):
+            assert part.strip(" :;") in code, message
+
+
+def test_the_page_on_python_has_every_public_name_with_its_parameters() -> None:
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == sorted(drasp.__all__)
+    for name, parameters in re.findall(r"^drasp\.(\w+)\((.*)\)(?: -> \w+)?$", page, re.MULTILINE):
+        written = re.findall(r"(?:^|, )(\w+)(?==|,|$)", re.sub(r"\([^()]*\)", "", parameters))
+        assert written == list(inspect.signature(getattr(drasp, name)).parameters), name
+
+
+def test_the_python_of_the_page_on_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    first, in_memory = _blocks("docs/python.md", "python")
+    names: dict[str, Any] = {}
+    exec(first, names)
+    assert names["trace"].predictions[-1] == {"1", "<eos>"}
+    pytest.importorskip("transformers")
+    exec(in_memory, names)
+    assert names["found"].evidence["verdict"] == "decompiled"
 
 
 def test_the_printed_script_writes_the_example_file(tmp_path: Path) -> None:
-    (script,) = _blocks("own-task.md", "python")
+    (script,) = _blocks("docs/own-task.md", "python")
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     assert (tmp_path / "marked.jsonl").read_bytes() == (ROOT / "examples" / "marked.jsonl").read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("commands", "last"), list(zip(_blocks("own-task.md", "sh"), ("{a, <eos>}", "y"), strict=True)), ids=("python", "jsonl")
+    ("commands", "last"), list(zip(_blocks("docs/own-task.md", "sh"), ("{a, <eos>}", "y"), strict=True)), ids=("python", "jsonl")
 )
 def test_a_task_of_ones_own_from_training_to_the_program(commands: str, last: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for line in commands.splitlines():
-        program, *arguments = shlex.split(line)
-        assert program == "drasp"
-        done = subprocess.run([sys.executable, "-m", "drasp", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    for line, _ in _lines(commands):
+        done = _run(line, tmp_path)
         assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(f"->  {last}")
     (evidence,) = (tmp_path / "runs").glob("*/evidence.json")
     assert json.loads(evidence.read_text())["verdict"] == "decompiled"
 
 
-@pytest.mark.parametrize("commands", _blocks("edit-a-program.md", "sh"), ids=("as found", "shift", "tokens", "slip"))
+@pytest.mark.parametrize("commands", _blocks("docs/edit-a-program.md", "sh"), ids=("as found", "shift", "tokens", "slip"))
 def test_an_edited_program_does_what_the_edit_says(commands: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for line in commands.splitlines():
-        command, _, expected = line.partition("  # ")
-        program, *arguments = shlex.split(command)
-        if program == "sed":
-            script, source, _, target = arguments
-            text = (tmp_path / source).read_text(encoding="utf-8")
-            done = subprocess.run(["sed", script], input=text, capture_output=True, text=True, check=True)
-            assert done.stdout != text
-            (tmp_path / target).write_text(done.stdout, encoding="utf-8")
-            continue
-        done = subprocess.run([sys.executable, "-m", "drasp", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    for command, expected in _lines(commands):
+        done = _run(command, tmp_path)
         if done.returncode == 2:
             assert done.stderr.splitlines()[0].endswith(expected)
-        else:
+        elif expected:
             assert done.stdout.splitlines()[-1].endswith(f"->  {expected}")
 
 
 def test_the_python_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    script = re.search(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert script
+    (script,) = _blocks("README.md", "python")
     names: dict[str, Any] = {}
-    exec(script[1], names)
+    exec(script, names)
     assert names["found"].evidence["verdict"] == "decompiled"
     assert names["logits"].shape == (1, 3, 6)
     assert names["trace"].predictions[-1] == {"1", "<eos>"}
