@@ -32,12 +32,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--time", default="10m")
     parser.add_argument("--match", default="0.99")
+    parser.add_argument("--evidence", choices=["full", "quick"], default="full")
     parser.add_argument("--runs", type=Path, help="a folder for the run folders of the first seed")
     arguments = parser.parse_args()
     print(HEADER, flush=True)
     for task in arguments.tasks:
         for seed in arguments.seeds:
-            flags = ["--seed", str(seed), "--time", arguments.time, "--match", arguments.match]
+            flags = ["--seed", str(seed), "--time", arguments.time, "--match", arguments.match, "--evidence", arguments.evidence]
             keep = arguments.runs if seed == arguments.seeds[0] else None
             print(_row(_model(arguments.models, task), task, flags, seed, keep), flush=True)
 

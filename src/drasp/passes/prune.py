@@ -186,7 +186,7 @@ def _by_loss(program: Program, context: Context, settings: SearchSettings) -> li
 
 
 def _sweep(program: Program, order: list[Removal], context: Context, settings: SearchSettings) -> Program | None:
-    """Makes the removals that need no refit, in order, as many at once as match bears, until some in a row fail. None where none succeeds."""
+    """Makes the removals that need no refit, in order, as many at once as match bears, until some in a row fail; None if all do."""
     current = program
     failures = 0
     means = stand_ins(program, context, context.sample)
