@@ -1,5 +1,7 @@
 """Attention named: planted heads are found again, from what they attend to."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,10 @@ def test_each_description_is_as_close_as_it_says():
     found = name_head(program, ("s0", "s1"), _samples(), np.random.default_rng(0))
     assert found[0].total_variation > found[-1].total_variation
     assert found[-1].total_variation <= 0.02
+
+
+def test_attention_that_never_sees_a_second_key_is_the_uniform_one():
+    program = parse((Path(__file__).parent.parent / "examples" / "tomita4.drasp").read_text(encoding="utf-8"))
+    bos = np.full((3, 1), program.header.vocabulary.index("<bos>"))
+    (head,) = name_head(program, ("s1",), [Sample(bos, np.zeros_like(bos), bos >= 0)], np.random.default_rng(0))
+    assert (head.selects, head.total_variation) == ((), 0.0)

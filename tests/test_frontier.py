@@ -7,6 +7,7 @@ import pytest
 
 from drasp import frontier as frontiers
 from drasp import pipeline
+from drasp.errors import RunFolderError
 from drasp.frontier import Frontier, Point, listing
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
@@ -15,9 +16,10 @@ from drasp.model.checkpoint import load_transformer
 from drasp.passes.lift import lift
 from drasp.passes.simplify import simplify
 from drasp.pipeline import Settings, TimeIsUp, decompile
-from drasp.record import finish, load_frontier
+from drasp.record import check_target, finish, load_frontier
 from drasp.tasks.registry import get_task
 
+ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_on": "select", "file": "."}]'
 HEADER = 'drasp 1\nvocabulary "a" <bos>\npositions 6\npredict next-token\n'
 
 
@@ -88,3 +90,23 @@ def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):
         program = load_program(tmp_path / "run" / entry.file)
         assert program == point.program
         assert len(program.statements) == entry.statements
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", '["a"]', '[{"statements": 1}]', ENTRY.replace("0.5", "NaN"), ENTRY.replace('"."', '"../x"'), ENTRY.replace("4", '"4"')],
+)
+def test_a_damaged_frontier_is_told_in_one_line(text, tmp_path):
+    (tmp_path / "frontier.json").write_text(text)
+    with pytest.raises(RunFolderError, match="is damaged"):
+        load_frontier(tmp_path)
+
+
+def test_what_is_made_from_a_program_never_takes_the_place_of_it(tmp_path):
+    program = tmp_path / "program.drasp"
+    program.touch()
+    for target in (program, tmp_path / "evidence.json", tmp_path / "frontier.json"):
+        for source in (tmp_path, program):
+            with pytest.raises(RunFolderError, match="belongs to the program"):
+                check_target(target, source, force=True)
+    check_target(tmp_path / "report.html", tmp_path, force=False)

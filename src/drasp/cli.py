@@ -421,16 +421,16 @@ def _frontier(entries: "Sequence[FrontierEntry]") -> str:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from drasp.lang.folder import load_program
-    from drasp.record import REPORT_FILE, load_evidence, replace_text
+    from drasp.lang.folder import PROGRAM_FILE, load_program
+    from drasp.record import REPORT_FILE, check_target, load_evidence, write_made
     from drasp.report.page import report
 
     path: Path = arguments.program
     program = load_program(path)
-    out = arguments.out or (path / REPORT_FILE if path.is_dir() else path.with_suffix(".html"))
-    if out.exists() and not arguments.force:
-        raise DraspError(f"{out} is there already; choose another --out, or --force to replace it")
-    replace_text(out, report(program, load_evidence(path), path.resolve().stem))
+    run = path if path.is_dir() else path.parent if path.name == PROGRAM_FILE else None
+    out = arguments.out or (path.with_suffix(".html") if run is None else run / REPORT_FILE)
+    check_target(out, path, arguments.force)
+    write_made(out, report(program, load_evidence(path), path.resolve().stem))
     print(f"written to {out}")
     return 0
 

@@ -280,7 +280,7 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
             if context.match(program, context.verify) >= settings.match:
                 return
     stages: list[Stage] = []
-    for asked, share in ((settings.match - LOOSE, LOOSE_SHARE), (settings.match, SEARCH_SHARE)):
+    for asked, share in ((max(settings.match - LOOSE, 0), LOOSE_SHARE), (settings.match, SEARCH_SHARE)):
         search.deadline = search.journal.start + share * settings.time
         how = SearchSettings("soft", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
         try:

@@ -20,6 +20,8 @@ NEW_FOLDER = ".new"
 """Where program and evidence are written before they take the place of what was there."""
 JOURNAL_FILE = ".journal"
 """What an unfinished run has learned so far; it goes when the run is finished."""
+EXPORT_ENDINGS = {"python": ".py", "latex": ".tex", "markdown": ".md"}
+"""Of what `drasp export` writes beside a program; like the report it goes when another program takes its place."""
 FRONTIER_FILE, FRONTIER_FOLDER = "frontier.json", "frontier"
 
 
@@ -72,7 +74,8 @@ def finish(out: Path, frontier: Iterable[Point], evidence: Mapping[str, object])
             save_program(point.program, new / point.folder)
         replace_text(new / FRONTIER_FILE, json.dumps(evidence["frontier"], indent=1) + "\n")
         replace_text(new / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
-        for name in (EVIDENCE_FILE, OPERATORS_FILE, REPORT_FILE):
+        exports = [Path(PROGRAM_FILE).with_suffix(ending).name for ending in EXPORT_ENDINGS.values()]
+        for name in (EVIDENCE_FILE, OPERATORS_FILE, REPORT_FILE, *exports):
             (out / name).unlink(missing_ok=True)
         if (out / FRONTIER_FOLDER).exists():
             shutil.rmtree(out / FRONTIER_FOLDER)
@@ -113,9 +116,18 @@ def load_frontier(run: Path) -> list[FrontierEntry]:
     if entries is None:
         raise RunFolderError(f"{run} holds no {FRONTIER_FILE}; it must be the folder of a finished run")
     try:
-        return [FrontierEntry(**entry) for entry in entries]
-    except TypeError as error:
+        found = [FrontierEntry(**entry) for entry in entries]
+        if not found or not all(_sound(entry) for entry in found):
+            raise ValueError("an entry is missing or has a value that cannot be")
+    except (TypeError, ValueError) as error:
         raise RunFolderError(f"{file} is damaged: {error}") from None
+    return found
+
+
+def _sound(entry: FrontierEntry) -> bool:
+    counts = all(isinstance(count, int) and count >= 0 for count in entry[:3])
+    inside = isinstance(entry.file, str) and not Path(entry.file).is_absolute() and ".." not in Path(entry.file).parts
+    return counts and inside and isinstance(entry.match, float | int) and 0 <= entry.match <= 1
 
 
 def _load_json(file: Path, what: str) -> Any:
@@ -127,8 +139,40 @@ def _load_json(file: Path, what: str) -> Any:
         raise RunFolderError(f"{file} is no {what}: {error}") from None
 
 
+def check_target(target: Path, program: Path, force: bool) -> None:
+    """Whether something made from a program, a run folder or a `.drasp` file, may be written to a file.
+
+    Raises:
+        RunFolderError: it is no file, is there already without `force`, or is what it is made from.
+    """
+    run = program if program.is_dir() else program.parent
+    sources = [run / name for name in (PROGRAM_FILE, OPERATORS_FILE, EVIDENCE_FILE, FRONTIER_FILE)]
+    if target.exists() and not target.is_file():
+        raise RunFolderError(f"{target} is no file; --out names the file to write")
+    if target.resolve() in [source.resolve() for source in (*sources, program)]:
+        raise RunFolderError(f"{target} belongs to the program itself; choose another --out")
+    if target.exists() and not force:
+        raise RunFolderError(f"{target} is there already; choose another --out, or --force to replace it")
+
+
+def write_made(target: Path, text: str) -> None:
+    """Writes what was made from a program, its folder too if need be.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(target, text)
+    except OSError as error:
+        raise RunFolderError(f"{target} cannot be written: {error.strerror}") from None
+
+
 def replace_text(file: Path, text: str) -> None:
     """Writes a text file, at once or not at all."""
-    temporary = file.with_name(file.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,22 +1,19 @@
-"""Writes an export to a file: which formats there are, where they go, and that nothing is overwritten unasked."""
+"""Writes an export to a file: which formats there are, and where they go."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from drasp.errors import RunFolderError
 from drasp.export.latex import to_latex
 from drasp.export.markdown import to_markdown
 from drasp.export.python import to_python
 from drasp.ir.program import Program
 from drasp.lang.folder import PROGRAM_FILE, load_program
-from drasp.record import load_evidence
+from drasp.record import EXPORT_ENDINGS, check_target, load_evidence, write_made
 
 Write = Callable[[Program, Mapping[str, Any] | None], str]
 
-FORMATS: dict[str, tuple[str, Write]] = {"python": (".py", to_python), "latex": (".tex", to_latex), "markdown": (".md", to_markdown)}
-"""Each format's ending and what writes it."""
+FORMATS: dict[str, Write] = {"python": to_python, "latex": to_latex, "markdown": to_markdown}
 
 
 def export(path: Path, to: str, out: Path | None = None, force: bool = False) -> Path:
@@ -32,21 +29,8 @@ def export(path: Path, to: str, out: Path | None = None, force: bool = False) ->
         DraspError: program or evidence is damaged, or the file is there already or cannot be written.
     """
     program, evidence = load_program(path), load_evidence(path)
-    ending, write = FORMATS[to]
-    target = out or (path / PROGRAM_FILE if path.is_dir() else path).with_suffix(ending)
-    if target.exists() and not target.is_file():
-        raise RunFolderError(f"{target} is no file; --out names the file to write")
-    if target.exists() and not force:
-        raise RunFolderError(f"{target} is there already; choose another --out, or --force to replace it")
-    text = write(program, evidence)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, target)
-    except OSError as error:
-        raise RunFolderError(f"{target} cannot be written: {error.strerror}") from None
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+    write = FORMATS[to]
+    target = out or (path / PROGRAM_FILE if path.is_dir() else path).with_suffix(EXPORT_ENDINGS[to])
+    check_target(target, path, force)
+    write_made(target, write(program, evidence))
     return target

@@ -110,6 +110,8 @@ class NamedHead:
 def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> list[NamedHead]:
     """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
     rows = _queries(program, selectors, samples, rng, program)
+    if rows is None:
+        return [NamedHead((), 0.0)]
     features = list(_features(program, selectors))
     columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
     target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-DEEPEST)))
@@ -137,7 +139,7 @@ def distance(
 ) -> float:
     """Total variation between the attention under `selectors` and that under `selects`, where the averages matter to `named`."""
     rows = _queries(program, selectors, samples, rng, named)
-    return _total_variation(_scores(program, selects, rows), rows)
+    return 0.0 if rows is None else _total_variation(_scores(program, selects, rows), rows)
 
 
 def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.ndarray:
@@ -146,8 +148,8 @@ def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.n
 
 def _queries(
     program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator, reader: Program
-) -> _Queries:
-    """Attention rows drawn from the samples.
+) -> _Queries | None:
+    """Attention rows drawn from the samples; None where no query sees more than one key.
 
     Where only the output of `reader` reads the head's averages: those of scored positions at whose current token they can change its
     prediction; else all, also where they change none.
@@ -182,6 +184,8 @@ def _queries(
             value = vector.ids if isinstance(vector, OneHot) and vector.scale is None else trace.value(read.variable)
             query_values[read].append(value[batch, query])
             key_values[read].append(np.pad(value[batch], (*padding, *[(0, 0)] * (value.ndim - 2))))
+    if not weights:
+        return None
     return _Queries(
         np.concatenate(weights),
         np.concatenate(seen),

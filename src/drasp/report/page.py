@@ -179,6 +179,8 @@ def _command(settings: Mapping[str, Any]) -> str:
             words += [flag, f"{value[0]}-{value[1]}"]
         elif key == "time":
             words += [flag, f"{value:g}s"]
+        elif key == "task":  # of one's own the name alone does not tell where it is
+            words += [flag, str(value) if _description(value) else "TASK"]
         elif isinstance(value, bool):
             words += [flag] * value
         elif isinstance(value, str | int | float):
