@@ -94,10 +94,15 @@ def _draw(program: Program, context: Context) -> _Samples:
     rng = np.random.default_rng([context.seed, NAMING_STREAM])
     batches = context.short[::3] + context.long[::2]
     samples = [_sample(batch) for batch in batches]
-    real = [judged(program, s, as_sets(b.model_logits.cpu().numpy(), program)) for s, b in zip(samples, batches, strict=True)]
+
+    def label(sample: Sample, model: np.ndarray | None = None) -> Judged:
+        context.check_time()  # a program that is still long takes its time
+        return judged(program, sample, model)
+
+    real = [label(s, as_sets(b.model_logits.cpu().numpy(), program)) for s, b in zip(samples, batches, strict=True)]
     off = [*_random_strings(program, rng), *(_edited(sample, program, rng) for sample in samples[::4])]
     few = [Sample(*(array[:HEAD_SEQUENCES] for array in sample)) for sample in samples[:: max(1, len(samples) // 16)]]
-    return _Samples(few, real, [judged(program, s) for s in off], rng)
+    return _Samples(few, real, [label(s) for s in off], rng)
 
 
 def _name_whole(program: Program, context: Context, threshold: float, samples: _Samples) -> tuple[Naming | None, Naming]:
