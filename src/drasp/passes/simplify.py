@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 
@@ -79,22 +80,23 @@ def joins(draft: Draft, constant: Read, read: Read) -> bool:
 
 def merge_selects(draft: Draft) -> bool:
     """Two selectors of the same heads that read the same add up; one that reads `one` joins another whose query or key there sums to 1."""
-    for first in draft.of_type(Select):
-        for second in draft.of_type(Select):
-            if first.name == second.name or _heads(draft, first) != _heads(draft, second):
-                continue
-            same_query, same_key = first.query == second.query, first.key == second.key
-            if (same_key and (same_query or joins(draft, second.query, first.query))) or (
-                same_query and joins(draft, second.key, first.key)
-            ):
-                draft.set_matrix(first, draft.matrix(first) + draft.matrix(second))
-                draft.remove(second.name)
-                return True
-    return False
-
-
-def _heads(draft: Draft, select: Select) -> list[str]:
-    return [a.name for a in draft.of_type(Aggregate) if select.name in a.selectors]
+    heads: dict[str, list[str]] = {}
+    for aggregate in draft.of_type(Aggregate):
+        for selector in aggregate.selectors:
+            heads.setdefault(selector, []).append(aggregate.name)
+    groups: dict[tuple[str, ...], list[Select]] = {}
+    for select in draft.of_type(Select):
+        groups.setdefault(tuple(heads.get(select.name, ())), []).append(select)
+    merged: set[str] = set()
+    for first, second in (pair for group in groups.values() for pair in permutations(group, 2)):
+        if first.name in merged or second.name in merged:
+            continue
+        same_query, same_key = first.query == second.query, first.key == second.key
+        if (same_key and (same_query or joins(draft, second.query, first.query))) or (same_query and joins(draft, second.key, first.key)):
+            draft.set_matrix(first, draft.matrix(first) + draft.matrix(second))
+            draft.remove(second.name)
+            merged.add(second.name)
+    return bool(merged)
 
 
 def merge_projects(draft: Draft) -> bool:
