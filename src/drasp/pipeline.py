@@ -68,6 +68,7 @@ EXACT_NORMS: tuple[Pass, ...] = (
 )  # after each it is seen whether all that is left can be named; if so, that is the end
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
+NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
 LOOSE, LOOSE_SHARE = 0.02, 0.4  # match that a first search gives away; it only counts if all can be named, with the match asked for
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
@@ -77,6 +78,7 @@ FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enou
 EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
 TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 20_000  # how many sequences at the most, and how many times they have statements
+FITTING_AT_LEAST = 30  # sequences that the trivial baselines are read off
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
 OFF_TASK_SHARE, PAIRS_SHARE = 10, 20  # the parts of the judge's number of sequences that they get at the most
@@ -354,7 +356,7 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
     began = search.journal.seconds()
     search.phase, search.deadline = "naming", search.journal.start + NAMING_SHARE * settings.time
     unnamed = Naming(program, ())
-    if search.interrupted:
+    if search.interrupted or len(program.statements) > NAMED_AT_MOST:
         return unnamed
     try:
         found = name(program, context, _wanted(settings.match, SELECT_MARGIN, SELECTED))
@@ -445,7 +447,7 @@ def _evidence(
         return make_judge(task, model, settings.lengths, count, np.random.default_rng([settings.seed, stream]))
 
     began = time.monotonic()
-    trial = min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements))
+    trial = max(FITTING_AT_LEAST, min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements)))
     program_match(program, drawn(trial, TRIAL_STREAM))  # tells how long more of them will take
     now = time.monotonic()
     seconds = (now - began) / trial
@@ -453,7 +455,7 @@ def _evidence(
     fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else trial
     sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
     judge = drawn(sequences, EVIDENCE_STREAM)
-    fitting = drawn(sequences // 10, FITTING_STREAM)
+    fitting = drawn(max(FITTING_AT_LEAST, sequences // 10), FITTING_STREAM)
     predicted, trivially = predictor(program, judge), trivial(fitting)
     match = judge.score(lambda c: c.right(predicted(c), c.model))
     return {
