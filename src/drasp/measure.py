@@ -11,6 +11,7 @@ import numpy as np
 from drasp.errors import TaskError
 from drasp.ir.nodes import Prediction, Project, Select
 from drasp.ir.program import Predict, Program, feeds_attention
+from drasp.run.parallel import in_order
 from drasp.run.reference import evaluate
 from drasp.run.reference import logits as reference_logits
 from drasp.tasks.protocol import Sample, Task
@@ -141,13 +142,14 @@ class Judge:
     def score(self, right: Callable[[Chunk], np.ndarray], among: Callable[[Chunk], np.ndarray] | None = None) -> Banded:
         """Counts the sequences that `right` marks, band by band, of those that `among` marks. Bands without any are left out."""
         counts = [[0, 0] for _ in self.bands]
-        for chunk in self.chunks:
+
+        def marks(chunk: Chunk) -> np.ndarray:
             kept = np.ones(len(chunk.sample.token_ids), dtype=bool) if among is None else among(chunk)
-            if not kept.any():
-                continue
-            marks = right(chunk)[kept]
-            counts[chunk.band][0] += int(marks.sum())
-            counts[chunk.band][1] += len(marks)
+            return right(chunk)[kept] if kept.any() else kept[:0]
+
+        for chunk, marked in zip(self.chunks, in_order(marks, self.chunks), strict=True):
+            counts[chunk.band][0] += int(marked.sum())
+            counts[chunk.band][1] += len(marked)
         return Banded(tuple(Share(lengths, r, n) for lengths, (r, n) in zip(self.bands, counts, strict=True) if n))
 
     def thinned(self, every: int) -> "Judge":
@@ -198,19 +200,13 @@ def make_judge(
         drawn = checked_sample(task, rng, count, low_high)
         if change is not None:
             drawn = change(drawn)
-        for rows, end in chunked(drawn):
-            whole = Sample(*(array[rows] for array in drawn))
-            sample = Sample(*(array[:, :end] for array in whole))
-            chunks.append(
-                Chunk(
-                    sample,
-                    np.nonzero(sample.scored)[0],
-                    predictions(model(sample.token_ids, sample.position_ids)[sample.scored], task.predict),
-                    # What comes last may tell the answers.
-                    checked_answers(task, whole)[:, :end][sample.scored] if change is None else np.zeros(0),
-                    band,
-                )
-            )
+        whole = [(Sample(*(array[rows] for array in drawn)), end) for rows, end in chunked(drawn)]
+        samples = [Sample(*(array[:, :end] for array in part)) for part, end in whole]
+        labels = in_order(lambda s: predictions(model(s.token_ids, s.position_ids)[s.scored], task.predict), samples)
+        for (part, end), sample, label in zip(whole, samples, labels, strict=True):
+            # What comes last may tell the answers.
+            truth = checked_answers(task, part)[:, :end][sample.scored] if change is None else np.zeros(0)
+            chunks.append(Chunk(sample, np.nonzero(sample.scored)[0], label, truth, band))
     return Judge(task.predict, tuple(cut), tuple(chunks))
 
 

@@ -49,7 +49,7 @@ from drasp.passes.name import Naming, name, name_whole
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise, sweep
 from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
-from drasp.run.threads import ONE_THREAD_WIDTH, one_thread
+from drasp.run.threads import one_thread
 from drasp.tasks.protocol import Task
 from drasp.tasks.sampling import SuiteTask
 from drasp.tasks.user import load_task
@@ -70,7 +70,7 @@ EXACT_NORMS: tuple[Pass, ...] = (
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
-LOOSE, LOOSE_SHARE = 0.02, 0.4  # match that a first search gives away; it only counts if all can be named, with the match asked for
+LOOSE, LOOSE_SHARE = 0.02, 0.3  # match that a first search gives away; it only counts if all can be named, with the match asked for
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
@@ -206,7 +206,7 @@ def decompile(
     transformer = as_transformer(model)
     task = load_task(task) if isinstance(task, str) else task
     check_fit(transformer, task, settings.lengths, "the model")
-    with one_thread(transformer.width <= ONE_THREAD_WIDTH):
+    with one_thread(True):  # several batches are worked on at once instead
         journal = journal or Journal()
         journal.start = (time.monotonic() if start is None else start) - journal.used
         return _decompile(transformer, task, settings, report, journal)
@@ -282,22 +282,49 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
             if context.match(program, context.verify) >= settings.match:
                 return
     stages: list[Stage] = []
-    for asked, share in ((max(settings.match - LOOSE, 0), LOOSE_SHARE), (settings.match, SEARCH_SHARE)):
-        search.deadline = search.journal.start + share * settings.time
-        how = SearchSettings("soft", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
-        try:
-            expanded = _components(transformer, header, context, how, stages, search)
-            if expanded is None:
-                return
-            program = expanded
-            for apply in EXACT_NORMS:
-                program, _ = _apply("exact norms", apply, program, context, how, search)
-                last = apply is EXACT_NORMS[-1] and asked == settings.match  # what comes out of it is named in any case
-                if not last and _named_early(program, context, settings, search):
-                    return
-        except TimeIsUp:
-            if asked == settings.match:
-                raise
+    held = list(search.candidates)
+    search.deadline = search.journal.start + LOOSE_SHARE * settings.time
+    try:
+        if _by_components(transformer, header, context, settings, search, stages, max(settings.match - LOOSE, 0), last=False):
+            return
+    except TimeIsUp:
+        pass
+    loose, search.candidates = search.candidates, list(held)  # what only matches loosely is a candidate where there is no other
+    search.deadline = search.journal.start + SEARCH_SHARE * settings.time
+    try:
+        _by_components(transformer, header, context, settings, search, stages, settings.match, last=True)
+    finally:
+        if len(search.candidates) == len(held):
+            search.candidates = loose
+
+
+def _by_components(
+    transformer: Transformer,
+    header: Header,
+    context: Context,
+    settings: Settings,
+    search: _Search,
+    stages: list[Stage],
+    asked: float,
+    last: bool,
+) -> bool:
+    """Prunes components, expands what is left and prunes that, as far as the match that is asked for bears.
+
+    Args:
+        last: whether what is left in the end is named in any case, afterwards.
+
+    Returns:
+        Whether the search is over: all could be named, or the program is too large.
+    """
+    how = SearchSettings("soft", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
+    program = _components(transformer, header, context, how, stages, search)
+    if program is None:
+        return True
+    for apply in EXACT_NORMS:
+        program, _ = _apply("exact norms", apply, program, context, how, search)
+        if not (last and apply is EXACT_NORMS[-1]) and _named_early(program, context, settings, search):
+            return True
+    return False
 
 
 def _components(

@@ -7,7 +7,7 @@ edges go one by one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from torch import Tensor
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.context import Batch, Context
+from drasp.passes.fit import descend
 from drasp.passes.prune import SearchSettings, in_rounds
+from drasp.run.parallel import in_order
 from drasp.run.wired import WiredTransformer
 
 STRETCH_LOW, STRETCH_HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
@@ -33,7 +35,7 @@ Edges = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class _State:
+class State:
     """Where the search stands.
 
     Attributes:
@@ -49,8 +51,18 @@ class _State:
         return (self.multipliers != 0).tolist()
 
 
-Stage = tuple[_State, Tensor]
-"""The state after some steps at one price, and the log odds of all gates. They do not depend on the match that is asked for."""
+@dataclass(frozen=True)
+class Stage:
+    """Where the search stands after some steps at one price; it does not depend on the match that is asked for.
+
+    Attributes:
+        odds: (edges), the log odds of the gates.
+        refitted: the state as it was last fitted.
+    """
+
+    state: State
+    odds: Tensor
+    refitted: State | None = None
 
 
 class _Components:
@@ -68,10 +80,10 @@ class _Components:
         spread = torch.zeros(len(self.wired.consumers), device=context.device)
         self.unit = spread.index_add(0, self.rows, self.means.square().mean(1)).sqrt().clamp(min=1e-3)[:, None]
 
-    def start(self) -> _State:
-        return _State(torch.ones(len(self.wired.edges), device=self.context.device), self.wired.biases)
+    def start(self) -> State:
+        return State(torch.ones(len(self.wired.edges), device=self.context.device), self.wired.biases)
 
-    def without(self, state: _State, removed: Sequence[int]) -> _State:
+    def without(self, state: State, removed: Sequence[int]) -> State:
         """Edges replaced by their means, and with them those that nothing needs any more."""
         gone = torch.zeros_like(state.multipliers)
         gone[list(removed)] = 1
@@ -79,20 +91,20 @@ class _Components:
         constants = state.constants.index_add(0, self.rows, gone[:, None] * self.means)
         multipliers = state.multipliers - gone
         _, reached = self.wired.live((multipliers != 0).tolist())
-        return _State(torch.where(torch.tensor(reached, device=multipliers.device), multipliers, 0.0), constants)
+        return State(torch.where(torch.tensor(reached, device=multipliers.device), multipliers, 0.0), constants)
 
     def logits(self, batch: Batch, multipliers: Tensor, constants: Tensor, kept: Sequence[bool]) -> Tensor:
         live, _ = self.wired.live(kept)
         return self.wired.logits(batch.token_ids, batch.position_ids, batch.scored, multipliers, constants, live)
 
     @torch.no_grad()
-    def match(self, state: _State, at_least: float = 0.0) -> float:
+    def match(self, state: State, at_least: float = 0.0) -> float:
         """As `Context.match`, on the selection pool."""
         kept = state.kept
         return self.context.share(lambda batch: self.logits(batch, state.multipliers, state.constants, kept), self.context.select, at_least)
 
     @torch.no_grad()
-    def loss(self, state: _State) -> float:
+    def loss(self, state: State) -> float:
         kept = state.kept
         found = [
             self.context.scored_loss(self.logits(b, state.multipliers, state.constants, kept), b, self.settings.targets).mean()
@@ -100,47 +112,46 @@ class _Components:
         ]
         return float(torch.stack(found).mean())
 
-    def refit(self, state: _State) -> tuple[_State, float]:
+    def refit(self, state: State) -> tuple[State, float]:
         """Multipliers and constants fitted, as long as that is promising; the best, its match."""
         best, best_match = in_rounds(state, lambda last, round_: self._fit(last, self.context.seed + round_), self.match, self.settings)
         if self.settings.threshold - self.settings.hopeless <= best_match < self.settings.threshold:
             self.missed(self.wired.wiring(best.multipliers, best.constants), best_match)
         return best, best_match
 
-    def _fit(self, state: _State, seed: int) -> _State:
-        return _State(*self._once("fit of components", lambda: self._fitted(state, seed)))
+    def _fit(self, state: State, seed: int) -> State:
+        return State(*self._once("fit of components", lambda: self._fitted(state, seed)))
 
     def _once(self, question: str, ask: Callable[[], tuple[Tensor, ...]]) -> list[Tensor]:
         """Tensors through the journal."""
         arrays = self.context.journal.once(question, lambda: [tensor.cpu().numpy() for tensor in ask()])
         return [torch.from_numpy(array).to(self.context.device) for array in arrays]
 
-    def _fitted(self, state: _State, seed: int) -> tuple[Tensor, Tensor]:
+    def _fitted(self, state: State, seed: int) -> tuple[Tensor, Tensor]:
         settings, kept = self.settings, state.kept
         mask = (state.multipliers != 0).float()
         factors = torch.ones_like(state.multipliers, requires_grad=True)
         shifts = torch.zeros_like(state.constants, requires_grad=True)
         optimiser = torch.optim.Adam([factors, shifts], lr=settings.rate, eps=1e-6)
         rng = np.random.default_rng([seed, 7])
+
+        def loss(batch: Batch) -> Tensor:
+            found = self.logits(batch, state.multipliers * factors * mask, state.constants + self.unit * shifts, kept)
+            return self.context.scored_loss(found, batch, settings.targets).mean()
+
         for step in range(settings.steps):
             self.context.check_time()
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate * min(1.0, 2 * (settings.steps - step) / settings.steps)
-            optimiser.zero_grad()
-            losses = []
-            for batch in self.context.draw(rng, settings.targets):
-                found = self.logits(batch, state.multipliers * factors * mask, state.constants + self.unit * shifts, kept)
-                losses.append(self.context.scored_loss(found, batch, settings.targets).mean())
-            torch.stack(losses).sum().backward()
-            optimiser.step()
+            descend(optimiser, loss, self.context.draw(rng, settings.targets))
         return state.multipliers * factors.detach(), state.constants + self.unit * shifts.detach()
 
-    def stage(self, state: _State, odds: Tensor, price: float) -> Stage:
-        """Some steps at one price: the state without the edges that closed, and the log odds of all."""
-        multipliers, constants, odds = self._once("stage", lambda: self._stage(state, odds, price))
-        return _State(multipliers, constants), odds
+    def stage(self, last: Stage, price: float) -> Stage:
+        """Some steps at one price, after which the edges that closed are gone."""
+        multipliers, constants, odds = self._once("stage", lambda: self._stage(last.state, last.odds, price))
+        return Stage(State(multipliers, constants), odds)
 
-    def _stage(self, state: _State, odds: Tensor, price: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _stage(self, state: State, odds: Tensor, price: float) -> tuple[Tensor, Tensor, Tensor]:
         kept = state.kept
         mask = (state.multipliers != 0).float()
         odds = odds.clone().requires_grad_()
@@ -150,23 +161,25 @@ class _Components:
         rng = np.random.default_rng([self.context.seed, 8, seed])
         noise = torch.Generator(device=self.context.device).manual_seed(self.context.seed * 10_000 + seed)
         carried = state.multipliers[:, None] * self.means
+
+        def loss(part: tuple[Batch, Tensor, int]) -> Tensor:
+            batch, uniform, parts = part
+            gates = _gates(odds, uniform) * mask
+            removed = (1 - gates)[:, :, None] * carried
+            constants = (state.constants + self.unit * shifts).expand(len(gates), -1, -1).index_add(1, self.rows, removed)
+            found = self.logits(batch, gates * state.multipliers, constants, kept)
+            open_share = torch.sigmoid(odds - TEMPERATURE * float(np.log(-STRETCH_LOW / STRETCH_HIGH)))
+            own = self.context.scored_loss(found, batch, self.settings.targets).mean()
+            return (own + price * (open_share * mask).sum()) / parts
+
         for step in range(STEPS_PER_STAGE):
             if step % 10 == 0:
                 self.context.report(f"price {price:.2g} on {sum(kept)} edges", None)
-            optimiser.zero_grad()
-            losses = []
-            for batch in self.context.draw(rng, self.settings.targets):
-                gates = _sample(odds, batch.sequences, noise) * mask
-                removed = (1 - gates)[:, :, None] * carried
-                constants = (state.constants + self.unit * shifts).expand(len(gates), -1, -1).index_add(1, self.rows, removed)
-                found = self.logits(batch, gates * state.multipliers, constants, kept)
-                losses.append(self.context.scored_loss(found, batch, self.settings.targets).mean())
-            open_share = torch.sigmoid(odds - TEMPERATURE * float(np.log(-STRETCH_LOW / STRETCH_HIGH)))
-            (torch.stack(losses).mean() + price * (open_share * mask).sum()).backward()
-            optimiser.step()
+            batches = self.context.draw(rng, self.settings.targets)
+            descend(optimiser, loss, [(batch, _noise(batch.sequences, len(odds), noise), len(batches)) for batch in batches])
         odds = odds.detach()
         closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), kept, strict=True)) if keep and value < 0]
-        left = self.without(_State(state.multipliers, state.constants + self.unit * shifts.detach()), closed)
+        left = self.without(State(state.multipliers, state.constants + self.unit * shifts.detach()), closed)
         return left.multipliers, left.constants, odds
 
 
@@ -182,7 +195,7 @@ def prune_components(
 
     Args:
         missed: told of those whose match, which it is given too, fell a little short.
-        stages: of an earlier search of the same model with another threshold, which are not done again; those done now are added.
+        stages: of an earlier search of the same model with a lower threshold, where this one goes on; those done now are added.
     """
     components = _Components(transformer, context, settings, missed)
     state = components.start()
@@ -192,27 +205,30 @@ def prune_components(
         found(components.wired.wiring(smaller.multipliers, smaller.constants))
 
 
-def _anneal(components: _Components, stages: list[Stage]) -> Iterator[_State]:
+def _anneal(components: _Components, stages: list[Stage]) -> Iterator[State]:
     """The states on the way that keep match, ever smaller."""
     settings = components.settings
     start = components.start()
     failures = 0
     for number, price in enumerate(PRICES):
         if number == len(stages):
-            last = stages[-1] if stages else (start, torch.full_like(start.multipliers, OPEN_AT_START))
-            stages.append(components.stage(*last, price))
-        candidate = stages[number][0]
-        match = components.match(candidate, settings.threshold)
-        if match < settings.threshold:
+            last = stages[-1] if stages else Stage(start, torch.full_like(start.multipliers, OPEN_AT_START))
+            stages.append(components.stage(last, price))
+        stage = stages[number]
+        candidate = stage.refitted or stage.state
+        match = components.match(candidate, settings.threshold - settings.hopeless)
+        if match < settings.threshold and (stage.refitted is None or match >= settings.threshold - settings.hopeless):
+            components.context.report(f"price {price:.2g} on {sum(candidate.kept)} edges, refitted", None)
             candidate, match = components.refit(candidate)
-            failures = 0 if match >= settings.threshold else failures + 1
+            stages[number] = replace(stage, refitted=candidate)
+        failures = 0 if match >= settings.threshold else failures + 1
         if match >= settings.threshold:
             yield candidate
         if failures == FAILURES:
             return
 
 
-def _eliminate(components: _Components, state: _State) -> Iterator[_State]:
+def _eliminate(components: _Components, state: State) -> Iterator[State]:
     """Removes edges in order of what they are worth: all that need no refit, then, refitted, several at once or one of the first few.
 
     What needs more patience is left to the search line by line, which has less to lose at a time.
@@ -232,21 +248,26 @@ def _eliminate(components: _Components, state: _State) -> Iterator[_State]:
         state = smaller
 
 
-def _by_worth(components: _Components, state: _State) -> list[Edges]:
+def _by_worth(components: _Components, state: State) -> list[Edges]:
     """The removals by the loss that each brings for every edge that goes with it."""
+    every = _removals(components, state)
     before, edges = components.loss(state), sum(state.kept)
 
     def worth(removal: Edges) -> float:
-        components.context.check_time()
         smaller = components.without(state, removal)
         return (components.loss(smaller) - before) / (edges - sum(smaller.kept))
 
-    every = _removals(components, state)
-    order = components.context.journal.once("order of edges", lambda: sorted(range(len(every)), key=lambda i: worth(every[i])))
-    return [every[i] for i in order]
+    def ask() -> list[int]:
+        worths = []
+        for found in in_order(worth, every):
+            components.context.check_time()
+            worths.append(found)
+        return sorted(range(len(every)), key=worths.__getitem__)
+
+    return [every[i] for i in components.context.journal.once("order of edges", ask)]
 
 
-def _sweep(components: _Components, state: _State, order: Sequence[Edges]) -> _State | None:
+def _sweep(components: _Components, state: State, order: Sequence[Edges]) -> State | None:
     """Makes every removal that needs no refit, in order; None where there is none."""
     smaller = None
     for removal in order:
@@ -265,7 +286,7 @@ def _attempts(order: Sequence[Edges]) -> Iterator[Sequence[Edges]]:
     yield from ([removal] for removal in order[:TRIED_ALONE])
 
 
-def _removals(components: _Components, state: _State) -> list[Edges]:
+def _removals(components: _Components, state: State) -> list[Edges]:
     """Every edge alone, and all edges from one source together."""
     kept = [i for i, keep in enumerate(state.kept) if keep]
     found: list[Edges] = [(i,) for i in kept]
@@ -274,8 +295,11 @@ def _removals(components: _Components, state: _State) -> list[Edges]:
     return list(dict.fromkeys(found))
 
 
-def _sample(odds: Tensor, count: int, noise: torch.Generator) -> Tensor:
+def _noise(count: int, edges: int, noise: torch.Generator) -> Tensor:
+    return torch.rand(count, edges, generator=noise, device=noise.device).clamp(1e-6, 1 - 1e-6)
+
+
+def _gates(odds: Tensor, uniform: Tensor) -> Tensor:
     """Gates (count, edges): hard-concrete samples, 0 or 1 with a chance, between them otherwise."""
-    uniform = torch.rand(count, len(odds), generator=noise, device=odds.device).clamp(1e-6, 1 - 1e-6)
     soft = torch.sigmoid((uniform.log() - (1 - uniform).log() + odds) / TEMPERATURE)
     return (soft * (STRETCH_HIGH - STRETCH_LOW) + STRETCH_LOW).clamp(0, 1)

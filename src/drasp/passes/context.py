@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from drasp.ir.program import Program
 from drasp.journal import Journal
 from drasp.measure import task_bands
 from drasp.run.gated import Executor
+from drasp.run.parallel import in_order
 from drasp.tasks.protocol import Task
 from drasp.tasks.user import checked_sample
 
@@ -117,11 +117,11 @@ class Context:
     def match(self, program: Program, batches: Sequence[Batch], at_least: float = 0.0) -> float:
         """Match in the worst band. Where it must fall below `at_least`, the count stops and what is returned is an upper bound."""
 
-        @cache
-        def executor() -> Executor:
-            return Executor(program, self.device)
+        def ask() -> float:
+            executor = Executor(program, self.device)
+            return self._share(lambda batch: executor.logits(batch.token_ids, batch.position_ids)[batch.scored], batches, at_least)
 
-        match = self.share(lambda batch: executor().logits(batch.token_ids, batch.position_ids)[batch.scored], batches, at_least)
+        match = self.journal.once("match", ask)
         if match >= at_least:
             self.frontier.add(program, match, "verify" if batches is self.verify else "select")
         return match
@@ -130,15 +130,19 @@ class Context:
         """As `match`, for anything that gives logits (scored positions, vocabulary)."""
         return self.journal.once("match", lambda: self._share(scored_logits, batches, at_least))
 
-    @torch.no_grad()
     def _share(self, scored_logits: Callable[[Batch], Tensor], batches: Sequence[Batch], at_least: float) -> float:
         totals = [0] * self.band_count
         for batch in batches:
             totals[batch.band] += batch.sequences
         wrong = [0] * self.band_count
-        for batch in batches:
+
+        @torch.no_grad()
+        def missed(batch: Batch) -> int:
+            return int((~self.matches(scored_logits(batch), batch)).sum())
+
+        for batch, misses in zip(batches, in_order(missed, batches), strict=True):
             self.check_time()
-            wrong[batch.band] += int((~self.matches(scored_logits(batch), batch)).sum())
+            wrong[batch.band] += misses
             if 1 - wrong[batch.band] / totals[batch.band] < at_least:
                 break
         return min(1 - w / t for w, t in zip(wrong, totals, strict=True))
@@ -151,20 +155,23 @@ def make_batches(
     sample = checked_sample(task, rng, count, lengths)
     last = sample.scored.shape[1] - 1 - sample.scored[:, ::-1].argmax(1)
     order = np.argsort(last, kind="stable")
-    batches = []
+    parts = []
     start = 0
     while start < count:
         size = most
         while size > 1 and size * (last[order[min(start + size, count) - 1]] + 1) ** 2 > CELLS_PER_BATCH:
             size = size * 3 // 4
-        chosen = order[start : start + size]
+        parts.append(order[start : start + size])
         start += size
+
+    def batch(chosen: np.ndarray) -> Batch:
         width = int(last[chosen].max()) + 1
         token_ids, position_ids, scored = (torch.from_numpy(array[chosen, :width].copy()).to(device) for array in sample)
         with torch.no_grad():
             logits = oracle(token_ids, position_ids)[scored].float()
-        batches.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], logits, band))
-    return batches
+        return Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], logits, band)
+
+    return list(in_order(batch, parts))
 
 
 def make_context(

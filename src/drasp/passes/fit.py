@@ -1,6 +1,7 @@
 """Means, gradients and constants: what the search learns about a program from the model's predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from drasp.ir.program import Program, feeds_attention
 from drasp.passes.bake import Turned, bake
 from drasp.passes.context import Batch, Context, Targets
 from drasp.run.gated import Executor, Knobs, Site, sites
+from drasp.run.parallel import in_order
+
+Item = TypeVar("Item")
 
 
-@torch.no_grad()
 def stand_ins(program: Program, context: Context, batches: Sequence[Batch]) -> dict[Site, np.ndarray]:
     """What replaces each site when it is turned off: its mean.
 
@@ -23,13 +26,14 @@ def stand_ins(program: Program, context: Context, batches: Sequence[Batch]) -> d
     """
     executor = Executor(program, context.device)
     feeding = feeds_attention(program)
-    totals: dict[Site, Tensor] = {}
-    counts: dict[Site, Tensor] = {}
     sizes = {name: basis.size for name, basis in program.bases.items()}
-    for batch in batches:
+
+    @torch.no_grad()
+    def sums(batch: Batch) -> dict[Site, tuple[Tensor, Tensor]]:
+        found: dict[Site, tuple[Tensor, Tensor]] = {}
         real = batch.scored.flip(1).cumsum(1).flip(1) > 0  # up to the last scored position: what comes after is not read
 
-        def observe(site: Site, value: Tensor, ids: Tensor | None, batch: Batch = batch, real: Tensor = real) -> None:
+        def observe(site: Site, value: Tensor, ids: Tensor | None) -> None:
             statement = program.by_name[site.statement]
             if site.part == "total":
                 return
@@ -45,10 +49,17 @@ def stand_ins(program: Program, context: Context, batches: Sequence[Batch]) -> d
             else:
                 value = value.expand(*where.shape, -1)[where]
                 total, count = value.sum(0), torch.tensor(float(len(value)), device=context.device)
-            totals[site] = totals.get(site, torch.zeros_like(total)) + total
-            counts[site] = counts.get(site, torch.zeros_like(count)) + count
+            found[site] = total, count
 
         executor.logits(batch.token_ids, batch.position_ids, observe=observe)
+        return found
+
+    totals: dict[Site, Tensor] = {}
+    counts: dict[Site, Tensor] = {}
+    for found in in_order(sums, batches):
+        for site, (total, count) in found.items():
+            totals[site] = totals.get(site, torch.zeros_like(total)) + total
+            counts[site] = counts.get(site, torch.zeros_like(count)) + count
     means = {}
     for site, total in totals.items():
         overall = total.sum() / counts[site].sum() if site.part == "division" else total
@@ -67,13 +78,17 @@ def importance(program: Program, context: Context, batches: Sequence[Batch]) -> 
         executor = Executor(program, context.device)
         index = {site: i for i, site in enumerate(every)}
         means = as_tensors(stand_ins(program, context, batches), context)
-        total = torch.zeros(len(index), device=context.device)
-        for batch in batches:
+
+        def gradients(batch: Batch) -> Tensor:
             multipliers = torch.ones(batch.sequences, len(index), device=context.device, requires_grad=True)
             logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means))
             context.loss(logits, batch, "hard").sum().backward()
             assert multipliers.grad is not None
-            total += multipliers.grad.abs().sum(0)
+            return multipliers.grad.abs().sum(0)
+
+        total = torch.zeros(len(index), device=context.device)
+        for found in in_order(gradients, batches):
+            total += found
         return (total / sum(b.sequences for b in batches)).tolist()
 
     return dict(zip(every, context.journal.once("importance", ask), strict=True))
@@ -113,16 +128,26 @@ def _fit(
         context.check_time()
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, 2 * (steps - step) / steps)
-        optimiser.zero_grad()
-        constants = {name: unit[name] * shift for name, shift in shifts.items()}
-        losses = []
-        for batch in context.draw(rng, targets):
+
+        def loss(batch: Batch) -> Tensor:
+            constants = {name: unit[name] * shift for name, shift in shifts.items()}
             logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means, constants))
-            losses.append(context.loss(logits, batch, targets).mean())
-        torch.stack(losses).sum().backward()
-        optimiser.step()
+            return context.loss(logits, batch, targets).mean()
+
+        descend(optimiser, loss, context.draw(rng, targets))
     values = multipliers.detach().double().cpu().tolist()
     return values, {name: (unit[name] * shift.detach()).double().cpu().numpy() for name, shift in shifts.items()}
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Callable[[Item], Tensor], parts: Sequence[Item]) -> None:
+    """One step down the sum of the losses of some parts."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    optimiser.zero_grad()
+    for gradients in in_order(lambda part: torch.autograd.grad(loss(part), parameters, allow_unused=True), parts):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    optimiser.step()
 
 
 def zero_shifts(executor: Executor) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from drasp.naming.attention import NamedHead, distance, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
 from drasp.naming.readout import Judged, Named, as_sets, judged, name_readout
 from drasp.passes.context import Batch, Context
+from drasp.run.parallel import in_order
 from drasp.tasks.protocol import Sample
 
 Selectors = tuple[str, ...]
@@ -95,14 +96,16 @@ def _draw(program: Program, context: Context) -> _Samples:
     batches = context.short[::3] + context.long[::2]
     samples = [_sample(batch) for batch in batches]
 
-    def label(sample: Sample, model: np.ndarray | None = None) -> Judged:
-        context.check_time()  # a program that is still long takes its time
-        return judged(program, sample, model)
+    def label(given: Sequence[tuple[Sample, np.ndarray | None]]) -> Iterator[Judged]:
+        for found in in_order(lambda pair: judged(program, *pair), given):
+            context.check_time()  # a program that is still long takes its time
+            yield found
 
-    real = [label(s, as_sets(b.model_logits.cpu().numpy(), program)) for s, b in zip(samples, batches, strict=True)]
+    given = [(sample, as_sets(batch.model_logits.cpu().numpy(), program)) for sample, batch in zip(samples, batches, strict=True)]
+    real = list(label(given))
     off = [*_random_strings(program, rng), *(_edited(sample, program, rng) for sample in samples[::4])]
     few = [Sample(*(array[:HEAD_SEQUENCES] for array in sample)) for sample in samples[:: max(1, len(samples) // 16)]]
-    return _Samples(few, real, [label(s) for s in off], rng)
+    return _Samples(few, real, list(label([(sample, None) for sample in off])), rng)
 
 
 def _name_whole(program: Program, context: Context, threshold: float, samples: _Samples) -> tuple[Naming | None, Naming]:

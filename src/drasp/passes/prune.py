@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from drasp.passes.bake import Turned, bake
 from drasp.passes.context import Context, Targets
 from drasp.passes.fit import fit, importance, stand_ins
 from drasp.run.gated import Executor, Site, sites
+from drasp.run.parallel import in_order
 
 INPUT_COST = 0.05  # of a statement: between programs of as many lines, the one that reads less
 DIVISION_COST = 0.1
@@ -173,14 +175,17 @@ def _by_loss(program: Program, context: Context, settings: SearchSettings) -> li
 
     def ask() -> list[int]:
         means = stand_ins(program, context, context.sample)
-        scored: list[tuple[float, int]] = []
-        for i, removal in enumerate(every):
-            context.check_time()
+
+        def cost(removal: Removal) -> float:
             smaller = _without(program, removal, means)
             saved = complexity(program) - complexity(smaller)
-            if saved > 0:
-                scored.append((_loss(smaller, context, settings) / saved, i))
-        return [i for _, i in sorted(scored)]
+            return _loss(smaller, context, settings) / saved if saved > 0 else inf
+
+        costs = []
+        for found in in_order(cost, every):
+            context.check_time()
+            costs.append(found)
+        return sorted((i for i in range(len(every)) if costs[i] < inf), key=costs.__getitem__)
 
     return [every[i] for i in context.journal.once("order of removals", ask)]
 
