@@ -49,7 +49,7 @@ def test_every_kind_of_evidence_is_there(decompiled):
     evidence = decompiled.evidence
     assert evidence["mistakes"] is None  # the model makes none
     assert evidence["off_task"]["random_strings"]["positions"]["accuracy"] > 0.8
-    assert [variable["variables"] for variable in evidence["interchange"]["variables"]] == [["a1"]]
+    assert [variable["variables"] for variable in evidence["interchange"]["variables"]] == [["histogram"]]
     assert evidence["language"]["program"]["wrong"] == evidence["language"]["model"]["wrong"] == 0
 
 

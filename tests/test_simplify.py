@@ -28,7 +28,7 @@ CASES = {
     "a constant joins the projection of an average": (
         "a1 = aggregate(s=[], v=token)\nlogits1 = project(inp=a1, op=B)\nlogits2 = project(op=C)\nprediction = sigmoid(logits1 + logits2)",
         {"B": RNG.normal(size=(6, 6)), "C": RNG.normal(size=(1, 6))},
-        "a1 = aggregate(s=[], v=token)\nlogits1 = project(inp=a1, op=B1)\nprediction = sigmoid(logits1)",
+        "histogram = aggregate(s=[], v=token)\nlogits1 = project(inp=histogram, op=B1)\nprediction = sigmoid(logits1)",
     ),
     "an mlp of the token alone becomes a table in what reads it": (
         "m1 = mlp(token, one, op=M)\nlogits1 = project(inp=m1, op=B)\nprediction = sigmoid(logits1)",
@@ -38,7 +38,7 @@ CASES = {
     "a norm of the token alone divides the rows of what reads the token, and stays as a table for the rest": (
         "n1 = norm(token, op=G)\na1 = aggregate(s=[], v=token / n1)\nlogits1 = project(inp=a1 / n1, op=B)\nprediction = sigmoid(logits1)",
         {"G": np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "G.eps": np.array(0.1), "B": RNG.normal(size=(6, 6))},
-        "t1 = table(token, op=T1)\na1 = aggregate(s=[], v=token)\nlogits1 = project(inp=a1 / t1, op=B1)\nprediction = sigmoid(logits1)",
+        "t1 = table(token, op=T1)\nhistogram = aggregate(s=[], v=token)\nlogits1 = project(inp=histogram / t1, op=B1)\nprediction = sigmoid(logits1)",
     ),
     "selectors of the same two variables add up, and a key-only one joins them": (
         "s1 = select(q=token, k=pos, op=A)\ns2 = select(q=token, k=pos, op=C)\ns3 = select(k=pos, op=D)\n"
@@ -71,3 +71,44 @@ def test_the_program_is_shorter_and_computes_the_same(case):
     assert np.abs(difference).max() < 1e-9
     printed = print_program(tidy(smaller))
     assert [line for line in printed.splitlines() if " = " in line] == expected.splitlines()
+
+
+TELLING = """
+s1 = select(q=pos, k=pos, op=15*(k == q - 1))
+s2 = select(q=pos, k=pos, op=2*(k == q - 1))
+s3 = select(q=pos, k=pos, op=15*(k == q - 2))
+a1 = aggregate(s=[], v=token)
+a2 = aggregate(s=s1, v=token)
+a3 = aggregate(s=s1, v=pos)
+a4 = aggregate(s=s2, v=token)
+a5 = aggregate(s=s3, v=token)
+a6 = aggregate(s=s1+s3, v=token)
+a7 = aggregate(s=[], v=token)
+m1 = step(a1["a"] - a1["b"])
+m2 = step(a1["a"] - a2["b"])
+m3 = step(a1["a"] - a1[<bos>])
+m4 = step(a1[<bos>] - a1["a"])
+prediction = sigmoid(0)
+"""
+
+
+def test_a_variable_is_called_by_what_it_is_and_by_nothing_that_it_is_not():
+    renamed = tidy(parse(HEADER + TELLING))
+    names = [s.name for s in renamed.statements]
+    assert names == [
+        "s1",
+        "s2",
+        "s3",
+        "histogram",
+        "prev_token",
+        "prev_pos",
+        "a1",
+        "a2",
+        "a3",
+        "histogram_2",
+        "more_a",
+        "m1",
+        "more_a_2",
+        "m2",
+        "prediction",
+    ]

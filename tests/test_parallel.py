@@ -1,0 +1,37 @@
+"""Work on several threads: the results in order, errors where they belong, nothing more once nobody asks."""
+
+import threading
+import time
+
+import pytest
+
+from drasp.run.parallel import in_order, threads
+
+
+def test_results_come_in_the_order_of_the_items_whichever_is_ready_first():
+    def slower_at_first(i: int) -> int:
+        time.sleep(0.02 / (i + 1))
+        return i * i
+
+    assert list(in_order(slower_at_first, range(20))) == [i * i for i in range(20)]
+
+
+def test_as_many_are_worked_on_at_once_as_there_are_threads():
+    together = threading.Barrier(threads(), timeout=5)
+    assert len(list(in_order(lambda _: together.wait(), range(threads())))) == threads()
+
+
+def test_an_error_is_raised_where_its_result_would_be():
+    results = in_order(lambda i: 1 / (3 - i), range(9))
+    assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_what_nobody_asks_for_is_not_begun():
+    begun = []
+    results = in_order(begun.append, range(100))
+    next(results)
+    results.close()
+    time.sleep(0.05)
+    assert len(begun) <= 2 * threads() + 1
