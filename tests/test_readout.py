@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drasp.ir.formulas import Read
-from drasp.ir.nodes import Aggregate, Prediction, Project
+from drasp.ir.nodes import Aggregate, Compare, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.ir.size import size
@@ -124,3 +124,39 @@ def test_a_position_that_decides_nothing_is_left_out_of_the_readout():
     assert named.agreement >= 0.95  # it does decide between equal shares
     assert [s.name for s in named.program.statements] == ["a1", "logits1", "prediction"]
     assert size(named.program).opaque == 0
+
+
+FAR_FROM_BOS = """drasp 1
+vocabulary "a" "b" "c" <bos> <sep> <eos> <pad>
+positions 60
+predict next-token-set
+
+s1 = select(k=token, op={<bos>: 20})
+a1 = aggregate(s=s1, v=pos)
+m1 = compare(pos, a1, op=RULE)
+logits1 = project(inp=token, op=4*{"a": {"b"}, "b": {"a"}, "c": {"a"}, <bos>: {"a"}} - 2)
+logits2 = project(inp=m1, op={0: {<eos>: 5}})
+logits3 = project(op={<eos>: -2})
+prediction = sigmoid(logits1 + logits2 + logits3)
+"""
+
+
+def _at_any_offset(seed):
+    rng = np.random.default_rng(seed)
+    return [s._replace(position_ids=s.position_ids + rng.integers(0, 35, (len(s.token_ids), 1))) for s in _samples(seed)]
+
+
+@pytest.mark.parametrize("rule", ["(x % 4 == y % 4)", "(x % 3 == (y + 2) % 3)"])
+def test_a_readout_of_the_distance_to_a_position_becomes_a_comparison_modulo_a_number(rule):
+    planted = parse(FAR_FROM_BOS.replace("RULE", rule))
+    parts = [[judged(planted, sample) for sample in _at_any_offset(seed)] for seed in (0, 1)]
+    found = [named for named in name_readout(planted, planted, *parts) if named.agreement == 1]
+    assert found
+    comparisons = [s for s in found[0].program.statements if isinstance(s, Compare)]
+    assert [s.op for s in comparisons] == [planted.by_name["m1"].op]
+
+
+def test_a_readout_of_the_distance_itself_has_no_name():
+    planted = parse(FAR_FROM_BOS.replace("RULE", "(x > y + 9)"))
+    parts = [[judged(planted, sample) for sample in _at_any_offset(seed)] for seed in (0, 1)]
+    assert list(name_readout(planted, planted, *parts)) == []

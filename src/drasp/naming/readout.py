@@ -1,16 +1,18 @@
 """The readout named: what stands between the last averages and the prediction, MLP and norms included, as a few linear sign forms.
 
-Each output that is not constant becomes one form of the averages' coordinates, where needed with the current token or by current token. The
-form stands for the model's own readout: it is right wherever the dense program is on the task, and chosen by how often it is off it.
+Each output that is not constant becomes one form of the averages' coordinates, where needed with the current token or by current token; or,
+where an average fetches a position, of how far that is from the current one, modulo a small number. The form stands for the model's own
+readout: it is right wherever the dense program is on the task, and chosen by how often it is off it.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
-from drasp.ir.nodes import ONE_READ, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
+from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
 from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
 from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
@@ -23,6 +25,7 @@ STEEPNESS = 100.0  # of a rule's logit: a hundredth of a share beyond the thresh
 OFF_ROWS = 1500
 CLASSES_AT_MOST = 6  # outputs that are not constant; with more the readout is no matter of a few sign forms
 CONCENTRATED = 0.5  # mean weight of the most attended key above which an average is a copy, not a count
+MODULI = (2, 3, 4)
 LEAK = 5e-4  # what a concentrated average is rounded to: less is a leak of attention, and no information
 
 
@@ -68,6 +71,7 @@ class _Rows:
     Attributes:
         vocabulary: the tokens, in id order.
         tokens: (n), the current token.  averages: for each average its coordinates (n, vocabulary).
+        marks: for each comparison of positions its value (n).
         scale: (n), which makes counts of shares: the smallest share that matters becomes 1.
         outputs: (n, vocabulary) booleans: whether each token is predicted.
     """
@@ -75,31 +79,45 @@ class _Rows:
     vocabulary: tuple[str, ...]
     tokens: np.ndarray
     averages: dict[str, np.ndarray]
+    marks: dict[str, np.ndarray]
     scale: np.ndarray
     outputs: np.ndarray
 
     def features(self, coordinates: Sequence[Coordinate]) -> np.ndarray:
         """The value of each coordinate and the constant 1, as counts: (n, coordinates + 1)."""
-        columns = [
-            self.tokens == index if name == "token" else self.averages[name][:, index]
-            for name, index in ((c.read.variable, self.vocabulary.index(str(c.label))) for c in coordinates)
-        ]
+        columns = [self._column(coordinate) for coordinate in coordinates]
         return np.stack([*columns, np.ones(len(self.tokens))], 1) * self.scale[:, None]
+
+    def _column(self, coordinate: Coordinate) -> np.ndarray:
+        name = coordinate.read.variable
+        if name in self.marks:
+            return self.marks[name]
+        index = self.vocabulary.index(str(coordinate.label))
+        return self.tokens == index if name == "token" else self.averages[name][:, index]
+
+    def some(self, most: int) -> np.ndarray:
+        """The indices of some rows, from the first to the last."""
+        return np.linspace(0, len(self.tokens) - 1, min(most, len(self.tokens))).astype(int)
 
     def part(self, where: np.ndarray) -> "_Rows":
         averages = {name: values[where] for name, values in self.averages.items()}
-        return _Rows(self.vocabulary, self.tokens[where], averages, self.scale[where], self.outputs[where])
+        marks = {name: values[where] for name, values in self.marks.items()}
+        return _Rows(self.vocabulary, self.tokens[where], averages, marks, self.scale[where], self.outputs[where])
 
 
 def readout_reads(program: Program) -> tuple[str, ...]:
     """The averages of tokens that the readout reads.
 
-    What else it reads, but the current token, is left out: a readout that needs it has no name here, and one that does not is found by its
-    match.
+    What else it reads, but the current token and positions, is left out: a readout that needs it has no name here, and one that does not is
+    found by its match.
     """
+    return _averages_read(program, "token")
+
+
+def _averages_read(program: Program, kind: str) -> tuple[str, ...]:
     readout = _readout(program)
     read = [v for s in program.statements if s.name in readout for r in s.reads for v in r.variables()]
-    averages = (v for v in read if isinstance(program.by_name.get(v), Aggregate) and program.bases[v].kind == "token")
+    averages = (v for v in read if isinstance(program.by_name.get(v), Aggregate) and program.bases[v].kind == kind)
     return tuple(dict.fromkeys(averages))
 
 
@@ -123,8 +141,7 @@ def name_readout(dense: Program, named: Program, real: Sequence[Judged], off: Se
     """
     reads = readout_reads(dense)
     task_rows, other_rows = _rows(named, reads, real), _rows(named, reads, off)
-    pick = np.linspace(0, len(other_rows.tokens) - 1, min(OFF_ROWS, len(other_rows.tokens))).astype(int)
-    other_rows = other_rows.part(pick)
+    other_rows = other_rows.part(other_rows.some(OFF_ROWS))
     whole: list[list[Statement]] = [_by_token(task_rows), *_copies(task_rows, dense.header)]
     for statements in whole:
         if statements:
@@ -137,6 +154,20 @@ def name_readout(dense: Program, named: Program, real: Sequence[Judged], off: Se
         formed = _assemble(named, groups, task_rows, other_rows, with_token, by_token)
         if formed is not None:
             yield Named(formed, agreement(formed, real, off), tuple(sorted(_readout(formed))))
+    for compares in _compared(named, _averages_read(dense, "position")):
+        marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])
+        task_rows, other_rows = (_rows(marked, reads, parts, [c.name for c in compares]) for parts in (real, off))
+        formed = _assemble(named, groups, task_rows, other_rows.part(other_rows.some(OFF_ROWS)), True, False, compares)
+        if formed is not None:
+            yield Named(formed, agreement(formed, real, off), tuple(sorted(_readout(formed))))
+
+
+def _compared(named: Program, averages: Sequence[str]) -> Iterator[list[Compare]]:
+    """For each small modulus the comparisons that tell how far the current position is from those that are fetched."""
+    for modulo in MODULI if averages else ():
+        names, here = _fresh(named), Index("row", modulo=modulo)
+        alike = [(average, Comparison(here, "==", Index("column", r, modulo))) for average, r in product(averages, range(modulo))]
+        yield [Compare(next(names), POS, Read(average), Sum((Term(1.0, same),))) for average, same in alike]
 
 
 def _by_token(rows: _Rows) -> list[Statement]:
@@ -258,8 +289,12 @@ def as_sets(logits: np.ndarray, program: Program) -> np.ndarray:
     return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.vocabulary))
 
 
-def _rows(named: Program, reads: Sequence[str], parts_judged: Sequence[Judged]) -> _Rows:
-    """Every scored position, equal ones once."""
+def _rows(named: Program, reads: Sequence[str], parts_judged: Sequence[Judged], compared: Sequence[str] = ()) -> _Rows:
+    """Every scored position, equal ones once.
+
+    Args:
+        reads: averages of tokens.  compared: comparisons of positions.
+    """
     parts = []
     for part in parts_judged:
         sample, target = part.sample, part.predicted
@@ -267,13 +302,16 @@ def _rows(named: Program, reads: Sequence[str], parts_judged: Sequence[Judged]) 
         trace = evaluate(named, sample.token_ids, sample.position_ids)
         values = np.stack([_clean(trace.values[name][scored], trace.attention[name]) for name in reads], 1) if reads else None
         tokens = sample.token_ids[scored]
-        parts.append((tokens, np.zeros((len(tokens), 0, target.shape[1])) if values is None else values, target))
-    tokens, values, target = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), -1).round(6), target], 1)
+        marks = np.stack([trace.values[name][scored][:, 0].round(2) for name in compared], 1) if compared else np.zeros((len(tokens), 0))
+        parts.append((tokens, np.zeros((len(tokens), 0, target.shape[1])) if values is None else values, marks, target))
+    tokens, values, marks, target = (np.concatenate([part[i] for part in parts]) for i in range(4))
+    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), -1).round(6), marks, target], 1)
     _, kept = np.unique(key, axis=0, return_index=True)
-    tokens, values, target = tokens[kept], values[kept], target[kept]
+    tokens, values, marks, target = tokens[kept], values[kept], marks[kept], target[kept]
     smallest = np.where(values > LEAK, values, 1).min((1, 2), initial=1)
-    return _Rows(named.header.vocabulary, tokens, {name: values[:, i] for i, name in enumerate(reads)}, 1 / smallest, target.astype(bool))
+    averages = {name: values[:, i] for i, name in enumerate(reads)}
+    marked = {name: marks[:, i] for i, name in enumerate(compared)}
+    return _Rows(named.header.vocabulary, tokens, averages, marked, 1 / smallest, target.astype(bool))
 
 
 def _clean(values: np.ndarray, attention: np.ndarray) -> np.ndarray:
@@ -311,14 +349,23 @@ def _groups(outputs: np.ndarray, one_only: bool) -> list[_Group]:
     return groups
 
 
-def _assemble(named: Program, groups: Sequence[_Group], real: _Rows, off: _Rows, with_token: bool, by_token: bool) -> Program | None:
-    """The program whose readout is one form a group: of the averages, of the current token too, or for each token its own."""
+def _assemble(
+    named: Program,
+    groups: Sequence[_Group],
+    real: _Rows,
+    off: _Rows,
+    with_token: bool,
+    by_token: bool,
+    compares: Sequence[Compare] = (),
+) -> Program | None:
+    """The program whose readout is one form a group: of averages and comparisons, of the current token too, or for each token its own."""
     vocabulary = named.header.vocabulary
     coordinates = [Coordinate(Read(name), token) for name in real.averages for token in vocabulary]
+    coordinates += [Coordinate(Read(compare.name), 0) for compare in compares]
     if with_token:
         coordinates += [Coordinate(TOKEN, token) for token in vocabulary]
-    names = _fresh(named)
-    statements: list[Statement] = []
+    names = (name for name in _fresh(named) if name not in real.marks)
+    statements: list[Statement] = [*compares]
     always = tuple((vocabulary[c], 1.0) for c in range(len(vocabulary)) if real.outputs[:, c].all())
     if by_token:
         for group in groups:
