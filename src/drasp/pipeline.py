@@ -77,7 +77,8 @@ EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
 EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
-TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 20_000  # how many sequences at the most, and how many times they have statements
+TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 5_000  # how many sequences at the most, and how many times they have statements
+TRIAL_AT_LEAST = 6  # sequences, however large the program
 FITTING_AT_LEAST = 30  # sequences that the trivial baselines are read off
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
@@ -474,7 +475,7 @@ def _evidence(
         return make_judge(task, model, settings.lengths, count, np.random.default_rng([settings.seed, stream]))
 
     began = time.monotonic()
-    trial = max(FITTING_AT_LEAST, min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements)))
+    trial = max(TRIAL_AT_LEAST, min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements)))
     program_match(program, drawn(trial, TRIAL_STREAM))  # tells how long more of them will take
     now = time.monotonic()
     seconds = (now - began) / trial

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from drasp.ir.nodes import Aggregate, Project, Statement
+from drasp.ir.nodes import Aggregate, Project, Read, Statement
 from drasp.ir.program import Program, alive
 from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, distance, name_head
@@ -125,7 +125,9 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
         tried.append(chosen)
         variant = _with_heads(program, chosen)
         context.report(f"naming the readout, attention within {tolerance:.2g}", variant)
-        readout = _readout(program, variant, context, threshold, samples)
+        readout = _readout(program, _undivided(variant), context, threshold, samples)
+        if readout is None and variant != _undivided(variant):
+            readout = _readout(program, variant, context, threshold, samples)
         if readout is not None:
             alone = list(name_readout(program, program, samples.real, samples.off))
             left = {s.name for s in readout.program.statements}
@@ -221,6 +223,14 @@ def _with_heads(program: Program, chosen: Mapping[Selectors, NamedHead]) -> Prog
             statement = replace(statement, selectors=tuple(s.name for s in selects))
         statements.append(statement)
     return program.with_statements(alive(statements))
+
+
+def _undivided(program: Program) -> Program:
+    """With averages of the variables themselves where they were of the variables divided by a norm: a readout that is fitted anew may do
+    without.
+    """
+    whole = [replace(s, value=Read(s.value.variable)) if isinstance(s, Aggregate) else s for s in program.statements]
+    return program.with_statements(alive(whole))
 
 
 def _sample(batch: Batch) -> Sample:

@@ -379,19 +379,25 @@ class _Run:
             value = dense(value, self.dtype)
         selectors = tuple(s for s in key if s not in self.constants)
         self.attends[statement.name] = key
-        weights = self._attention(selectors)
-        if self.keep or key in self.shared:
-            if key not in self.attention:
-                self.attention[key] = np.zeros((*self.shape, self.shape[1]), self.dtype)
-                for block in self._blocks():
-                    self.attention[key][block] = weights(*block)
-            weights = lambda *block: self.attention[key][block]  # noqa: E731
+        weights = self._kept_attention(key, selectors)
         if not selectors:
             return self._uniform(dense(value, self.dtype))
         result = np.empty((*self.shape, self.program.bases[statement.name].size), self.dtype)
         for rows, queries, keys in self._blocks():
             result[rows, queries] = weigh(weights(rows, queries, keys), value[rows, keys])
         return result
+
+    def _kept_attention(self, key: tuple[str, ...], selectors: Sequence[str]) -> Callable[..., Array]:
+        """As `_attention`, computed as a whole and once where it is kept or other aggregates have the same."""
+        kept = self.attention.get(key)
+        if kept is None:
+            weights = self._attention(selectors)
+            if not (self.keep or key in self.shared):
+                return weights
+            kept = self.attention[key] = np.zeros((*self.shape, self.shape[1]), self.dtype)
+            for block in self._blocks():
+                kept[block] = weights(*block)
+        return lambda *block: kept[block]
 
     def _blocks(self) -> Iterator[tuple[slice, slice, slice]]:
         """Which sequences, which queries, and the keys that these see."""
