@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from markdown_it import MarkdownIt
 
+from drasp.errors import DraspError
 from drasp.export.write import export
 from drasp.ir.program import Program
 from drasp.ir.size import size
@@ -57,7 +58,10 @@ def main() -> None:
 def _row(file: Path, name: str, sequences: int, rng: np.random.Generator) -> str:
     program = load_program(file)
     with tempfile.TemporaryDirectory() as scratch:
-        files = {to: export(file, to, Path(scratch) / f"program.{to}") for to in ("python", "latex", "markdown")}
+        try:
+            files = {to: export(file, to, Path(scratch) / f"program.{to}") for to in ("python", "latex", "markdown")}
+        except DraspError as refused:
+            return f"| {name} | refused: {refused} | | | | | | |"
         alike, difference = _compared(program, files["python"], sequences, rng)
         lines = len(files["python"].read_text(encoding="utf-8").splitlines())
         pages, rendered = _pages(files["latex"]), _rendered(program, files["markdown"])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drasp.errors import DraspError
+from drasp.export import python
 from drasp.export.python import to_python
 from drasp.ir.nodes import TOKEN, Aggregate, Mlp, Norm, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense, Sum
@@ -151,6 +152,17 @@ def test_a_whole_lifted_model_runs_without_drasp(tmp_path: Path) -> None:
         np.testing.assert_allclose(run(ids, places), logits(program, ids[None], places[None])[0], atol=1e-9)  # type: ignore[operator]
     assert_the_same_where_drasp_is_not(program, tmp_path)
     assert "They are opaque" in to_python(program)
+
+
+def test_a_program_too_large_for_a_text_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python, "EMBEDDED_AT_MOST", 35)
+    program = Program(
+        Header(("a", "b", "c", "d", "e", "<bos>"), 9, "next-token"),
+        (Project("l", TOKEN, Dense("B")), Prediction(("l",))),
+        {"B": np.ones((6, 6))},
+    )
+    with pytest.raises(DraspError, match="have 36 numbers, and a Python file holds them as text: at most 35 are"):
+        to_python(program)
 
 
 def test_hostile_tokens_are_text(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from drasp.errors import DraspError
 from drasp.export.facts import facts
 from drasp.ir.basis import Basis
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
@@ -66,6 +67,7 @@ from drasp.lang.printer import statement_text
 from drasp.naming.captions import captions
 
 WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors
+EMBEDDED_AT_MOST = 3_000_000  # numbers of dense operators: a file of some 16 MB
 LONGEST = 120  # columns of a statement that is not broken into lines
 OUTER, INNER = "\1", "\2"  # where a long statement is broken: with 8 spaces, and inside an override with 12
 _COMMENT = textwrap.TextWrapper(
@@ -77,8 +79,14 @@ def to_python(program: Program, evidence: Mapping[str, Any] | None = None) -> st
     """The file's text.
 
     Raises:
-        DraspError: the evidence is damaged.
+        DraspError: the evidence is damaged, or the dense operators have more numbers than a file of text should hold.
     """
+    embedded = sum(tensor.size for tensor in program.operators.values())
+    if embedded > EMBEDDED_AT_MOST:
+        raise DraspError(
+            f"the program's dense operators have {embedded:,} numbers, and a Python file holds them as text: at most "
+            f"{EMBEDDED_AT_MOST:,} are exported; `drasp run` runs any program"
+        )
     writer = _Writer(program)
     body = writer.body()
     parts = [_docstring(program, evidence), "import base64\n\nimport numpy as np\n" if program.operators else "import numpy as np\n"]
