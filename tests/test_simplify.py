@@ -38,7 +38,8 @@ CASES = {
     "a norm of the token alone divides the rows of what reads the token, and stays as a table for the rest": (
         "n1 = norm(token, op=G)\na1 = aggregate(s=[], v=token / n1)\nlogits1 = project(inp=a1 / n1, op=B)\nprediction = sigmoid(logits1)",
         {"G": np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "G.eps": np.array(0.1), "B": RNG.normal(size=(6, 6))},
-        "t1 = table(token, op=T1)\nhistogram = aggregate(s=[], v=token)\nlogits1 = project(inp=histogram / t1, op=B1)\nprediction = sigmoid(logits1)",
+        "t1 = table(token, op=T1)\nhistogram = aggregate(s=[], v=token)\nlogits1 = project(inp=histogram / t1, op=B1)\n"
+        "prediction = sigmoid(logits1)",
     ),
     "selectors of the same two variables add up, and a key-only one joins them": (
         "s1 = select(q=token, k=pos, op=A)\ns2 = select(q=token, k=pos, op=C)\ns3 = select(k=pos, op=D)\n"
