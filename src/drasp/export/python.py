@@ -67,7 +67,7 @@ from drasp.lang.printer import statement_text
 from drasp.naming.captions import captions
 
 WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors
-EMBEDDED_AT_MOST = 3_000_000  # numbers of dense operators: a file of some 16 MB
+EMBEDDED_AT_MOST = 10_000_000  # numbers of dense operators: a file of some 55 MB
 LONGEST = 120  # columns of a statement that is not broken into lines
 OUTER, INNER = "\1", "\2"  # where a long statement is broken: with 8 spaces, and inside an override with 12
 _COMMENT = textwrap.TextWrapper(
