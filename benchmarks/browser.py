@@ -26,7 +26,7 @@ from drasp.ir.program import Program
 from drasp.lang.folder import load_program
 from drasp.measure import predictions
 from drasp.record import load_evidence
-from drasp.report.page import report
+from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
 from drasp.run.reference import evaluate
 from drasp.tasks.registry import get_task
@@ -92,7 +92,9 @@ class Comparison:
 
 def compare(page: Any, program: Program, inputs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Comparison]:
     """Runs a program in the page on inputs, token and position ids (time) each, and compares every variable, attention and logit."""
-    page.evaluate("async (data) => { program = await Interpreter.load(data); }", program_data(program, np.inf))
+    data = program_data(program, LARGEST)  # as in its report, factors included; whole where that leaves something out
+    data = program_data(program, np.inf) if None in data["tensors"] else data
+    page.evaluate("async (data) => { program = await Interpreter.load(data); }", data)
     found = []
     for ids, positions in inputs:
         trace = evaluate(program, ids[None], positions[None])

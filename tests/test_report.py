@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from browser import chromium, compare, interpreter_page
 from drasp.cli import main
 from drasp.errors import DraspError
-from drasp.ir.nodes import POS, TOKEN, Aggregate, Prediction, Project, Select
+from drasp.ir.nodes import POS, TOKEN, Aggregate, Norm, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.passes.lift import lift
 from drasp.report.page import LARGEST, report
+from drasp.report.program import program_data
 from drasp.run.reference import logits
 from small_models import header, random_transformer
 from strategies import inputs, programs
@@ -384,6 +385,32 @@ def test_a_program_that_would_make_the_page_too_large_is_shown_but_not_run(opene
     assert ("too large to run in the page" in page.texts("#try-intro")[0]) != fits
     page.page.hover("#line-l1")
     assert page.page.locator("#panel canvas").count() == 1
+
+
+def test_large_operators_of_small_rank_run_in_the_page_as_factors(blank: Any) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2, 700, 6)).astype(np.float32)
+    gram = rng.normal(size=(700, 6)).astype(np.float32)
+    tensors = {
+        "W": (rows[0] @ rows[1].T).astype(np.float32),
+        "G": (gram @ gram.T).astype(np.float32),
+        "G.eps": np.float64(1e-5),
+        "B": np.eye(2),
+    }
+    statements = (
+        Norm("n1", (POS,), Dense("G")),
+        Select("s1", POS, Read("pos", "n1"), Dense("W")),
+        Aggregate("a1", ("s1",), TOKEN),
+        Project("l1", Read("a1"), Dense("B")),
+        Prediction(("l1",)),
+    )
+    program = Program(Header(("a", "b"), 700, "next-token"), statements, tensors)
+    packed = program_data(program, LARGEST)["tensors"]
+    assert [tensor["rank"] for tensor in packed] == [6, 6, None]  # the last is no shorter as factors
+    assert program_data(program, np.inf)["tensors"][0]["rank"] is None
+    for found in compare(blank, program, [_random_input(program, rng) for _ in range(20)]):
+        assert found.difference <= 1e-5
+        assert found.same
 
 
 def test_a_report_prints(opened: Any) -> None:

@@ -34,12 +34,17 @@ const Interpreter = (() => {
     return { ...program, tensors, complete: !tensors.includes(null) };
   }
 
-  async function unpack({ shape, symmetric, data }) {
+  async function unpack({ shape, symmetric, rank, data }) {
     const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     const view = new DataView(await new Response(stream).arrayBuffer());
-    const entries = Float64Array.from({ length: view.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
     const [rows = 1, columns = 1] = shape.length === 1 ? [1, shape[0]] : shape;
+    if (rank !== null) {
+      const factors = Float64Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
+      const left = { size: rank, data: factors.subarray(0, rows * rank) };
+      return { rows, columns, data: timesMatrix(left, { columns, data: factors.subarray(rows * rank) }, rows).data };
+    }
+    const entries = Float64Array.from({ length: view.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
     if (!symmetric) return { rows, columns, data: entries };
     const full = new Float64Array(rows * rows);
     let next = 0;

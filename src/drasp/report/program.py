@@ -27,6 +27,8 @@ from drasp.naming.captions import caption
 Json = dict[str, Any]
 
 ENTRIES_AT_MOST = 1 << 23  # of all operators together: 64 MB in the browser
+SINGLE = float(np.finfo(np.float32).eps)
+FACTOR_ERROR = 8 * SINGLE  # of the largest entry, that a product of factors may be off
 
 
 def program_data(program: Program, characters: float) -> Json:
@@ -38,8 +40,9 @@ def program_data(program: Program, characters: float) -> Json:
 
     Returns:
         "vocabulary", "positions", "predict", "bidirectional"; "bases" of the variables; "statements"; "tensors", to which the statements
-        refer by their place in that list: {"shape", "symmetric", "data"}. The data are the entries row by row (of a symmetric one the upper
-        triangle) as little-endian doubles, compressed by zlib, in base64.
+        refer by their place in that list: {"shape", "symmetric", "rank", "data"}. The data are the entries row by row (of a symmetric one
+        the upper triangle) as little-endian doubles, compressed by zlib, in base64. Where `rank` is not null they are those of two factors,
+        (rows, rank) and (rank, columns), in single precision: so are large operators of small rank written where the program would not fit.
     """
     tensors = _Tensors()
     statements = [_statement(program, statement, tensors) for statement in program.statements]
@@ -75,16 +78,47 @@ class _Tensors:
 
     def packed(self, characters: float) -> list[Json | None]:
         """All that fit, the small ones first."""
-        packed: list[Json | None] = [None] * len(self.found)
-        data = [base64.b64encode(zlib.compress(entries, 9)).decode() for _, entries in self.found]
-        shapes = [shape for shape, _ in self.found]
+        whole: list[Json] = [
+            {"shape": list(shape), "symmetric": symmetric, "rank": None, "data": _text(entries)}
+            for (shape, entries), symmetric in zip(self.found, self.symmetric, strict=True)
+        ]
+        if sum(len(tensor["data"]) for tensor in whole) > characters:
+            entries = [entries for _, entries in self.found]
+            whole = [_factored(tensor, found) for tensor, found in zip(whole, entries, strict=True)]
+        packed: list[Json | None] = [None] * len(whole)
         total = 0
-        for place in sorted(range(len(data)), key=lambda i: len(data[i])):
-            characters -= len(data[place])
-            total += prod(shapes[place])
+        for place in sorted(range(len(whole)), key=lambda i: len(whole[i]["data"])):
+            characters -= len(whole[place]["data"])
+            total += prod(whole[place]["shape"])
             if characters >= 0 and total <= ENTRIES_AT_MOST:
-                packed[place] = {"shape": list(shapes[place]), "symmetric": self.symmetric[place], "data": data[place]}
+                packed[place] = whole[place]
         return packed
+
+
+def _text(entries: bytes) -> str:
+    return base64.b64encode(zlib.compress(entries, 9)).decode()
+
+
+def _factored(tensor: Json, entries: bytes) -> Json:
+    """A packed tensor as two factors, where that is shorter and as good."""
+    values = np.frombuffer(entries, "<f8")
+    if len(tensor["shape"]) != 2 or not values.any():
+        return tensor
+    if tensor["symmetric"]:
+        upper = np.zeros(tensor["shape"])
+        upper[np.triu_indices(len(upper))] = values
+        matrix = upper + np.triu(upper, 1).T
+    else:
+        matrix = values.reshape(tensor["shape"])
+    left, weights, right = np.linalg.svd(matrix, full_matrices=False)
+    rank = int((weights > SINGLE * weights[0]).sum())
+    scale = np.sqrt(weights[:rank])
+    factors = (left[:, :rank] * scale).astype("<f4"), (scale[:, None] * right[:rank]).astype("<f4")
+    data = _text(b"".join(factor.tobytes() for factor in factors))
+    product = factors[0].astype(np.float64) @ factors[1].astype(np.float64)
+    if len(data) >= len(tensor["data"]) or np.abs(product - matrix).max() > FACTOR_ERROR * np.abs(matrix).max():
+        return tensor
+    return tensor | {"symmetric": False, "rank": rank, "data": data}
 
 
 def _basis(basis: Basis) -> Json:
