@@ -93,7 +93,7 @@ class Comparison:
 def compare(page: Any, program: Program, inputs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Comparison]:
     """Runs a program in the page on inputs, token and position ids (time) each, and compares every variable, attention and logit."""
     data = program_data(program, LARGEST)  # as in its report, factors included; whole where that leaves something out
-    data = program_data(program, np.inf) if None in data["tensors"] else data
+    data = program_data(program, np.inf, np.inf) if None in data["tensors"] else data
     page.evaluate("async (data) => { program = await Interpreter.load(data); }", data)
     found = []
     for ids, positions in inputs:

@@ -38,13 +38,13 @@ def main() -> None:
         unbroken = Path(scratch) / "unbroken"
         whole = _to_the_end(command, unbroken)
         print(f"{arguments.model}: unbroken in {whole:.1f} s\n\n{HEADER}", flush=True)
-        alike = 0
-        for kill in range(arguments.kills):
-            out = Path(scratch) / str(kill)
+        alike = kills = 0
+        while kills < arguments.kills:
             moment = moments.uniform(0, whole)
+            out = Path(scratch) / f"{moment}"
             if not _killed(command, out, moment):
-                print(f"| {moment:.1f} | | | ended before |", flush=True)
-                continue
+                continue  # it had ended before: this was no kill
+            kills += 1
             kept = (out / JOURNAL_FILE).read_bytes().count(b"\n") - 1 if (out / JOURNAL_FILE).exists() else 0
             seconds = _to_the_end(command, out)
             same = _programs(out) == _programs(unbroken)

@@ -63,14 +63,17 @@ LINEAR_NORMS: tuple[Pass, ...] = (
     eliminate,  # then one part after the other, until nothing more can go
 )
 EXACT_NORMS: tuple[Pass, ...] = (
-    sweep,  # from the components that matter, expanded: what can go without a refit
-    eliminate,  # then part by part; it also tries to do without each norm
+    eliminate,  # from the components that matter, expanded: part by part; it also tries to do without each norm
+)
+LOOSE_EXACT_NORMS: tuple[Pass, ...] = (
+    sweep,  # what can go without a refit
+    *EXACT_NORMS,
 )  # after each it is seen whether all that is left can be named; if so, that is the end
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
-LOOSE, LOOSE_SHARE = 0.02, 0.3  # match that a first search gives away; it only counts if all can be named, with the match asked for
+LOOSE, LOOSE_SHARE = 0.02, 0.25  # match that a first search gives away; it only counts if all can be named, with the match asked for
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
@@ -312,7 +315,7 @@ def _by_components(
     """Prunes components, expands what is left and prunes that, as far as the match that is asked for bears.
 
     Args:
-        last: whether what is left in the end is named in any case, afterwards.
+        last: whether what is left is named in the end in any case; otherwise it is tried after each pass.
 
     Returns:
         Whether the search is over: all could be named, or the program is too large.
@@ -321,9 +324,9 @@ def _by_components(
     program = _components(transformer, header, context, how, stages, search)
     if program is None:
         return True
-    for apply in EXACT_NORMS:
+    for apply in EXACT_NORMS if last else LOOSE_EXACT_NORMS:
         program, _ = _apply("exact norms", apply, program, context, how, search)
-        if not (last and apply is EXACT_NORMS[-1]) and _named_early(program, context, settings, search):
+        if not last and _named_early(program, context, settings, search):
             return True
     return False
 

@@ -4,6 +4,7 @@ The outputs of a small trained MLP that matter turn out to be such forms of its 
 right as can be on inputs off the task's distribution, labelled by the MLP itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,24 +51,35 @@ class Form:
         return int((self.coefficients != 0).sum()) + digits
 
 
-def fit_form(real: Labelled, off: Labelled) -> Form | None:
+def separable(real: Labelled) -> bool:
+    """Whether there is a form that is right on all rows."""
+    return _solve(real.signed(), np.empty((0, real.features.shape[1])), PRICES[0]) is not None
+
+
+def fit_form(real: Labelled, off: Labelled, check_time: Callable[[], None] = lambda: None) -> Form | None:
     """The form that is right on all real rows; None where there is none, or none that can be written with few digits.
 
     Of several prices of sparsity, the shortest form that agrees about as well off the task as the best does.
+
+    Args:
+        check_time: called now and then; may raise to stop.
     """
-    found = [form for price in PRICES if (form := _fit(real, off, price)) is not None]
+    if not separable(real):
+        return None
+    found = [form for price in PRICES if (form := _fit(real, off, price, check_time)) is not None]
     if not found:
         return None
     wanted = min(max(form.agreement for form in found) - AGREEMENT_LOST, AGREEMENT_ENOUGH)
     return min((form for form in found if form.agreement >= wanted), key=lambda form: form.length)
 
 
-def _fit(real: Labelled, off: Labelled, price: float) -> Form | None:
+def _fit(real: Labelled, off: Labelled, price: float, check_time: Callable[[], None]) -> Form | None:
     columns = [i for i in range(real.features.shape[1]) if real.features[:, i].any() or off.features[:, i].any()]
     exact = _solve(real.signed()[:, columns], off.signed()[:, columns], price)
     while exact is not None:  # without one feature after the other, while the others need not grow for it
         wanted = off.agreement(_spread(exact, columns, real)) - AGREEMENT_LOST / 10
         for drop in np.argsort(np.abs(exact), kind="stable"):
+            check_time()
             fewer = [c for i, c in enumerate(columns) if i != drop]
             smaller = _solve(real.signed()[:, fewer], off.signed()[:, fewer], price) if fewer else None
             grown = np.inf if smaller is None else np.abs(smaller).sum() / np.abs(exact).sum()

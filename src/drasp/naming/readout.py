@@ -5,7 +5,7 @@ where an average fetches a position, of how far that is from the current one, mo
 readout: it is right wherever the dense program is on the task, and chosen by how often it is off it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,7 +16,7 @@ from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Case, Compare, Compu
 from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
 from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
-from drasp.naming.linear import Form, Labelled, fit_form
+from drasp.naming.linear import Form, Labelled, fit_form, separable
 from drasp.run.reference import evaluate
 from drasp.tasks.protocol import Sample
 
@@ -131,13 +131,16 @@ def _readout(program: Program) -> frozenset[str]:
     )
 
 
-def name_readout(dense: Program, named: Program, real: Sequence[Judged], off: Sequence[Judged]) -> Iterator[Named]:
+def name_readout(
+    dense: Program, named: Program, real: Sequence[Judged], off: Sequence[Judged], check_time: Callable[[], None] = lambda: None
+) -> Iterator[Named]:
     """Programs like `named` but with the readout of `dense` in sign forms, those with the fewest numbers first.
 
     Args:
         dense: the program whose predictions are to be kept.
         named: the same statements before the readout, with whatever selectors are named by now.
         real, off: sequences of the task, and others, with the predictions of `dense`.
+        check_time: called now and then; may raise to stop.
     """
     reads = readout_reads(dense)
     task_rows, other_rows = _rows(named, reads, real), _rows(named, reads, off)
@@ -151,13 +154,13 @@ def name_readout(dense: Program, named: Program, real: Sequence[Judged], off: Se
     if not 0 < len(groups) <= CLASSES_AT_MOST:
         return
     for with_token, by_token in ((False, False), (True, False), (False, True)):
-        formed = _assemble(named, groups, task_rows, other_rows, with_token, by_token)
+        formed = _assemble(named, groups, task_rows, other_rows, check_time, with_token, by_token)
         if formed is not None:
             yield Named(formed, agreement(formed, real, off), tuple(sorted(_readout(formed))))
     for compares in _compared(named, _averages_read(dense, "position")):
         marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])
         task_rows, other_rows = (_rows(marked, reads, parts, [c.name for c in compares]) for parts in (real, off))
-        formed = _assemble(named, groups, task_rows, other_rows.part(other_rows.some(OFF_ROWS)), True, False, compares)
+        formed = _assemble(named, groups, task_rows, other_rows.part(other_rows.some(OFF_ROWS)), check_time, True, False, compares)
         if formed is not None:
             yield Named(formed, agreement(formed, real, off), tuple(sorted(_readout(formed))))
 
@@ -354,6 +357,7 @@ def _assemble(
     groups: Sequence[_Group],
     real: _Rows,
     off: _Rows,
+    check_time: Callable[[], None],
     with_token: bool,
     by_token: bool,
     compares: Sequence[Compare] = (),
@@ -369,14 +373,16 @@ def _assemble(
     always = tuple((vocabulary[c], 1.0) for c in range(len(vocabulary)) if real.outputs[:, c].all())
     if by_token:
         for group in groups:
-            branches = _branches(group, real, off, coordinates, vocabulary)
+            branches = _branches(group, real, off, check_time, coordinates, vocabulary)
             if branches is None:
                 return None
             statements += _projected(Case(next(names), TOKEN, branches), [group.entries(vocabulary)])
         if always:
             statements.append(Project(next(names), ONE_READ, Sum((Term(1.0, Entries(always)),))))
     else:
-        formulas = [_fit(group, real, off, coordinates) for group in groups]
+        if not all(separable(_labelled(group, real, coordinates)) for group in groups):
+            return None
+        formulas = [_fit(group, real, off, check_time, coordinates) for group in groups]
         if None in formulas:
             return None
         entries = [group.entries(vocabulary) for group in groups]
@@ -393,7 +399,12 @@ def _projected(statement: Compute | Case, entries: Sequence[tuple[tuple[Label, f
 
 
 def _branches(
-    group: _Group, real: _Rows, off: _Rows, coordinates: Sequence[Coordinate], vocabulary: Sequence[str]
+    group: _Group,
+    real: _Rows,
+    off: _Rows,
+    check_time: Callable[[], None],
+    coordinates: Sequence[Coordinate],
+    vocabulary: Sequence[str],
 ) -> tuple[tuple[Label, Formula], ...] | None:
     """For each token that occurs the form of the positions at which it stands."""
     branches: list[tuple[Label, Formula]] = []
@@ -403,15 +414,19 @@ def _branches(
         if truth.all() or not truth.any():
             branches.append((vocabulary[token], Number(1.0 if truth.all() else -1.0)))
             continue
-        formula = _fit(group, here, off.part(off.tokens == token), coordinates)
+        formula = _fit(group, here, off.part(off.tokens == token), check_time, coordinates)
         if formula is None:
             return None
         branches.append((vocabulary[token], formula))
     return tuple(branches)
 
 
-def _fit(group: _Group, real: _Rows, off: _Rows, coordinates: Sequence[Coordinate]) -> Formula | None:
-    form = fit_form(*(Labelled(rows.features(coordinates), rows.outputs[:, group.together[0]]) for rows in (real, off)))
+def _labelled(group: _Group, rows: _Rows, coordinates: Sequence[Coordinate]) -> Labelled:
+    return Labelled(rows.features(coordinates), rows.outputs[:, group.together[0]])
+
+
+def _fit(group: _Group, real: _Rows, off: _Rows, check_time: Callable[[], None], coordinates: Sequence[Coordinate]) -> Formula | None:
+    form = fit_form(_labelled(group, real, coordinates), _labelled(group, off, coordinates), check_time)
     return None if form is None else _formula(form, coordinates)
 
 

@@ -17,7 +17,7 @@ from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.context import Batch, Context
 from drasp.passes.fit import descend
-from drasp.passes.prune import SearchSettings, in_rounds
+from drasp.passes.prune import SearchSettings, in_chunks, in_rounds
 from drasp.run.parallel import in_order
 from drasp.run.wired import WiredTransformer
 
@@ -26,7 +26,7 @@ OPEN_AT_START = 3.0  # log odds: a gate is all but open
 GATE_RATE = 0.1
 STEPS_PER_STAGE = 50
 PRICES = tuple(1e-3 * 1.8**stage for stage in range(10))  # per edge, in nats a scored position
-TRIED_ALONE = 4  # edges that are removed one by one with a refit, before it ends
+TRIED_ALONE = 2  # edges that are removed one by one with a refit, before it ends
 FAILURES = 4  # stages in a row whose edges miss the threshold even refitted, before it ends
 
 
@@ -112,27 +112,27 @@ class _Components:
         ]
         return float(torch.stack(found).mean())
 
-    def refit(self, state: State) -> tuple[State, float]:
-        """Multipliers and constants fitted, as long as that is promising; the best, its match."""
-        best, best_match = in_rounds(state, lambda last, round_: self._fit(last, self.context.seed + round_), self.match, self.settings)
+    def refit(self, state: State, match: float = -1.0) -> tuple[State, float]:
+        """Multipliers and constants fitted, as long as that is promising; the best, its match. `match`: of the state, where it is known."""
+        best, best_match = in_rounds(state, match, self._fit, self.match, self.settings)
         if self.settings.threshold - self.settings.hopeless <= best_match < self.settings.threshold:
             self.missed(self.wired.wiring(best.multipliers, best.constants), best_match)
         return best, best_match
 
-    def _fit(self, state: State, seed: int) -> State:
-        return State(*self._once("fit of components", lambda: self._fitted(state, seed)))
+    def _fit(self, state: State, round_: int, rate: float) -> State:
+        return State(*self._once("fit of components", lambda: self._fitted(state, self.context.seed + round_, rate)))
 
     def _once(self, question: str, ask: Callable[[], tuple[Tensor, ...]]) -> list[Tensor]:
         """Tensors through the journal."""
         arrays = self.context.journal.once(question, lambda: [tensor.cpu().numpy() for tensor in ask()])
         return [torch.from_numpy(array).to(self.context.device) for array in arrays]
 
-    def _fitted(self, state: State, seed: int) -> tuple[Tensor, Tensor]:
+    def _fitted(self, state: State, seed: int, rate: float) -> tuple[Tensor, Tensor]:
         settings, kept = self.settings, state.kept
         mask = (state.multipliers != 0).float()
         factors = torch.ones_like(state.multipliers, requires_grad=True)
         shifts = torch.zeros_like(state.constants, requires_grad=True)
-        optimiser = torch.optim.Adam([factors, shifts], lr=settings.rate, eps=1e-6)
+        optimiser = torch.optim.Adam([factors, shifts], lr=rate, eps=1e-6)
         rng = np.random.default_rng([seed, 7])
 
         def loss(batch: Batch) -> Tensor:
@@ -142,7 +142,7 @@ class _Components:
         for step in range(settings.steps):
             self.context.check_time()
             for group in optimiser.param_groups:
-                group["lr"] = settings.rate * min(1.0, 2 * (settings.steps - step) / settings.steps)
+                group["lr"] = rate * min(1.0, 2 * (settings.steps - step) / settings.steps)
             descend(optimiser, loss, self.context.draw(rng, settings.targets))
         return state.multipliers * factors.detach(), state.constants + self.unit * shifts.detach()
 
@@ -150,6 +150,17 @@ class _Components:
         """Some steps at one price, after which the edges that closed are gone."""
         multipliers, constants, odds = self._once("stage", lambda: self._stage(last.state, last.odds, price))
         return Stage(State(multipliers, constants), odds)
+
+    def standing(self, stage: Stage) -> tuple[State, float]:
+        """The state to judge a stage by, and its match: as it was last fitted, or else without what was learned of the constants by the
+        way, which were for gates half open, unless that is worse.
+        """
+        if stage.refitted is not None:
+            return stage.refitted, self.match(stage.refitted, self.settings.threshold - self.settings.hopeless)
+        plain = self.without(self.start(), [i for i, keep in enumerate(stage.state.kept) if not keep])
+        match = self.match(plain)
+        learned = self.match(stage.state, match)
+        return (stage.state, learned) if learned > match else (plain, match)
 
     def _stage(self, state: State, odds: Tensor, price: float) -> tuple[Tensor, Tensor, Tensor]:
         kept = state.kept
@@ -215,11 +226,12 @@ def _anneal(components: _Components, stages: list[Stage]) -> Iterator[State]:
             last = stages[-1] if stages else Stage(start, torch.full_like(start.multipliers, OPEN_AT_START))
             stages.append(components.stage(last, price))
         stage = stages[number]
-        candidate = stage.refitted or stage.state
-        match = components.match(candidate, settings.threshold - settings.hopeless)
+        if number and stage.state.kept == stages[number - 1].state.kept:
+            continue  # nothing new to judge
+        candidate, match = components.standing(stage)
         if match < settings.threshold and (stage.refitted is None or match >= settings.threshold - settings.hopeless):
             components.context.report(f"price {price:.2g} on {sum(candidate.kept)} edges, refitted", None)
-            candidate, match = components.refit(candidate)
+            candidate, match = components.refit(candidate, match)
             stages[number] = replace(stage, refitted=candidate)
         failures = 0 if match >= settings.threshold else failures + 1
         if match >= settings.threshold:
@@ -268,13 +280,14 @@ def _by_worth(components: _Components, state: State) -> list[Edges]:
 
 
 def _sweep(components: _Components, state: State, order: Sequence[Edges]) -> State | None:
-    """Makes every removal that needs no refit, in order; None where there is none."""
-    smaller = None
-    for removal in order:
-        candidate = components.without(smaller or state, removal)
-        if components.match(candidate, components.settings.threshold) >= components.settings.threshold:
-            smaller = candidate
-    return smaller
+    """Makes the removals that need no refit; None where there is none."""
+    threshold = components.settings.threshold
+
+    def without(current: State, removals: Sequence[Edges]) -> State | None:
+        smaller = components.without(current, [i for removal in removals for i in removal])
+        return smaller if sum(smaller.kept) < sum(current.kept) else None
+
+    return in_chunks(state, order, without, lambda smaller: components.match(smaller, threshold) >= threshold)
 
 
 def _attempts(order: Sequence[Edges]) -> Iterator[Sequence[Edges]]:

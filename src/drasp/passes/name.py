@@ -129,7 +129,7 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
         if readout is None and variant != _undivided(variant):
             readout = _readout(program, variant, context, threshold, samples)
         if readout is not None:
-            alone = list(name_readout(program, program, samples.real, samples.off))
+            alone = list(name_readout(program, program, samples.real, samples.off, context.check_time))
             left = {s.name for s in readout.program.statements}
             needed = {s.selectors for s in program.statements if isinstance(s, Aggregate) and s.name in left}
             chosen = {
@@ -147,7 +147,7 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
 
 def _readout(program: Program, variant: Program, context: Context, threshold: float, samples: _Samples) -> Named | None:
     """The best of the named readouts that keep match."""
-    found = name_readout(program, variant, samples.real, samples.off)
+    found = name_readout(program, variant, samples.real, samples.off, context.check_time)
     good = [named for named in found if context.match(named.program, context.select, threshold) >= threshold]
     return _best(good) if good else None
 

@@ -21,9 +21,11 @@ DIVISION_COST = 0.1
 SHARES = (0.9, 0.75, 0.5, 0.3, 0.15)  # of the lowest-ranked sites, tried to be removed at once
 SWEEP_FAILURES = 8  # removals in a row that need a refit, after which those that cost more loss are not tried without
 REFITTED_SHARES = (0.6, 0.4, 0.2, 0.1)
+SMALLER_STEPS = 0.3
 
 
 State = TypeVar("State")
+Item = TypeVar("Item")
 Removal = frozenset[tuple[str, str, str]]
 """Sites by statement, part and what they read: names that hold while the program shrinks."""
 
@@ -71,28 +73,37 @@ def fit_constants(program: Program, context: Context, settings: SearchSettings) 
 def refit(program: Program, context: Context, settings: SearchSettings) -> tuple[Program, float]:
     """The program with its constants fitted, as long as that is promising; and its match."""
 
-    def once(last: Program, round_: int) -> Program:
-        return fit(last, context, settings.targets, settings.steps, settings.rate, context.seed + round_)
+    def once(last: Program, round_: int, rate: float) -> Program:
+        return fit(last, context, settings.targets, settings.steps, rate, context.seed + round_)
 
-    return in_rounds(program, once, lambda fitted, at_least: context.match(fitted, context.select, at_least), settings)
+    return in_rounds(program, -1.0, once, lambda fitted, at_least: context.match(fitted, context.select, at_least), settings)
 
 
 def in_rounds(
-    start: State, fit: Callable[[State, int], State], match: Callable[[State, float], float], settings: SearchSettings
+    start: State,
+    unfitted: float,
+    fit: Callable[[State, int, float], State],
+    match: Callable[[State, float], float],
+    settings: SearchSettings,
 ) -> tuple[State, float]:
     """Fits round by round: until match holds, is hopeless, or gets better too slowly for the rounds that are left. The best, and its match.
 
+    Where the first round makes it worse, as it does what is all but exact, the next begins anew with smaller steps.
+
     Args:
-        fit: from a state and the number of the round to the next state.
+        unfitted: the match of the start; below 0 where it is not known, and then what is fitted counts as better.
+        fit: from a state, the number of the round and the learning rate to the next state.
         match: of a state; where it is below its second argument, an upper bound will do.
     """
-    best, best_match = start, -1.0
+    best, best_match, rate = start, unfitted, settings.rate
     for round_ in range(settings.rounds):
-        fitted = fit(best, round_)
+        fitted = fit(best, round_, rate)
         now = match(fitted, settings.threshold - settings.hopeless)
         gain = now - best_match
         if gain > 0:
             best, best_match = fitted, now
+        else:
+            rate *= SMALLER_STEPS
         needed = settings.threshold - best_match
         if needed <= 0 or needed > settings.hopeless or (round_ > 0 and gain * (settings.rounds - 1 - round_) < needed):
             break
@@ -191,30 +202,51 @@ def _by_loss(program: Program, context: Context, settings: SearchSettings) -> li
 
 
 def _sweep(program: Program, order: list[Removal], context: Context, settings: SearchSettings) -> Program | None:
-    """Makes the removals that need no refit, in order, as many at once as match bears, until some in a row fail; None if all do."""
-    current = program
-    failures = 0
+    """Makes the removals that need no refit; None if there is none."""
     means = stand_ins(program, context, context.sample)
-    pending = list(order)
-    chunk = max(1, len(pending) // 2)
-    while pending and failures < SWEEP_FAILURES:
-        together = frozenset(identity for removal in pending[:chunk] for identity in removal)
+
+    def without(current: Program, removals: Sequence[Removal]) -> Program | None:
+        together = frozenset(identity for removal in removals for identity in removal)
         context.report(f"without {_describe(together)}", current)
         smaller = _without(current, together, means)
-        simpler = complexity(smaller) < complexity(current)
-        if simpler and context.match(smaller, context.select, settings.threshold) >= settings.threshold:
+        return smaller if complexity(smaller) < complexity(current) else None
+
+    def keeps(smaller: Program) -> bool:
+        nonlocal means
+        if context.match(smaller, context.select, settings.threshold) < settings.threshold:
+            return False
+        means = stand_ins(smaller, context, context.sample)
+        context.found(smaller)
+        return True
+
+    return in_chunks(program, order, without, keeps)
+
+
+def in_chunks(
+    start: State, order: Sequence[Item], without: Callable[[State, Sequence[Item]], State | None], keeps: Callable[[State], bool]
+) -> State | None:
+    """Removes items in order, as many at once as match bears, until some in a row fail; None if all do.
+
+    Args:
+        without: what is left of a state without some items; None where that is no simpler.
+        keeps: whether a state still matches.
+    """
+    current, pending = start, list(order)
+    failures = 0
+    chunk = max(1, len(pending) // 2)
+    while pending and failures < SWEEP_FAILURES:
+        smaller = without(current, pending[:chunk])
+        if smaller is not None and keeps(smaller):
             current = smaller
-            means = stand_ins(current, context, context.sample)
-            context.found(current)
             pending = pending[chunk:]
             chunk *= 2
             failures = 0
-        elif chunk > 1 and simpler:
+        elif chunk > 1 and smaller is not None:
             chunk //= 2
         else:
             pending = pending[chunk:]
-            failures += simpler
-    return None if current is program else current
+            failures += smaller is not None
+    return None if current is start else current
 
 
 def _refitted(program: Program, order: list[Removal], context: Context, settings: SearchSettings, failed: set[Removal]) -> Program | None:

@@ -31,12 +31,13 @@ SINGLE = float(np.finfo(np.float32).eps)
 FACTOR_ERROR = 8 * SINGLE  # of the largest entry, that a product of factors may be off
 
 
-def program_data(program: Program, characters: float) -> Json:
+def program_data(program: Program, characters: float, entries: float = ENTRIES_AT_MOST) -> Json:
     """A program for the page.
 
     Args:
         program: what the page runs.
         characters: how many the tensors may take in JSON; those that do not fit, the largest, are left out (null).
+        entries: how many they may have together, likewise.
 
     Returns:
         "vocabulary", "positions", "predict", "bidirectional"; "bases" of the variables; "statements"; "tensors", to which the statements
@@ -54,7 +55,7 @@ def program_data(program: Program, characters: float) -> Json:
         "bidirectional": header.bidirectional,
         "bases": {name: _basis(basis) for name, basis in program.bases.items()},
         "statements": statements,
-        "tensors": tensors.packed(characters),
+        "tensors": tensors.packed(characters, entries),
     }
 
 
@@ -76,7 +77,7 @@ class _Tensors:
             self.symmetric.append(symmetric)
         return self.found[key]
 
-    def packed(self, characters: float) -> list[Json | None]:
+    def packed(self, characters: float, most: float) -> list[Json | None]:
         """All that fit, the small ones first."""
         whole: list[Json] = [
             {"shape": list(shape), "symmetric": symmetric, "rank": None, "data": _text(entries)}
@@ -90,7 +91,7 @@ class _Tensors:
         for place in sorted(range(len(whole)), key=lambda i: len(whole[i]["data"])):
             characters -= len(whole[place]["data"])
             total += prod(whole[place]["shape"])
-            if characters >= 0 and total <= ENTRIES_AT_MOST:
+            if characters >= 0 and total <= most:
                 packed[place] = whole[place]
         return packed
 
