@@ -72,7 +72,7 @@ LOOSE_EXACT_NORMS: tuple[Pass, ...] = (
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
-SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.8, 0.85  # of the time, by when each must end; the rest is for the evidence
+SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.82, 0.87  # of the time, by when each must end; the rest is for the evidence
 LOOSE, LOOSE_SHARE = 0.02, 0.25  # match that a first search gives away; it only counts if all can be named, with the match asked for
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
@@ -440,26 +440,43 @@ def _token_table(header: Header, batches: Sequence[Batch]) -> Program:
 def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     """The smallest candidate that still matches on sequences that no choice was made by; else the one that matches best.
 
-    Where that is cut short and none but the current-token table was tried, the last that the search found.
+    By bisection first, as a short time may not do for all of them, then whatever smaller one was passed over. Where that is cut short and
+    none but the current-token table was tried, the last that the search found.
     """
     search.phase, search.deadline = "choosing", search.journal.start + CHOICE_SHARE * settings.time
     wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
-    best, best_match = search.candidates[0], -1.0
+    candidates = sorted(search.candidates, key=complexity)
+    found: dict[int, float] = {}
+
+    def holds(place: int) -> bool:
+        search.trying("on further sequences", candidates[place])
+        best = max(found.values(), default=0.0)
+        found[place] = context.match(candidates[place], context.verify, min(wanted, best))
+        return found[place] >= wanted
+
+    low, high = 0, len(candidates)
+    cut_short = False
     try:
-        for program in sorted(search.candidates, key=complexity):
-            search.trying("on further sequences", program)
-            match = context.match(program, context.verify, min(wanted, best_match))
-            if match >= wanted:
-                return program
-            if match > best_match:
-                best, best_match = program, match
+        while low < high:
+            middle = (low + high) // 2
+            if holds(middle):
+                high = middle
+            else:
+                low = middle + 1
+        for place in range(high):
+            if place not in found and holds(place):
+                high = place
+                break
     except (KeyboardInterrupt, TimeIsUp) as stop:
+        cut_short = True
         if isinstance(stop, KeyboardInterrupt):
             search.interrupt()
         else:
             search.stopped_by_time = True
-        return search.candidates[-1] if best is search.candidates[0] else best
-    return best
+    if high < len(candidates):
+        return candidates[high]
+    best = max(sorted(found), key=found.__getitem__, default=0)
+    return search.candidates[-1] if cut_short and candidates[best] is search.candidates[0] else candidates[best]
 
 
 def _evidence(
