@@ -10,6 +10,8 @@ import pytest
 
 from drasp import measure, pipeline
 from drasp.cli import main
+from drasp.ir.nodes import TOKEN, Prediction, Project
+from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import save_program
 from drasp.measure import make_judge, numpy_logits
@@ -241,3 +243,50 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
 def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
     found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), time=0.1))
     assert [band["lengths"] for band in found.evidence["match"]["bands"]] == [[0, 50]]
+
+
+class Judging:
+    """Stands in for the context of a search: candidates have the match of their place, and time ends after some matches."""
+
+    def __init__(self, matches, time_for=100):
+        self.verify, self.asked, self.time_for = "verify", [], time_for
+        header = Header(("a", "b"), 4, "next-token")
+        self.candidates = [token_table(header, count) for count in range(1, len(matches) + 1)]
+        self.matches = dict(zip(map(id, self.candidates), matches, strict=True))
+
+    def match(self, program, batches, at_least):
+        assert batches == self.verify
+        if len(self.asked) == self.time_for:
+            raise TimeIsUp
+        self.asked.append(self.candidates.index(program))
+        return self.matches[id(program)]
+
+    def chosen(self):
+        search = pipeline._Search(lambda progress: None, np.inf, 30, pipeline.Journal(), candidates=list(self.candidates))
+        return self.candidates.index(pipeline._choose(self, Settings(match=0.9, time=np.inf), search))
+
+
+def token_table(header, projections):
+    """A program of some statements."""
+    names = [f"logits{number}" for number in range(projections)]
+    lines = [Project(name, TOKEN, Dense(name)) for name in names]
+    return Program(header, (*lines, Prediction(tuple(names))), {name: np.eye(2) for name in names})
+
+
+@pytest.mark.parametrize("matches", [[0.1, 0.5, 0.95, 0.96, 1.0], [0.1, 0.95, 0.5, 0.96, 1.0], [0.1, 0.2, 0.3, 0.95, 0.3]])
+def test_the_smallest_candidate_that_holds_is_chosen(matches):
+    assert Judging(matches).chosen() == next(place for place, match in enumerate(matches) if match >= 0.94)
+
+
+def test_without_one_that_holds_the_best_is_chosen():
+    assert Judging([0.1, 0.5, 0.8, 0.7]).chosen() == 2
+
+
+def test_of_many_candidates_few_are_tried_before_one_that_holds_is_known():
+    judging = Judging([0.5] * 30 + [1.0] * 30, time_for=2)
+    assert judging.chosen() == 30  # of 60 the first tried is in the middle
+    assert Judging([0.1] + [0.5] * 40 + [1.0] * 19, time_for=3).chosen() >= 41
+
+
+def test_without_time_for_any_the_last_is_chosen():
+    assert Judging([0.1, 0.5, 1.0, 1.0], time_for=0).chosen() == 3
