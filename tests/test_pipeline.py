@@ -230,7 +230,7 @@ def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_ha
 def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
     context = make_context(task, oracle, (60, 100), 0, oracle.device, lambda what, program: None, lambda: None, lambda program: None)
-    pools = [b.token_ids.numpy() for pool in (context.short, context.long, context.select, context.verify) for b in pool]
+    pools = [b.token_ids.numpy() for pool in (context.short, context.long, context.select.batches, context.verify.batches) for b in pool]
     searched = {tuple(row[row != 5]) for ids in pools for row in ids}
     judge = make_judge(task, numpy_logits(oracle), (60, 100), 500, np.random.default_rng([0, 101]))
     judged = {tuple(row[row != 5][:-1]) for chunk in judge.chunks for row in chunk.sample.token_ids} | {

@@ -2,7 +2,7 @@
 
 from drasp.passes.prune import SMALLER_STEPS, SWEEP_FAILURES, SearchSettings, in_chunks, in_rounds
 
-SETTINGS = SearchSettings("soft", threshold=0.95, rate=0.01, rounds=3, hopeless=0.1)
+SETTINGS = SearchSettings("margins", threshold=0.95, rate=0.01, rounds=3, hopeless=0.1)
 
 
 def removing(needed, tried):

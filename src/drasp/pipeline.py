@@ -73,7 +73,8 @@ LOOSE_EXACT_NORMS: tuple[Pass, ...] = (
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.82, 0.87  # of the time, by when each must end; the rest is for the evidence
-LOOSE, LOOSE_SHARE = 0.02, 0.25  # match that a first search gives away; it only counts if all can be named, with the match asked for
+LOOSE = 0.02  # match that a first search gives away; it only counts if all can be named, with the match asked for
+LOOSE_SHARE, LOOSE_SECONDS = 0.35, 60.0  # of the time, and at the most: what takes longer is seldom named
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
@@ -287,7 +288,7 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
                 return
     stages: list[Stage] = []
     held = list(search.candidates)
-    search.deadline = search.journal.start + LOOSE_SHARE * settings.time
+    search.deadline = search.journal.start + min(LOOSE_SHARE * settings.time, LOOSE_SECONDS)
     try:
         if _by_components(transformer, header, context, settings, search, stages, max(settings.match - LOOSE, 0), last=False):
             return
@@ -320,7 +321,7 @@ def _by_components(
     Returns:
         Whether the search is over: all could be named, or the program is too large.
     """
-    how = SearchSettings("soft", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
+    how = SearchSettings("margins", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
     program = _components(transformer, header, context, how, stages, search)
     if program is None:
         return True

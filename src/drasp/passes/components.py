@@ -155,10 +155,11 @@ class _Components:
         """The state to judge a stage by, and its match: as it was last fitted, or else without what was learned of the constants by the
         way, which were for gates half open, unless that is worse.
         """
+        hopeless = self.settings.threshold - self.settings.hopeless
         if stage.refitted is not None:
-            return stage.refitted, self.match(stage.refitted, self.settings.threshold - self.settings.hopeless)
+            return stage.refitted, self.match(stage.refitted, hopeless)
         plain = self.without(self.start(), [i for i, keep in enumerate(stage.state.kept) if not keep])
-        match = self.match(plain)
+        match = self.match(plain, hopeless)
         learned = self.match(stage.state, match)
         return (stage.state, learned) if learned > match else (plain, match)
 
@@ -180,13 +181,13 @@ class _Components:
             constants = (state.constants + self.unit * shifts).expand(len(gates), -1, -1).index_add(1, self.rows, removed)
             found = self.logits(batch, gates * state.multipliers, constants, kept)
             open_share = torch.sigmoid(odds - TEMPERATURE * float(np.log(-STRETCH_LOW / STRETCH_HIGH)))
-            own = self.context.scored_loss(found, batch, self.settings.targets).mean()
+            own = self.context.scored_loss(found, batch, "soft").mean()
             return (own + price * (open_share * mask).sum()) / parts
 
         for step in range(STEPS_PER_STAGE):
             if step % 10 == 0:
                 self.context.report(f"price {price:.2g} on {sum(kept)} edges", None)
-            batches = self.context.draw(rng, self.settings.targets)
+            batches = self.context.draw(rng, "soft")
             descend(optimiser, loss, [(batch, _noise(batch.sequences, len(odds), noise), len(batches)) for batch in batches])
         odds = odds.detach()
         closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), kept, strict=True)) if keep and value < 0]

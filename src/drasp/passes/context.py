@@ -14,13 +14,20 @@ from drasp.journal import Journal
 from drasp.measure import task_bands
 from drasp.run.gated import Executor
 from drasp.run.parallel import in_order
-from drasp.tasks.protocol import Task
+from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
 Oracle = Callable[[Tensor, Tensor], Tensor]
-Targets = Literal["hard", "soft"]
+Draw = Callable[[Task, Oracle, np.random.Generator, int, tuple[int, int], int, torch.device, int], list["Batch"]]
+Targets = Literal["hard", "soft", "margins"]
+"""What is fitted: the model's predictions by cross entropy, its probabilities, or the margins by which it decides, up to `MARGIN`. What
+starts out exact keeps to the second and third; margins say nothing where the prediction is safe, and so are what match asks for.
+"""
 
-SELECTED, VERIFIED = 400, 2000  # sequences of each band, to choose by and to verify the choice on
+SELECTED, VERIFIED = 1600, 2000  # sequences drawn of each band, to choose by and to verify the choice on
+FITTED_SHORT, FITTED_LONG = 1200, 1600  # sequences drawn to fit on, of the first band and of all lengths
+CLOSE_SHARE, REST_EVERY = 4, 3  # kept of those to choose by and of the long ones: a quarter, the closest, and every third of the rest
+MARGIN = 1.0  # of logits, beyond which a prediction is safe
 CELLS_PER_BATCH = 1 << 20  # query-key pairs in one batch: some 30 MB a selector while gradients are kept
 
 
@@ -33,6 +40,7 @@ class Batch:
         rows: (scored positions), the sequence each scored position belongs to.
         model_logits: (scored positions, vocabulary).
         band: which length band, or -1.
+        weight: how many of the sequences drawn each of these stands for.
     """
 
     token_ids: Tensor
@@ -41,10 +49,30 @@ class Batch:
     rows: Tensor
     model_logits: Tensor
     band: int
+    weight: int = 1
 
     @property
     def sequences(self) -> int:
         return self.token_ids.shape[0]
+
+
+@dataclass
+class Pool:
+    """Sequences of every band on which programs are matched.
+
+    Attributes:
+        batches: each within one band, the longest first.
+        misses: of each batch, the sequences missed by the last of the programs that missed few enough to be counted to the end. Batches
+            with many come first: what falls short does so soon.
+    """
+
+    name: Literal["select", "verify"]
+    batches: list[Batch]
+    misses: list[int]
+
+    @classmethod
+    def of(cls, name: Literal["select", "verify"], batches: list[Batch]) -> "Pool":
+        return cls(name, batches, [0] * len(batches))
 
 
 @dataclass
@@ -53,8 +81,8 @@ class Context:
 
     Attributes:
         short, long: batches to fit on, of short sequences and of all lengths.
-        select: batches to choose by, each within one band.
-        verify: larger than `select`, for the final choice.
+        select: to choose by.
+        verify: larger, for the final choice.
         report: told what is being tried, and on which program; raises KeyboardInterrupt or TimeIsUp to stop the search.
         check_time: called within whatever takes long; raises TimeIsUp to stop the search.
         found: told of every program that keeps match and is smaller than the last.
@@ -66,8 +94,8 @@ class Context:
     device: torch.device
     short: list[Batch]
     long: list[Batch]
-    select: list[Batch]
-    verify: list[Batch]
+    select: Pool
+    verify: Pool
     band_count: int
     seed: int
     report: Callable[[str, Program | None], None]
@@ -79,14 +107,14 @@ class Context:
     @property
     def sample(self) -> list[Batch]:
         """Some of the batches to fit on, for means and gradients."""
-        return self.short[::8] + self.long[::9]
+        return self.short[::8] + self.long[::24]
 
     def draw(self, rng: np.random.Generator, targets: Targets) -> list[Batch]:
         """The batches of one fitting step: lengths are mixed, or the constants would follow those of the last batch.
 
-        Soft targets say more than hard ones, so that fewer sequences will do.
+        Soft targets and margins say more than hard ones, so that fewer sequences will do.
         """
-        short = rng.integers(len(self.short), size=1 if targets == "soft" else 2)
+        short = rng.integers(len(self.short), size=2 if targets == "hard" else 1)
         return [self.short[i] for i in short] + [self.long[rng.integers(len(self.long))]]
 
     def loss(self, logits: Tensor, batch: Batch, targets: Targets) -> Tensor:
@@ -94,7 +122,10 @@ class Context:
         return self.scored_loss(logits[batch.scored], batch, targets)
 
     def scored_loss(self, found: Tensor, batch: Batch, targets: Targets) -> Tensor:
-        """For logits (scored positions, vocabulary): cross entropy to the model's prediction or to its probabilities."""
+        """For logits (scored positions, vocabulary), in nats, or for margins in shares of `MARGIN`."""
+        if targets == "margins":
+            wanted = margins(batch.model_logits, batch.model_logits, self.task).clamp(max=MARGIN)
+            return (wanted - margins(found, batch.model_logits, self.task)).clamp(min=0).sum(-1) / MARGIN
         if self.task.predict == "next-token":
             if targets == "hard":
                 return torch.nn.functional.cross_entropy(found, batch.model_logits.argmax(-1), reduction="none")
@@ -114,38 +145,61 @@ class Context:
         wrong.index_add_(0, batch.rows, (~same).long())
         return wrong == 0
 
-    def match(self, program: Program, batches: Sequence[Batch], at_least: float = 0.0) -> float:
+    def match(self, program: Program, pool: Pool, at_least: float = 0.0) -> float:
         """Match in the worst band. Where it must fall below `at_least`, the count stops and what is returned is an upper bound."""
 
-        def ask() -> float:
+        def ask() -> tuple[float, list[int]]:
             executor = Executor(program, self.device)
-            return self._share(lambda batch: executor.logits(batch.token_ids, batch.position_ids)[batch.scored], batches, at_least)
+            return self._share(lambda batch: executor.logits(batch.token_ids, batch.position_ids)[batch.scored], pool, at_least)
 
-        match = self.journal.once("match", ask)
+        match = self._counted(ask, pool)
         if match >= at_least:
-            self.frontier.add(program, match, "verify" if batches is self.verify else "select")
+            self.frontier.add(program, match, pool.name)
         return match
 
-    def share(self, scored_logits: Callable[[Batch], Tensor], batches: Sequence[Batch], at_least: float = 0.0) -> float:
+    def share(self, scored_logits: Callable[[Batch], Tensor], pool: Pool, at_least: float = 0.0) -> float:
         """As `match`, for anything that gives logits (scored positions, vocabulary)."""
-        return self.journal.once("match", lambda: self._share(scored_logits, batches, at_least))
+        return self._counted(lambda: self._share(scored_logits, pool, at_least), pool)
 
-    def _share(self, scored_logits: Callable[[Batch], Tensor], batches: Sequence[Batch], at_least: float) -> float:
-        totals = [0] * self.band_count
-        for batch in batches:
-            totals[batch.band] += batch.sequences
-        wrong = [0] * self.band_count
+    def _counted(self, ask: Callable[[], tuple[float, list[int]]], pool: Pool) -> float:
+        match, misses = self.journal.once("match", ask)
+        if misses:
+            pool.misses = misses
+        return match
+
+    def _share(self, scored_logits: Callable[[Batch], Tensor], pool: Pool, at_least: float) -> tuple[float, list[int]]:
+        """The match, and the sequences missed of each batch; none where the count stopped."""
+        totals, wrong = [0] * self.band_count, [0] * self.band_count
+        for batch in pool.batches:
+            totals[batch.band] += batch.weight * batch.sequences
 
         @torch.no_grad()
-        def missed(batch: Batch) -> int:
+        def missed(place: int) -> int:
+            batch = pool.batches[place]
             return int((~self.matches(scored_logits(batch), batch)).sum())
 
-        for batch, misses in zip(batches, in_order(missed, batches), strict=True):
+        order = sorted(range(len(pool.batches)), key=lambda place: -pool.misses[place])
+        misses = [0] * len(pool.batches)
+        for place, count in zip(order, in_order(missed, order), strict=True):
             self.check_time()
-            wrong[batch.band] += misses
-            if 1 - wrong[batch.band] / totals[batch.band] < at_least:
+            band = pool.batches[place].band
+            misses[place] = count
+            wrong[band] += pool.batches[place].weight * count
+            if 1 - wrong[band] / totals[band] < at_least:
+                misses = []
                 break
-        return min(1 - w / t for w, t in zip(wrong, totals, strict=True))
+        return min(1 - w / t for w, t in zip(wrong, totals, strict=True)), misses
+
+
+def margins(logits: Tensor, model_logits: Tensor, task: Task) -> Tensor:
+    """By how much the logits speak for each decision of the model, (scored positions, decisions); both are (scored positions, vocabulary).
+
+    It decides for one token over any other, or on each token.
+    """
+    if task.predict == "next-token":
+        predicted = model_logits.argmax(-1, keepdim=True)
+        return logits.gather(1, predicted) - logits.scatter(1, predicted, -torch.inf).amax(-1, keepdim=True)
+    return torch.where(model_logits > 0, logits, -logits)
 
 
 def make_batches(
@@ -153,25 +207,74 @@ def make_batches(
 ) -> list[Batch]:
     """`count` fresh sequences, sorted by length and cut into batches of at most `most`, with the model's logits."""
     sample = checked_sample(task, rng, count, lengths)
-    last = sample.scored.shape[1] - 1 - sample.scored[:, ::-1].argmax(1)
+    return _cut(sample, _labels(sample, oracle, device, most), np.arange(count), band, 1, device, most)
+
+
+def closest_batches(
+    task: Task, oracle: Oracle, rng: np.random.Generator, count: int, lengths: tuple[int, int], band: int, device: torch.device, most: int
+) -> list[Batch]:
+    """As `make_batches`, but only those sequences on which the model decides most closely, and of the rest a part that stands for it.
+
+    A program that is nearly right is wrong on the close ones: so it is measured as well as on all of them, in half the time.
+    """
+    sample = checked_sample(task, rng, count, lengths)
+    logits = _labels(sample, oracle, device, most)
+    order = np.argsort([float(margins(found, found, task).min()) for found in logits], kind="stable")
+    close = count // CLOSE_SHARE
+    strata = ((order[:close], 1), (order[close::REST_EVERY], REST_EVERY))
+    return [batch for chosen, weight in strata for batch in _cut(sample, logits, chosen, band, weight, device, most)]
+
+
+def _labels(sample: Sample, oracle: Oracle, device: torch.device, most: int) -> list[Tensor]:
+    """The model's logits for each sequence, (scored positions, vocabulary)."""
+
+    def label(rows: np.ndarray) -> tuple[Tensor, ...]:
+        token_ids, position_ids, scored = _rows(sample, rows, device)
+        with torch.no_grad():
+            logits = oracle(token_ids, position_ids)[scored].float()
+        return logits.split(scored.sum(1).tolist())
+
+    parts = _by_length(sample, np.arange(len(sample.scored)), most)
+    labelled = {row: own for rows, found in zip(parts, in_order(label, parts), strict=True) for row, own in zip(rows, found, strict=True)}
+    return [labelled[row] for row in range(len(labelled))]
+
+
+def _cut(
+    sample: Sample, logits: Sequence[Tensor], chosen: np.ndarray, band: int, weight: int, device: torch.device, most: int
+) -> list[Batch]:
+    """The chosen sequences in batches of similar length."""
+    batches = []
+    for rows in _by_length(sample, chosen, most):
+        token_ids, position_ids, scored = _rows(sample, rows, device)
+        model_logits = torch.cat([logits[row] for row in rows])
+        batches.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, band, weight))
+    return batches
+
+
+def _last(sample: Sample, rows: np.ndarray) -> np.ndarray:
+    """The last scored position of each of these rows."""
+    return sample.scored.shape[1] - 1 - sample.scored[rows, ::-1].argmax(1)
+
+
+def _rows(sample: Sample, rows: np.ndarray, device: torch.device) -> list[Tensor]:
+    """These rows as tensors, up to the last scored position."""
+    width = int(_last(sample, rows).max()) + 1
+    return [torch.from_numpy(array[rows, :width].copy()).to(device) for array in sample]
+
+
+def _by_length(sample: Sample, chosen: np.ndarray, most: int) -> list[np.ndarray]:
+    """The rows of the batches into which sequences are cut: at most so many, and no more than memory bears."""
+    last = _last(sample, chosen)
     order = np.argsort(last, kind="stable")
     parts = []
     start = 0
-    while start < count:
+    while start < len(order):
         size = most
-        while size > 1 and size * (last[order[min(start + size, count) - 1]] + 1) ** 2 > CELLS_PER_BATCH:
+        while size > 1 and size * (last[order[min(start + size, len(order)) - 1]] + 1) ** 2 > CELLS_PER_BATCH:
             size = size * 3 // 4
-        parts.append(order[start : start + size])
+        parts.append(chosen[order[start : start + size]])
         start += size
-
-    def batch(chosen: np.ndarray) -> Batch:
-        width = int(last[chosen].max()) + 1
-        token_ids, position_ids, scored = (torch.from_numpy(array[chosen, :width].copy()).to(device) for array in sample)
-        with torch.no_grad():
-            logits = oracle(token_ids, position_ids)[scored].float()
-        return Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], logits, band)
-
-    return list(in_order(batch, parts))
+    return parts
 
 
 def make_context(
@@ -192,21 +295,21 @@ def make_context(
     """
     cut = task_bands(task, lengths)
 
-    def pool(stream: int, count: int, low_high: tuple[int, int], band: int, most: int) -> list[Batch]:
+    def drawn(how: Draw, stream: int, count: int, low_high: tuple[int, int], band: int, most: int) -> list[Batch]:
         report("", None)
-        return make_batches(task, oracle, np.random.default_rng([seed, stream, band + 1]), count, low_high, band, device, most)
+        return how(task, oracle, np.random.default_rng([seed, stream, band + 1]), count, low_high, band, device, most)
 
-    short = pool(1, 1200, cut[0], -1, 32)
-    long = pool(2, 320, lengths, -1, 8)
-    select = [b for band, part in enumerate(cut) for b in pool(3, SELECTED, part, band, 100)]
-    verify = [b for band, part in enumerate(cut) for b in pool(4, VERIFIED, part, band, 250)]
+    short = drawn(make_batches, 1, FITTED_SHORT, cut[0], -1, 32)
+    long = drawn(closest_batches, 2, FITTED_LONG, lengths, -1, 8)
+    select = [b for band, part in enumerate(cut) for b in drawn(closest_batches, 3, SELECTED, part, band, 100)]
+    verify = [b for band, part in enumerate(cut) for b in drawn(make_batches, 4, VERIFIED, part, band, 250)]
     return Context(
         task,
         device,
         short,
         long,
-        select[::-1],
-        verify[::-1],
+        Pool.of("select", select[::-1]),
+        Pool.of("verify", verify[::-1]),
         len(cut),
         seed,
         report,

@@ -93,7 +93,7 @@ class _Samples:
 def _draw(program: Program, context: Context) -> _Samples:
     context.report("labelling sequences to name on", program)
     rng = np.random.default_rng([context.seed, NAMING_STREAM])
-    batches = context.short[::3] + context.long[::2]
+    batches = context.short[::3] + context.long[::5]
     samples = [_sample(batch) for batch in batches]
 
     def label(given: Sequence[tuple[Sample, np.ndarray | None]]) -> Iterator[Judged]:

@@ -35,7 +35,7 @@ class SearchSettings:
     """How hard to try.
 
     Attributes:
-        targets: fit to the model's hard predictions, or to its probabilities (for a program that is exact to begin with).
+        targets: what is fitted, see `Targets`.
         threshold: match on the selection pool, in the worst band, that a smaller program must reach.
         steps, rate, rounds: of each refit: Adam steps, learning rate, how often it goes on where match is still short.
         hopeless: match so far below the threshold after a round is not worth another. From an exact start match falls little by little;
@@ -76,7 +76,11 @@ def refit(program: Program, context: Context, settings: SearchSettings) -> tuple
     def once(last: Program, round_: int, rate: float) -> Program:
         return fit(last, context, settings.targets, settings.steps, rate, context.seed + round_)
 
-    return in_rounds(program, -1.0, once, lambda fitted, at_least: context.match(fitted, context.select, at_least), settings)
+    def match(fitted: Program, at_least: float) -> float:
+        return context.match(fitted, context.select, at_least)
+
+    unfitted = match(program, settings.threshold - settings.hopeless)
+    return in_rounds(program, unfitted, once, match, settings)
 
 
 def in_rounds(
