@@ -280,6 +280,11 @@ def test_the_smallest_candidate_that_holds_is_chosen(matches):
 
 def test_without_one_that_holds_the_best_is_chosen():
     assert Judging([0.1, 0.5, 0.8, 0.7]).chosen() == 2
+    assert Judging([0.1, 0.5, 0.78, 0.8]).chosen() == 3
+
+
+def test_a_smaller_one_is_as_good_within_a_standard_error():
+    assert Judging([0.1, 0.5, 0.795, 0.8]).chosen() == 2
 
 
 def test_of_many_candidates_few_are_tried_before_one_that_holds_is_known():

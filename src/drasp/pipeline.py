@@ -72,14 +72,14 @@ LOOSE_EXACT_NORMS: tuple[Pass, ...] = (
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
-SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.82, 0.87  # of the time, by when each must end; the rest is for the evidence
+SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.77, 0.84, 0.89  # of the time, by when each must end; the rest is for the evidence
 LOOSE = 0.02  # match that a first search gives away; it only counts if all can be named, with the match asked for
 LOOSE_SHARE, LOOSE_SECONDS = 0.35, 60.0  # of the time, and at the most: what takes longer is seldom named
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
-EVIDENCE_SHARE = 0.9  # of the time, by when the last line cost is begun
+EVIDENCE_SHARE = 0.94  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
 TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 5_000  # how many sequences at the most, and how many times they have statements
 TRIAL_AT_LEAST = 6  # sequences, however large the program
@@ -439,7 +439,8 @@ def _token_table(header: Header, batches: Sequence[Batch]) -> Program:
 
 
 def _choose(context: Context, settings: Settings, search: _Search) -> Program:
-    """The smallest candidate that still matches on sequences that no choice was made by; else the one that matches best.
+    """The smallest candidate that still matches on sequences that no choice was made by; else the smallest as good as the best, within one
+    standard error.
 
     By bisection first, as a short time may not do for all of them, then whatever smaller one was passed over. Where that is cut short and
     none but the current-token table was tried, the last that the search found.
@@ -449,10 +450,13 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     candidates = sorted(search.candidates, key=complexity)
     found: dict[int, float] = {}
 
+    def good_enough() -> float:
+        best = max(found.values(), default=0.0)
+        return best - sqrt(best * (1 - best) / VERIFIED)
+
     def holds(place: int) -> bool:
         search.trying("on further sequences", candidates[place])
-        best = max(found.values(), default=0.0)
-        found[place] = context.match(candidates[place], context.verify, min(wanted, best))
+        found[place] = context.match(candidates[place], context.verify, min(wanted, good_enough()))
         return found[place] >= wanted
 
     low, high = 0, len(candidates)
@@ -476,7 +480,7 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
             search.stopped_by_time = True
     if high < len(candidates):
         return candidates[high]
-    best = max(sorted(found), key=found.__getitem__, default=0)
+    best = next((place for place in sorted(found) if found[place] >= good_enough()), 0)
     return search.candidates[-1] if cut_short and candidates[best] is search.candidates[0] else candidates[best]
 
 
