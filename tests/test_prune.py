@@ -54,7 +54,7 @@ def fitting(results, log):
 
 def test_rounds_end_where_match_holds():
     log = []
-    assert in_rounds(0.5, -1.0, *fitting([0.9, 0.96], log), SETTINGS) == (0.96, 0.96)
+    assert in_rounds(0.5, 0.5, *fitting([0.9, 0.96], log), SETTINGS) == (0.96, 0.96)
     assert log == [(0.5, 0, 0.01), (0.9, 1, 0.01)]
 
 
@@ -70,6 +70,6 @@ def test_what_no_fit_makes_better_stays_as_it_was():
 
 def test_rounds_end_where_there_is_no_hope():
     log = []
-    in_rounds(0.5, -1.0, *fitting([0.6], log), SETTINGS)  # more than 0.1 is missing
-    in_rounds(0.5, -1.0, *fitting([0.9, 0.91], log), SETTINGS)  # 0.01 a round is too little for 0.04 in one round more
+    in_rounds(0.5, 0.5, *fitting([0.6], log), SETTINGS)  # more than 0.1 is missing
+    in_rounds(0.5, 0.5, *fitting([0.9, 0.91], log), SETTINGS)  # 0.01 a round is too little for 0.04 in one round more
     assert len(log) == 3

@@ -112,8 +112,8 @@ class _Components:
         ]
         return float(torch.stack(found).mean())
 
-    def refit(self, state: State, match: float = -1.0) -> tuple[State, float]:
-        """Multipliers and constants fitted, as long as that is promising; the best, its match. `match`: of the state, where it is known."""
+    def refit(self, state: State, match: float) -> tuple[State, float]:
+        """Multipliers and constants fitted, as long as that is promising; the best, and its match. `match`: of the state."""
         best, best_match = in_rounds(state, match, self._fit, self.match, self.settings)
         if self.settings.threshold - self.settings.hopeless <= best_match < self.settings.threshold:
             self.missed(self.wired.wiring(best.multipliers, best.constants), best_match)
@@ -246,14 +246,16 @@ def _eliminate(components: _Components, state: State) -> Iterator[State]:
 
     What needs more patience is left to the search line by line, which has less to lose at a time.
     """
+    settings = components.settings
     while True:
         yield state
         order = _by_worth(components, state)
         smaller = _sweep(components, state, order)
         for removals in [] if smaller else _attempts(order):
             components.context.report(f"without {sum(map(len, removals))} of {sum(state.kept)} edges, refitted", None)
-            candidate, match = components.refit(components.without(state, [i for removal in removals for i in removal]))
-            if match >= components.settings.threshold:
+            left = components.without(state, [i for removal in removals for i in removal])
+            candidate, match = components.refit(left, components.match(left, settings.threshold - settings.hopeless))
+            if match >= settings.threshold:
                 smaller = candidate
                 break
         if smaller is None:

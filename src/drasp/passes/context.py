@@ -61,7 +61,7 @@ class Pool:
     """Sequences of every band on which programs are matched.
 
     Attributes:
-        batches: each within one band, the longest first.
+        batches: each within one band.
         misses: of each batch, the sequences missed by the last of the programs that missed few enough to be counted to the end. Batches
             with many come first: what falls short does so soon.
     """

@@ -95,7 +95,7 @@ def in_rounds(
     Where the first round makes it worse, as it does what is all but exact, the next begins anew with smaller steps.
 
     Args:
-        unfitted: the match of the start; below 0 where it is not known, and then what is fitted counts as better.
+        unfitted: the match of the start, or an upper bound where that is hopeless.
         fit: from a state, the number of the round and the learning rate to the next state.
         match: of a state; where it is below its second argument, an upper bound will do.
     """
