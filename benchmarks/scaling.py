@@ -101,14 +101,19 @@ def _plot(runs: list[Run], file: Path) -> None:
         return
     matplotlib.use("agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 
     for heads in dict.fromkeys(run.heads for run in runs):
         mine = [run for run in runs if run.heads == heads]
-        pyplot.plot([run.layers for run in mine], [run.seconds for run in mine], "o-", label=f"{heads} heads")
+        pyplot.plot([run.layers for run in mine], [run.seconds for run in mine], "o-", label=f"{heads} head{'s' * (heads > 1)}")
         late = [run for run in mine if not run.in_time]
         pyplot.plot([run.layers for run in late], [run.seconds for run in late], "rx")
-    pyplot.xscale("log", base=2)
+    pyplot.xscale("log")
     pyplot.yscale("log")
+    pyplot.gca().xaxis.set_major_locator(FixedLocator(sorted({run.layers for run in runs})))
+    for axis in (pyplot.gca().xaxis, pyplot.gca().yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter() if axis is pyplot.gca().xaxis else ScalarFormatter())
     pyplot.xlabel("layers")
     pyplot.ylabel("seconds of the search (red: out of time)")
     pyplot.legend()
