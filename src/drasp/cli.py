@@ -538,7 +538,7 @@ def _tasks(arguments: argparse.Namespace) -> int:
         task = get_task(name)
         lengths = [n for n in task.valid_lengths if n >= 4]
         sample = task.sample(np.random.default_rng(0), 1, (lengths[0], lengths[0] + 4))
-        end = len(sample.scored[0]) - int(sample.scored[0, ::-1].argmax()) + 1
+        end = int(sample.ends[0]) + 1
         print(f"{name}: {task.description}")
         print(f"    vocabulary  {short_list(task.vocabulary)}")
         print(f"    example     {' '.join(task.vocabulary[i] for i in sample.token_ids[0, :end])}")

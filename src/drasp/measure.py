@@ -212,7 +212,7 @@ def make_judge(
 
 def chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
     """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what is scored in them."""
-    ends = sample.scored.shape[1] - sample.scored[:, ::-1].argmax(1)
+    ends = sample.ends
     order = np.argsort(ends, kind="stable")
     start = 0
     while start < len(order):

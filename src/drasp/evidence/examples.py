@@ -25,7 +25,7 @@ def examples(task: Task, model: Logits, lengths: tuple[int, int], rng: np.random
     for longest, count in ((SHORT, SHORT_ONES), (LONG, LONG_ONES)):
         span = (lengths[0], max(lengths[0], min(lengths[1], longest)))
         drawn = checked_sample(task, rng, DRAWN, span if has_sequences(task, span) else lengths)
-        ends = drawn.scored.shape[1] - drawn.scored[:, ::-1].argmax(1)
+        ends = drawn.ends
         rows = range(DRAWN) if longest == SHORT else np.argsort(-ends, kind="stable")
         wanted = len(found) + count
         for row in rows:

@@ -57,7 +57,7 @@ def edited(sample: Sample, symbols: int, rng: np.random.Generator) -> Sample:
 
     Sequences without such a symbol are left out.
     """
-    last = sample.scored.shape[1] - 1 - sample.scored[:, ::-1].argmax(1)
+    last = sample.ends - 1
     place = np.arange(sample.token_ids.shape[1])
     can = (sample.token_ids < symbols) & (place <= last[:, None])
     kept = can.any(1) & (symbols > 1)

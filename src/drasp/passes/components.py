@@ -115,7 +115,7 @@ class _Components:
     def refit(self, state: State, match: float) -> tuple[State, float]:
         """Multipliers and constants fitted, as long as that is promising; the best, and its match. `match`: of the state."""
         best, best_match = in_rounds(state, match, self._fit, self.match, self.settings)
-        if self.settings.threshold - self.settings.hopeless <= best_match < self.settings.threshold:
+        if self.settings.promising <= best_match < self.settings.threshold:
             self.missed(self.wired.wiring(best.multipliers, best.constants), best_match)
         return best, best_match
 
@@ -155,11 +155,10 @@ class _Components:
         """The state to judge a stage by, and its match: as it was last fitted, or else without what was learned of the constants by the
         way, which were for gates half open, unless that is worse.
         """
-        hopeless = self.settings.threshold - self.settings.hopeless
         if stage.refitted is not None:
-            return stage.refitted, self.match(stage.refitted, hopeless)
+            return stage.refitted, self.match(stage.refitted, self.settings.promising)
         plain = self.without(self.start(), [i for i, keep in enumerate(stage.state.kept) if not keep])
-        match = self.match(plain, hopeless)
+        match = self.match(plain, self.settings.promising)
         learned = self.match(stage.state, match)
         return (stage.state, learned) if learned > match else (plain, match)
 
@@ -230,7 +229,7 @@ def _anneal(components: _Components, stages: list[Stage]) -> Iterator[State]:
         if number and stage.state.kept == stages[number - 1].state.kept:
             continue  # nothing new to judge
         candidate, match = components.standing(stage)
-        if match < settings.threshold and (stage.refitted is None or match >= settings.threshold - settings.hopeless):
+        if match < settings.threshold and (stage.refitted is None or match >= settings.promising):
             components.context.report(f"price {price:.2g} on {sum(candidate.kept)} edges, refitted", None)
             candidate, match = components.refit(candidate, match)
             stages[number] = replace(stage, refitted=candidate)
@@ -254,7 +253,7 @@ def _eliminate(components: _Components, state: State) -> Iterator[State]:
         for removals in [] if smaller else _attempts(order):
             components.context.report(f"without {sum(map(len, removals))} of {sum(state.kept)} edges, refitted", None)
             left = components.without(state, [i for removal in removals for i in removal])
-            candidate, match = components.refit(left, components.match(left, settings.threshold - settings.hopeless))
+            candidate, match = components.refit(left, components.match(left, settings.promising))
             if match >= settings.threshold:
                 smaller = candidate
                 break

@@ -219,7 +219,8 @@ def closest_batches(
     """
     sample = checked_sample(task, rng, count, lengths)
     logits = _labels(sample, oracle, device, most)
-    order = np.argsort([float(margins(found, found, task).min()) for found in logits], kind="stable")
+    closest = torch.stack([margins(found, found, task).min() for found in logits])
+    order = np.argsort(closest.cpu().numpy(), kind="stable")
     close = count // CLOSE_SHARE
     strata = ((order[:close], 1), (order[close::REST_EVERY], REST_EVERY))
     return [batch for chosen, weight in strata for batch in _cut(sample, logits, chosen, band, weight, device, most)]
@@ -251,26 +252,21 @@ def _cut(
     return batches
 
 
-def _last(sample: Sample, rows: np.ndarray) -> np.ndarray:
-    """The last scored position of each of these rows."""
-    return sample.scored.shape[1] - 1 - sample.scored[rows, ::-1].argmax(1)
-
-
 def _rows(sample: Sample, rows: np.ndarray, device: torch.device) -> list[Tensor]:
-    """These rows as tensors, up to the last scored position."""
-    width = int(_last(sample, rows).max()) + 1
-    return [torch.from_numpy(array[rows, :width].copy()).to(device) for array in sample]
+    """These rows as tensors, as far as any of them is scored."""
+    chosen = Sample(*(array[rows] for array in sample))
+    return [torch.from_numpy(array[:, : chosen.ends.max()].copy()).to(device) for array in chosen]
 
 
 def _by_length(sample: Sample, chosen: np.ndarray, most: int) -> list[np.ndarray]:
     """The rows of the batches into which sequences are cut: at most so many, and no more than memory bears."""
-    last = _last(sample, chosen)
-    order = np.argsort(last, kind="stable")
+    ends = sample.ends[chosen]
+    order = np.argsort(ends, kind="stable")
     parts = []
     start = 0
     while start < len(order):
         size = most
-        while size > 1 and size * (last[order[min(start + size, len(order)) - 1]] + 1) ** 2 > CELLS_PER_BATCH:
+        while size > 1 and size * ends[order[min(start + size, len(order)) - 1]] ** 2 > CELLS_PER_BATCH:
             size = size * 3 // 4
         parts.append(chosen[order[start : start + size]])
         start += size

@@ -257,7 +257,7 @@ def _edited(sample: Sample, program: Program, rng: np.random.Generator) -> Sampl
     """The sequences with one token of each replaced, where it is followed by something scored."""
     tokens = sample.token_ids.copy()
     rows = np.arange(len(tokens))
-    last = sample.scored.shape[1] - 1 - sample.scored[:, ::-1].argmax(1)
+    last = sample.ends - 1
     places = (1 + rng.random(len(tokens)) * last).astype(int).clip(max=last)
     tokens[rows, places] = rng.integers(0, len(program.header.vocabulary) - 4, len(tokens))
     return Sample(tokens, sample.position_ids, sample.scored & (np.arange(tokens.shape[1]) >= places[:, None]))

@@ -49,6 +49,11 @@ class SearchSettings:
     rounds: int = 3
     hopeless: float = 0.1
 
+    @property
+    def promising(self) -> float:
+        """The match from which a refit may bring it back."""
+        return self.threshold - self.hopeless
+
 
 def complexity(program: Program) -> float:
     """Statements, with a little for every input and divisor, so that ties go to the simpler program."""
@@ -79,7 +84,7 @@ def refit(program: Program, context: Context, settings: SearchSettings) -> tuple
     def match(fitted: Program, at_least: float) -> float:
         return context.match(fitted, context.select, at_least)
 
-    unfitted = match(program, settings.threshold - settings.hopeless)
+    unfitted = match(program, settings.promising)
     return in_rounds(program, unfitted, once, match, settings)
 
 
@@ -102,7 +107,7 @@ def in_rounds(
     best, best_match, rate = start, unfitted, settings.rate
     for round_ in range(settings.rounds):
         fitted = fit(best, round_, rate)
-        now = match(fitted, settings.threshold - settings.hopeless)
+        now = match(fitted, settings.promising)
         gain = now - best_match
         if gain > 0:
             best, best_match = fitted, now

@@ -18,6 +18,11 @@ class Sample(NamedTuple):
     position_ids: np.ndarray
     scored: np.ndarray
 
+    @property
+    def ends(self) -> np.ndarray:
+        """(batch), where the scored part of each sequence ends: one past its last scored position."""
+        return self.scored.shape[1] - self.scored[:, ::-1].argmax(1)
+
 
 @runtime_checkable
 class Task(Protocol):
