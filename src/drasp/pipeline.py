@@ -321,7 +321,7 @@ def _by_components(
     Returns:
         Whether the search is over: all could be named, or the program is too large.
     """
-    how = SearchSettings("margins", _wanted(asked, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
+    how = _exact(asked)
     program = _components(transformer, header, context, how, stages, search)
     if program is None:
         return True
@@ -373,7 +373,7 @@ def _named_early(program: Program, context: Context, settings: Settings, search:
     """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found."""
     began = search.journal.seconds()
     search.phase = "naming early"
-    found = name_whole(program, context, _wanted(settings.match, SELECT_MARGIN, SELECTED))
+    found = name_whole(program, context, _exact(settings.match))
     if found is None or not within_limits(found.program, settings):
         return False
     if context.match(found.program, context.verify) < _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
@@ -387,20 +387,25 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
     """The program with what can be named, where that holds on sequences that no choice was made by; otherwise as it was."""
     began = search.journal.seconds()
     search.phase, search.deadline = "naming", search.journal.start + NAMING_SHARE * settings.time
-    unnamed = Naming(program, ())
+    best = Naming(program, ())
     if search.interrupted or len(program.statements) > NAMED_AT_MOST:
-        return unnamed
+        return best
     try:
-        found = name(program, context, _wanted(settings.match, SELECT_MARGIN, SELECTED))
-        if context.match(found.program, context.verify) < _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
-            return unnamed
-        _record(search, context, search.phase, found.program, began)
-        return found
+        for found in name(program, context, _exact(settings.match)):
+            if context.match(found.program, context.verify) >= _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
+                best = found
     except KeyboardInterrupt:
         search.interrupt()
     except TimeIsUp:
         search.stopped_by_time = True
-    return unnamed
+    if best.program is not program:
+        _record(search, context, search.phase, best.program, began)
+    return best
+
+
+def _exact(match: float) -> SearchSettings:
+    """How a program with exact norms is pruned."""
+    return SearchSettings("margins", _wanted(match, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
 
 
 def _wanted(match: float, margin: float, sequences: int) -> float:

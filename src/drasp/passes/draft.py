@@ -18,8 +18,8 @@ Kind = TypeVar("Kind", bound=Statement)
 class Draft:
     """Statements by name, in order, and the dense tensors. `build` checks and freezes them.
 
-    Tensors are never changed in place: a changed one is a new array under the same name. A draft gives every dense operator to
-    one statement alone.
+    Tensors are never changed in place: a changed one is a new array under the same name. In a draft every operator is dense, and belongs
+    to one statement alone.
     """
 
     def __init__(self, header: Header) -> None:
@@ -32,6 +32,11 @@ class Draft:
         draft = cls(program.header)
         draft.statements = {s.name: s for s in program.statements}
         draft.operators = dict(program.operators)
+        for statement in program.statements:
+            if isinstance(statement, Bilinear) and not isinstance(statement.op, Dense):
+                op = draft.fresh("D")
+                draft.operators[op] = program.matrix(statement.name)
+                draft.put(replace(statement, op=Dense(op)))
         return draft
 
     def build(self) -> Program:

@@ -6,13 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from drasp.ir.nodes import Aggregate, Project, Read, Statement
+from drasp.ir.nodes import Aggregate, Project, Read, Select, Statement
 from drasp.ir.program import Program, alive
 from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, distance, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
-from drasp.naming.readout import Judged, Named, as_sets, judged, name_readout
+from drasp.naming.readout import Judged, Named, agreement, as_sets, judged, name_readout
 from drasp.passes.context import Batch, Context
+from drasp.passes.prune import SearchSettings, eliminate
 from drasp.run.parallel import in_order
 from drasp.tasks.protocol import Sample
 
@@ -68,16 +69,26 @@ class Naming:
     pieces: tuple[Piece, ...]
 
 
-def name(program: Program, context: Context, threshold: float) -> Naming:
-    """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense."""
+def name(program: Program, context: Context, settings: SearchSettings) -> Iterator[Naming]:
+    """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense. One that
+    follows another is named as a whole.
+    """
     samples = _draw(program, context)
-    whole, partly = _name_whole(program, context, threshold, samples)
-    return whole or _line_by_line(partly, context, threshold, samples)
+    whole, partly = _name_whole(program, context, settings.threshold, samples)
+    yield whole or _line_by_line(partly, context, settings.threshold, samples)
+    if whole is None and partly.program is not program:
+        whole = _name_behind(program, partly.program, context, settings, samples)
+        if whole is not None:
+            yield whole
 
 
-def name_whole(program: Program, context: Context, threshold: float) -> Naming | None:
+def name_whole(program: Program, context: Context, settings: SearchSettings) -> Naming | None:
     """As `name`, but all or nothing: for a program that is still to be pruned, and will be easier to name then."""
-    return _name_whole(program, context, threshold, _draw(program, context))[0]
+    samples = _draw(program, context)
+    whole, partly = _name_whole(program, context, settings.threshold, samples)
+    if whole is None and partly.program is not program:
+        return _name_behind(program, partly.program, context, settings, samples)
+    return whole
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,29 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
         if best.program is program and context.match(variant, context.select, threshold) >= threshold:
             best = Naming(variant, _pieces(program, context, chosen, None, []))
     return None, best
+
+
+def _name_behind(program: Program, named: Program, context: Context, settings: SearchSettings, samples: _Samples) -> Naming | None:
+    """The program as it is named where its attention alone was, and what is not needed behind that pruned; None where that fails.
+
+    What made up for an attention that is less sharp than its name is in the way of naming the readout.
+    """
+    pruned = eliminate(named, replace(context, found=lambda smaller: None), settings)  # no candidate: its attention is not the model's
+    found, _ = _name_whole(pruned, context, settings.threshold, _draw(pruned, context))
+    if found is None:
+        return None
+    heads = {}
+    for average in found.program.statements:
+        original = program.by_name.get(average.name)
+        if isinstance(average, Aggregate) and isinstance(original, Aggregate) and original.selectors:
+            selects = tuple(s for s in found.program.statements if isinstance(s, Select) and s.name in average.selectors)
+            off = distance(program, original.selectors, selects, found.program, samples.few, samples.rng)
+            heads[original.selectors] = NamedHead(selects, off)
+    attention = _pieces(program, context, heads, None, [])
+    readout = [
+        replace(piece, closeness=agreement(found.program, samples.real, samples.off)) for piece in found.pieces if piece.kind == "readout"
+    ]
+    return Naming(found.program, (*attention, *readout))
 
 
 def _readout(program: Program, variant: Program, context: Context, threshold: float, samples: _Samples) -> Named | None:
