@@ -7,7 +7,8 @@ import torch
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.context import CLOSE_SHARE, REST_EVERY, closest_batches, make_batches, make_context, margins
+from drasp.passes.context import make_context
+from drasp.passes.pools import CLOSE_SHARE, REST_EVERY, Subject, closest_batches, make_batches, margins
 from drasp.tasks.registry import get_task
 
 COUNT = 240
@@ -20,7 +21,7 @@ def drawn(request):
     task, oracle = get_task(request.param), TorchTransformer(load_transformer(ZOO / request.param))
 
     def draw(how):
-        return how(task, oracle, np.random.default_rng(3), COUNT, (1, 40), 0, CPU, 50)
+        return how(Subject(task, oracle, CPU), np.random.default_rng(3), COUNT, (1, 40), 0, 50)
 
     return task, draw(make_batches), draw(closest_batches)
 
@@ -58,7 +59,7 @@ def answered(batch):
 @pytest.fixture(scope="module")
 def context():
     task, oracle = get_task("bin_majority"), TorchTransformer(load_transformer(ZOO / "bin_majority"))
-    return make_context(task, oracle, (0, 150), 0, CPU, lambda what, program: None, lambda: None, lambda program: None)
+    return make_context(Subject(task, oracle, CPU), (0, 150), 0, lambda what, program: None, lambda: None, lambda program: None)
 
 
 def other(logits):

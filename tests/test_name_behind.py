@@ -10,6 +10,7 @@ from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.passes.context import make_context
 from drasp.passes.name import name, name_whole
+from drasp.passes.pools import Subject
 from drasp.passes.prune import SearchSettings
 from drasp.run.gated import Executor
 from drasp.tasks.registry import get_task
@@ -54,7 +55,9 @@ def context(program):
     """The program is its own model."""
     executor = Executor(program)
     cpu, candidates = torch.device("cpu"), []
-    found = make_context(get_task("tomita4"), executor.logits, (0, 40), 0, cpu, lambda *told: None, lambda: None, candidates.append)
+    found = make_context(
+        Subject(get_task("tomita4"), executor.logits, cpu), (0, 40), 0, lambda *told: None, lambda: None, candidates.append
+    )
     yield found
     assert not candidates  # what is pruned behind a name is no program of the model's own attention
 

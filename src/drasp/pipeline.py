@@ -43,9 +43,10 @@ from drasp.model.given import Model, as_transformer, check_fit
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.components import Stage, prune_components
-from drasp.passes.context import SELECTED, VERIFIED, Batch, Context, make_batches, make_context
+from drasp.passes.context import SELECTED, VERIFIED, Context, make_context
 from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.name import Naming, name, name_whole
+from drasp.passes.pools import Batch, Subject, make_batches
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise, sweep
 from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
@@ -247,13 +248,12 @@ def _decompile(
 def _find(transformer: Transformer, header: Header, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer) -> Naming:
     """The best program found; a current-token table where the search was stopped before it had its sequences."""
     context = None
+    subject = Subject(task, oracle, oracle.device)
     try:
         context = make_context(
-            task,
-            oracle,
+            subject,
             settings.lengths,
             settings.seed,
-            oracle.device,
             search.trying,
             search.check_time,
             search.keep,
@@ -268,7 +268,7 @@ def _find(transformer: Transformer, header: Header, task: Task, settings: Settin
         search.stopped_by_time = True
     if context is None or not search.candidates:
         rng = np.random.default_rng(settings.seed)
-        few = make_batches(task, oracle, rng, 100, settings.lengths, -1, oracle.device, 100)
+        few = make_batches(subject, rng, 100, settings.lengths, -1, 100)
         return Naming(_token_table(header, few), ())
     return search.named or _name(_choose(context, settings, search), context, settings, search)
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
-from drasp.passes.context import Batch, Context
+from drasp.passes.context import Context
 from drasp.passes.fit import descend
+from drasp.passes.pools import Batch
 from drasp.passes.prune import SearchSettings, in_chunks, in_rounds
 from drasp.run.parallel import in_order
 from drasp.run.wired import WiredTransformer

@@ -10,7 +10,8 @@ from torch import Tensor
 from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.passes.bake import Turned, bake
-from drasp.passes.context import Batch, Context, Targets
+from drasp.passes.context import Context, Targets
+from drasp.passes.pools import Batch
 from drasp.run.gated import Executor, Knobs, Site, sites
 from drasp.run.parallel import in_order
 

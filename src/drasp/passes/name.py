@@ -12,7 +12,8 @@ from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, distance, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
 from drasp.naming.readout import Judged, Named, agreement, as_sets, judged, name_readout
-from drasp.passes.context import Batch, Context
+from drasp.passes.context import Context
+from drasp.passes.pools import Batch
 from drasp.passes.prune import SearchSettings, eliminate
 from drasp.run.parallel import in_order
 from drasp.tasks.protocol import Sample
