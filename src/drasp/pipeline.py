@@ -373,7 +373,9 @@ def _named_early(program: Program, context: Context, settings: Settings, search:
     """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found."""
     began = search.journal.seconds()
     search.phase = "naming early"
+    deadline, search.deadline = search.deadline, search.journal.start + SEARCH_SHARE * settings.time  # what is found so far gets its chance
     found = name_whole(program, context, _exact(settings.match))
+    search.deadline = deadline
     if found is None or not within_limits(found.program, settings):
         return False
     if context.match(found.program, context.verify) < _wanted(settings.match, VERIFY_MARGIN, VERIFIED):

@@ -148,7 +148,7 @@ def name_readout(
     whole: list[list[Statement]] = [_by_token(task_rows), *_copies(task_rows, dense.header)]
     for statements in whole:
         if statements:
-            program = _with_readout(named, statements)
+            program = with_readout(named, statements)
             yield Named(program, agreement(program, real, off), tuple(s.name for s in statements))
     groups = _groups(task_rows.outputs, dense.header.predict == "next-token")
     if not 0 < len(groups) <= CLASSES_AT_MOST:
@@ -265,7 +265,7 @@ def _output(token: str) -> Comparison:
     return Comparison(Index("column"), "==", token)
 
 
-def _with_readout(named: Program, statements: Sequence[Statement]) -> Program:
+def with_readout(named: Program, statements: Sequence[Statement]) -> Program:
     """The program with other statements for its readout, their projections summed."""
     readout = _readout(named)
     kept = [s for s in named.statements if s.name not in readout and not isinstance(s, Prediction)]
@@ -390,7 +390,7 @@ def _assemble(
         statements += _projected(
             Compute(next(names), tuple(f for f in (*formulas, *constant[0]) if f is not None)), [*entries, *constant[1]]
         )
-    return _with_readout(named, statements)
+    return with_readout(named, statements)
 
 
 def _projected(statement: Compute | Case, entries: Sequence[tuple[tuple[Label, float], ...]]) -> tuple[Statement, Project]:

@@ -11,7 +11,7 @@ from drasp.ir.program import Program, alive
 from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, distance, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
-from drasp.naming.readout import Judged, Named, agreement, as_sets, judged, name_readout
+from drasp.naming.readout import Judged, Named, agreement, as_sets, judged, name_readout, with_readout
 from drasp.passes.context import Context
 from drasp.passes.pools import Batch
 from drasp.passes.prune import SearchSettings, eliminate
@@ -141,7 +141,6 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
         if readout is None and variant != _undivided(variant):
             readout = _readout(program, variant, context, threshold, samples)
         if readout is not None:
-            alone = list(name_readout(program, program, samples.real, samples.off, context.check_time))
             left = {s.name for s in readout.program.statements}
             needed = {s.selectors for s in program.statements if isinstance(s, Aggregate) and s.name in left}
             chosen = {
@@ -151,9 +150,9 @@ def _name_whole(program: Program, context: Context, threshold: float, samples: _
                 for selectors, head in chosen.items()
                 if selectors in needed
             }
-            return Naming(readout.program, _pieces(program, context, chosen, readout, alone)), best
+            return Naming(readout.program, _pieces(program, context, chosen, readout)), best
         if best.program is program and context.match(variant, context.select, threshold) >= threshold:
-            best = Naming(variant, _pieces(program, context, chosen, None, []))
+            best = Naming(variant, _pieces(program, context, chosen, None))
     return None, best
 
 
@@ -173,11 +172,9 @@ def _name_behind(program: Program, named: Program, context: Context, settings: S
             selects = tuple(s for s in found.program.statements if isinstance(s, Select) and s.name in average.selectors)
             off = distance(program, original.selectors, selects, found.program, samples.few, samples.rng)
             heads[original.selectors] = NamedHead(selects, off)
-    attention = _pieces(program, context, heads, None, [])
-    readout = [
-        replace(piece, closeness=agreement(found.program, samples.real, samples.off)) for piece in found.pieces if piece.kind == "readout"
-    ]
-    return Naming(found.program, (*attention, *readout))
+    statements = next(piece.statements for piece in found.pieces if piece.kind == "readout")
+    readout = Named(found.program, agreement(found.program, samples.real, samples.off), statements)
+    return Naming(found.program, _pieces(program, context, heads, readout))
 
 
 def _readout(program: Program, variant: Program, context: Context, threshold: float, samples: _Samples) -> Named | None:
@@ -231,18 +228,25 @@ def _best(readouts: Sequence[Named]) -> Named:
     return min((found for found in readouts if found.agreement >= wanted), key=worth)
 
 
-def _pieces(
-    program: Program, context: Context, chosen: Mapping[Selectors, NamedHead], readout: Named | None, alone: Sequence[Named]
-) -> tuple[Piece, ...]:
-    """What was named; `alone` are programs with the readout named behind the dense attention."""
+def _pieces(program: Program, context: Context, chosen: Mapping[Selectors, NamedHead], readout: Named | None) -> tuple[Piece, ...]:
+    """What was named."""
     found = []
     for selectors, head in chosen.items():
         match = context.match(_with_heads(program, {selectors: head}), context.select)
         found.append(Piece("attention", tuple(s.name for s in head.selects), head.total_variation, match))
     if readout is not None:
-        match = max((context.match(named.program, context.select) for named in alone), default=0.0)
+        match = context.match(_with_readout_of(readout, program), context.select)
         found.append(Piece("readout", readout.statements, readout.agreement, match))
     return tuple(found)
+
+
+def _with_readout_of(named: Named, program: Program) -> Program:
+    """The program with the named readout instead of its own, behind its own attention."""
+    other = named.program.by_name
+    statements = [s for s in named.program.statements if s.name in named.statements]
+    averages = {s.name: s.value for s in other.values() if isinstance(s, Aggregate)}
+    kept = [replace(s, value=averages.get(s.name, s.value)) if isinstance(s, Aggregate) else s for s in program.statements]
+    return with_readout(program.with_statements(kept), statements)
 
 
 def _with_heads(program: Program, chosen: Mapping[Selectors, NamedHead]) -> Program:
