@@ -75,7 +75,7 @@ EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take to
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.77, 0.84, 0.89  # of the time, by when each must end; the rest is for the evidence
 LOOSE = 0.02  # match that a first search gives away; it only counts if all can be named, with the match asked for
-LOOSE_SHARE, LOOSE_SECONDS = 0.35, 60.0  # of the time, and at the most: what takes longer is seldom named
+LOOSE_SHARE, LOOSE_SECONDS = 0.42, 60.0  # of the time, and at the most: what takes longer is seldom named
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
@@ -370,19 +370,20 @@ def _apply(name: str, apply: Pass, program: Program, context: Context, how: Sear
 
 
 def _named_early(program: Program, context: Context, settings: Settings, search: _Search) -> bool:
-    """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found."""
+    """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found.
+
+    That is worth more time than the loose search has: it is seldom tried, and may be the end of it.
+    """
     began = search.journal.seconds()
     search.phase = "naming early"
-    deadline, search.deadline = search.deadline, search.journal.start + SEARCH_SHARE * settings.time  # what is found so far gets its chance
+    loose, search.deadline = search.deadline, search.journal.start + SEARCH_SHARE * settings.time
     found = name_whole(program, context, _exact(settings.match))
-    search.deadline = deadline
-    if found is None or not within_limits(found.program, settings):
-        return False
-    if context.match(found.program, context.verify) < _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
-        return False
-    _record(search, context, search.phase, found.program, began)
-    search.named = found
-    return True
+    wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
+    if found is not None and within_limits(found.program, settings) and context.match(found.program, context.verify) >= wanted:
+        _record(search, context, search.phase, found.program, began)
+        search.named = found
+    search.deadline = loose
+    return search.named is not None
 
 
 def _name(program: Program, context: Context, settings: Settings, search: _Search) -> Naming:
