@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drasp.lang.parser import parse
-from drasp.naming.attention import name_head
+from drasp.naming.attention import distance, name_head
 from drasp.tasks.protocol import Sample
 
 HEADER = 'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 60\npredict next-token-set\norder "a".."c"\n\n'
@@ -82,3 +82,22 @@ def test_attention_that_never_sees_a_second_key_is_the_uniform_one():
     bos = np.full((3, 1), program.header.vocabulary.index("<bos>"))
     (head,) = name_head(program, ("s1",), [Sample(bos, np.zeros_like(bos), bos >= 0)], np.random.default_rng(0))
     assert (head.selects, head.total_variation) == ((), 0.0)
+
+
+def test_the_distance_to_selectors_that_read_another_average():
+    """As when two averages that became the same were merged."""
+    lines = """s1 = select(q=pos, k=pos, op=12*(k == q - 1))
+a1 = aggregate(s=s1, v=token)
+s2 = select(q=pos, k=pos, op=12*(k == q - 1))
+a2 = aggregate(s=s2, v=token)
+s3 = select(q=token, k=a1, op=5*(k == q))
+a3 = aggregate(s=s3, v=token)
+s4 = select(q=token, k=a2, op=5*(k == q))
+logits1 = project(inp=a3, op=(out == inp) - 0.4)
+logits2 = project(inp=a2, op=(out == inp))
+prediction = sigmoid(logits1 + logits2)
+"""
+    program = parse(HEADER + lines)
+    other = program.by_name["s4"]
+    assert distance(program, ("s3",), (other,), program, _samples(), np.random.default_rng(0)) <= 0.001
+    assert distance(program, ("s3",), (), program, _samples(), np.random.default_rng(0)) > 0.2

@@ -397,12 +397,12 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
         for found in name(program, context, _exact(settings.match)):
             if context.match(found.program, context.verify) >= _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
                 best = found
+                _record(search, context, search.phase, found.program, began)
+            began, search.phase = search.journal.seconds(), "naming again"
     except KeyboardInterrupt:
         search.interrupt()
     except TimeIsUp:
         search.stopped_by_time = True
-    if best.program is not program:
-        _record(search, context, search.phase, best.program, began)
     return best
 
 

@@ -109,10 +109,10 @@ class NamedHead:
 
 def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> list[NamedHead]:
     """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
-    rows = _queries(program, selectors, samples, rng, program)
+    features = list(_features(program, selectors))
+    rows = _queries(program, selectors, samples, rng, program, {read for f in features for read in (f.query, f.key)})
     if rows is None:
         return [NamedHead((), 0.0)]
-    features = list(_features(program, selectors))
     columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
     target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-DEEPEST)))
     key_weights = np.where(rows.seen, rows.weights + KEY_WEIGHT / rows.seen.sum(1, keepdims=True), 0)
@@ -138,7 +138,7 @@ def distance(
     rng: np.random.Generator,
 ) -> float:
     """Total variation between the attention under `selectors` and that under `selects`, where the averages matter to `named`."""
-    rows = _queries(program, selectors, samples, rng, named)
+    rows = _queries(program, selectors, samples, rng, named, {read for s in selects for read in s.reads})
     return 0.0 if rows is None else _total_variation(_scores(program, selects, rows), rows)
 
 
@@ -147,7 +147,7 @@ def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.n
 
 
 def _queries(
-    program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator, reader: Program
+    program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator, reader: Program, reads: set[Read]
 ) -> _Queries | None:
     """Attention rows drawn from the samples; None where no query sees more than one key.
 
@@ -158,8 +158,6 @@ def _queries(
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
     inner = any(head.name in feeds_attention(reader) for head in heads)
     tokens = None if inner else _where_it_matters(reader, heads, samples)
-    reads = {ONE_READ}
-    reads |= {Read(source) for name in selectors for r in program.by_name[name].reads for source in _sources(program, r.variable)}
     symbols = [i for i, token in enumerate(program.header.vocabulary) if not SPECIAL_TOKEN.fullmatch(token)]
     length = max(sample.token_ids.shape[1] for sample in samples)
     weights, seen = [], []
