@@ -76,6 +76,7 @@ NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming:
 SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.77, 0.84, 0.89  # of the time, by when each must end; the rest is for the evidence
 LOOSE = 0.02  # match that a first search gives away; it only counts if all can be named, with the match asked for
 LOOSE_SHARE, LOOSE_SECONDS = 0.42, 60.0  # of the time, and at the most: what takes longer is seldom named
+EARLY_SHARE, EARLY_SECONDS = 0.15, 30.0  # of the time, and at the most: by how much the last early naming may exceed the loose search
 HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
@@ -293,7 +294,8 @@ def _run_passes(transformer: Transformer, header: Header, context: Context, sett
         if _by_components(transformer, header, context, settings, search, stages, max(settings.match - LOOSE, 0), last=False):
             return
     except TimeIsUp:
-        pass
+        if search.named is not None:
+            return
     loose, search.candidates = search.candidates, list(held)  # what only matches loosely is a candidate where there is no other
     search.deadline = search.journal.start + SEARCH_SHARE * settings.time
     try:
@@ -370,18 +372,17 @@ def _apply(name: str, apply: Pass, program: Program, context: Context, how: Sear
 
 
 def _named_early(program: Program, context: Context, settings: Settings, search: _Search) -> bool:
-    """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found.
-
-    That is worth more time than the loose search has: it is seldom tried, and may be the end of it.
-    """
+    """Whether all of a program can be named before it is pruned to the end; if so, that is what the search has found."""
+    if len(program.statements) > NAMED_AT_MOST:
+        return False
     began = search.journal.seconds()
     search.phase = "naming early"
-    loose, search.deadline = search.deadline, search.journal.start + SEARCH_SHARE * settings.time
+    loose, search.deadline = search.deadline, search.deadline + min(EARLY_SHARE * settings.time, EARLY_SECONDS)
     found = name_whole(program, context, _exact(settings.match))
     wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
     if found is not None and within_limits(found.program, settings) and context.match(found.program, context.verify) >= wanted:
-        _record(search, context, search.phase, found.program, began)
         search.named = found
+        _record(search, context, search.phase, found.program, began)
     search.deadline = loose
     return search.named is not None
 
@@ -395,7 +396,8 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
         return best
     try:
         for found in name(program, context, _exact(settings.match)):
-            if context.match(found.program, context.verify) >= _wanted(settings.match, VERIFY_MARGIN, VERIFIED):
+            wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
+            if size(found.program).opaque < size(best.program).opaque and context.match(found.program, context.verify) >= wanted:
                 best = found
                 _record(search, context, search.phase, found.program, began)
             began, search.phase = search.journal.seconds(), "naming again"

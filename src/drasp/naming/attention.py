@@ -153,6 +153,9 @@ def _queries(
 
     Where only the output of `reader` reads the head's averages: those of scored positions at whose current token they can change its
     prediction; else all, also where they change none.
+
+    Args:
+        reads: the variables whose values are wanted.
     """
     averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]

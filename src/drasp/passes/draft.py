@@ -154,6 +154,6 @@ class Draft:
 
 
 def dense_name(statement: Bilinear) -> str:
-    """The tensor that is a statement's operator; the search knows no symbolic ones."""
+    """The tensor that is a statement's operator; in a draft each has one."""
     assert isinstance(statement.op, Dense)
     return statement.op.name

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from drasp.ir.nodes import Aggregate, Project, Read, Select, Statement
-from drasp.ir.program import Program, alive
+from drasp.ir.program import Program, alive, feeds_attention
 from drasp.ir.size import size
 from drasp.naming.attention import NamedHead, distance, name_head
 from drasp.naming.lines import Line, dense_lines, descriptions
@@ -71,13 +71,14 @@ class Naming:
 
 
 def name(program: Program, context: Context, settings: SearchSettings) -> Iterator[Naming]:
-    """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense. One that
-    follows another is named as a whole.
+    """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense. Where
+    something does, a second one may follow, which has its readout named.
     """
     samples = _draw(program, context)
     whole, partly = _name_whole(program, context, settings.threshold, samples)
-    yield whole or _line_by_line(partly, context, settings.threshold, samples)
-    if whole is None and partly.program is not program:
+    first = whole or _line_by_line(partly, context, settings.threshold, samples)
+    yield first
+    if whole is None and partly.pieces and size(first.program).opaque:
         whole = _name_behind(program, partly.program, context, settings, samples)
         if whole is not None:
             yield whole
@@ -87,7 +88,7 @@ def name_whole(program: Program, context: Context, settings: SearchSettings) -> 
     """As `name`, but all or nothing: for a program that is still to be pruned, and will be easier to name then."""
     samples = _draw(program, context)
     whole, partly = _name_whole(program, context, settings.threshold, samples)
-    if whole is None and partly.program is not program:
+    if whole is None and partly.pieces:
         return _name_behind(program, partly.program, context, settings, samples)
     return whole
 
@@ -163,8 +164,8 @@ def _name_behind(program: Program, named: Program, context: Context, settings: S
     """
     pruned = eliminate(named, replace(context, found=lambda smaller: None), settings)  # no candidate: its attention is not the model's
     found, _ = _name_whole(pruned, context, settings.threshold, _draw(pruned, context))
-    if found is None:
-        return None
+    if found is None or any(found.program.bases.get(a, program.bases[a]) != program.bases[a] for a in _averages_for_attention(program)):
+        return None  # an average of other coordinates cannot stand where it was
     heads = {}
     for average in found.program.statements:
         original = program.by_name.get(average.name)
@@ -242,11 +243,16 @@ def _pieces(program: Program, context: Context, chosen: Mapping[Selectors, Named
 
 def _with_readout_of(named: Named, program: Program) -> Program:
     """The program with the named readout instead of its own, behind its own attention."""
-    other = named.program.by_name
     statements = [s for s in named.program.statements if s.name in named.statements]
-    averages = {s.name: s.value for s in other.values() if isinstance(s, Aggregate)}
+    own = _averages_for_attention(program)
+    averages = {s.name: s.value for s in named.program.statements if isinstance(s, Aggregate) and s.name not in own}
     kept = [replace(s, value=averages.get(s.name, s.value)) if isinstance(s, Aggregate) else s for s in program.statements]
     return with_readout(program.with_statements(kept), statements)
+
+
+def _averages_for_attention(program: Program) -> list[str]:
+    feeding = feeds_attention(program)
+    return [s.name for s in program.statements if isinstance(s, Aggregate) and s.name in feeding]
 
 
 def _with_heads(program: Program, chosen: Mapping[Selectors, NamedHead]) -> Program:

@@ -98,7 +98,7 @@ class Executor:
     """Runs one program on one device.
 
     Args:
-        program: what to run; only what the search makes of it (dense operators) can be turned.
+        program: what to run; the operators that the search makes, and symbolic selectors, can be turned.
         dtype: torch.float32 or torch.float64.
     """
 
