@@ -379,8 +379,7 @@ def _named_early(program: Program, context: Context, settings: Settings, search:
     search.phase = "naming early"
     loose, search.deadline = search.deadline, search.deadline + min(EARLY_SHARE * settings.time, EARLY_SECONDS)
     found = name_whole(program, context, _exact(settings.match))
-    wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
-    if found is not None and within_limits(found.program, settings) and context.match(found.program, context.verify) >= wanted:
+    if found is not None and within_limits(found.program, settings) and _holds(found.program, context, settings):
         search.named = found
         _record(search, context, search.phase, found.program, began)
     search.deadline = loose
@@ -396,8 +395,7 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
         return best
     try:
         for found in name(program, context, _exact(settings.match)):
-            wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
-            if size(found.program).opaque < size(best.program).opaque and context.match(found.program, context.verify) >= wanted:
+            if size(found.program).opaque < size(best.program).opaque and _holds(found.program, context, settings):
                 best = found
                 _record(search, context, search.phase, found.program, began)
             began, search.phase = search.journal.seconds(), "naming again"
@@ -406,6 +404,15 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
     except TimeIsUp:
         search.stopped_by_time = True
     return best
+
+
+def _holds(program: Program, context: Context, settings: Settings) -> bool:
+    return context.match(program, context.verify) >= _to_hold(settings)
+
+
+def _to_hold(settings: Settings) -> float:
+    """What match must be on the sequences that no choice was made by."""
+    return _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
 
 
 def _exact(match: float) -> SearchSettings:
@@ -456,7 +463,7 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     none but the current-token table was tried, the last that the search found.
     """
     search.phase, search.deadline = "choosing", search.journal.start + CHOICE_SHARE * settings.time
-    wanted = _wanted(settings.match, VERIFY_MARGIN, VERIFIED)
+    wanted = _to_hold(settings)
     candidates = sorted(search.candidates, key=complexity)
     found: dict[int, float] = {}
 
