@@ -15,7 +15,8 @@ from small_models import header, random_tokens, random_transformer
 
 def _tensors(token_ids, position_ids):
     scored = np.zeros(token_ids.shape, dtype=bool)
-    scored[:, 1::2] = True
+    scored[:, token_ids.shape[1] // 2 :: 2] = True
+    scored[0, -2] = True
     return torch.from_numpy(token_ids), torch.from_numpy(position_ids), torch.from_numpy(scored)
 
 

@@ -103,10 +103,10 @@ def test_a_count_that_stopped_does_not_change_the_order(context):
 
 def test_margins_ask_for_no_more_than_the_model_has_or_than_is_safe(context):
     batch = context.short[0]
-    loss = context.scored_loss(batch.model_logits, batch, "margins")
+    loss = context.loss(batch.model_logits, batch, "margins")
     assert not loss.any()
-    assert not context.scored_loss(5 * batch.model_logits, batch, "margins").any()
-    assert (context.scored_loss(other(batch.model_logits), batch, "margins") > 0).all()
+    assert not context.loss(5 * batch.model_logits, batch, "margins").any()
+    assert (context.loss(other(batch.model_logits), batch, "margins") > 0).all()
 
 
 def test_the_margin_of_a_set_is_that_of_each_token():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drasp.ir.nodes import Select
 from drasp.passes.bake import Turned, bake
 from drasp.passes.lift import lift
-from drasp.run.gated import Executor, Knobs, Site, sites
+from drasp.run.gated import Executor, Knobs, Site, read_elsewhere, sites
 from drasp.run.reference import logits
 from small_models import header, random_tokens, random_transformer
 from strategies import inputs, programs
@@ -27,6 +27,42 @@ def test_it_computes_what_the_reference_interpreter_computes(data):
     assume(np.isfinite(expected).all() and scale < 1e6)
     found = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids)).numpy()
     assert np.abs(found - expected).max() <= 1e-10 * scale
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_scored_logits_are_the_logits_of_the_scored_positions(data):
+    program = data.draw(programs(moderate))
+    token_ids, position_ids = (torch.from_numpy(x) for x in data.draw(inputs(program)))
+    marks = st.lists(st.booleans(), min_size=token_ids.numel(), max_size=token_ids.numel())
+    scored = torch.tensor(data.draw(marks)).view(token_ids.shape)
+    scored[:, : data.draw(st.integers(0, token_ids.shape[1]))] = False
+    executor = Executor(program, dtype=torch.float64)
+    expected = executor.logits(token_ids, position_ids)[scored]
+    scale = max([1.0, *expected.abs().flatten().tolist()])
+    assume(np.isfinite(scale) and scale < 1e6)
+    found = executor.scored_logits(token_ids, position_ids, scored)
+    assert found.shape == expected.shape
+    assert ((found - expected).abs() <= 1e-10 * scale).all()
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_no_other_position_reads_is_computed_from_the_first_scored_one_on(layers):
+    model = random_transformer(layers, 2, 0)
+    program = lift(model, header(model))
+    executor = Executor(program, dtype=torch.float64)
+    token_ids, position_ids = (torch.from_numpy(x) for x in random_tokens(model, seed=3))
+    scored = torch.zeros_like(token_ids, dtype=torch.bool)
+    scored[:, -2:] = True
+    every = sites(program)
+    rng = np.random.default_rng(layers)
+    multipliers = torch.from_numpy(rng.uniform(0.5, 1.5, (len(token_ids), len(every))))
+    knobs = Knobs({site: i for i, site in enumerate(every)}, multipliers, constants={"prediction": torch.ones(model.vocabulary_size)})
+    expected = executor.logits(token_ids, position_ids, knobs)[scored]
+    assert torch.allclose(executor.scored_logits(token_ids, position_ids, scored, knobs), expected, rtol=1e-9, atol=1e-9)
+    last = layers - 1
+    assert f"m{last}" not in read_elsewhere(program)
+    assert all(f"m{layer}" in read_elsewhere(program) for layer in range(last))
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -108,7 +108,7 @@ class _Components:
     def loss(self, state: State) -> float:
         kept = state.kept
         found = [
-            self.context.scored_loss(self.logits(b, state.multipliers, state.constants, kept), b, self.settings.targets).mean()
+            self.context.loss(self.logits(b, state.multipliers, state.constants, kept), b, self.settings.targets).mean()
             for b in self.context.sample
         ]
         return float(torch.stack(found).mean())
@@ -138,7 +138,7 @@ class _Components:
 
         def loss(batch: Batch) -> Tensor:
             found = self.logits(batch, state.multipliers * factors * mask, state.constants + self.unit * shifts, kept)
-            return self.context.scored_loss(found, batch, settings.targets).mean()
+            return self.context.loss(found, batch, settings.targets).mean()
 
         for step in range(settings.steps):
             self.context.check_time()
@@ -181,7 +181,7 @@ class _Components:
             constants = (state.constants + self.unit * shifts).expand(len(gates), -1, -1).index_add(1, self.rows, removed)
             found = self.logits(batch, gates * state.multipliers, constants, kept)
             open_share = torch.sigmoid(odds - TEMPERATURE * float(np.log(-STRETCH_LOW / STRETCH_HIGH)))
-            own = self.context.scored_loss(found, batch, "soft").mean()
+            own = self.context.loss(found, batch, "soft").mean()
             return (own + price * (open_share * mask).sum()) / parts
 
         for step in range(STEPS_PER_STAGE):

@@ -70,12 +70,8 @@ class Context:
         short = rng.integers(len(self.short), size=2 if targets == "hard" else 1)
         return [self.short[i] for i in short] + [self.long[rng.integers(len(self.long))]]
 
-    def loss(self, logits: Tensor, batch: Batch, targets: Targets) -> Tensor:
-        """The loss of each scored position, (scored positions), for logits (batch, time, vocabulary)."""
-        return self.scored_loss(logits[batch.scored], batch, targets)
-
-    def scored_loss(self, found: Tensor, batch: Batch, targets: Targets) -> Tensor:
-        """For logits (scored positions, vocabulary), in nats, or for margins in shares of `MARGIN`."""
+    def loss(self, found: Tensor, batch: Batch, targets: Targets) -> Tensor:
+        """The loss of each scored position for logits (scored positions, vocabulary), in nats, or for margins in shares of `MARGIN`."""
         if targets == "margins":
             wanted = margins(batch.model_logits, batch.model_logits, self.task).clamp(max=MARGIN)
             return (wanted - margins(found, batch.model_logits, self.task)).clamp(min=0).sum(-1) / MARGIN
@@ -103,7 +99,7 @@ class Context:
 
         def ask() -> tuple[float, list[int]]:
             executor = Executor(program, self.device)
-            return self._share(lambda batch: executor.logits(batch.token_ids, batch.position_ids)[batch.scored], pool, at_least)
+            return self._share(lambda batch: executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored), pool, at_least)
 
         match = self._counted(ask, pool)
         if match >= at_least:

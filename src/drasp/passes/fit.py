@@ -82,7 +82,7 @@ def importance(program: Program, context: Context, batches: Sequence[Batch]) -> 
 
         def gradients(batch: Batch) -> Tensor:
             multipliers = torch.ones(batch.sequences, len(index), device=context.device, requires_grad=True)
-            logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means))
+            logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, Knobs(index, multipliers, means))
             context.loss(logits, batch, "hard").sum().backward()
             assert multipliers.grad is not None
             return multipliers.grad.abs().sum(0)
@@ -132,7 +132,8 @@ def _fit(
 
         def loss(batch: Batch) -> Tensor:
             constants = {name: unit[name] * shift for name, shift in shifts.items()}
-            logits = executor.logits(batch.token_ids, batch.position_ids, Knobs(index, multipliers, means, constants))
+            knobs = Knobs(index, multipliers, means, constants)
+            logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, knobs)
             return context.loss(logits, batch, targets).mean()
 
         descend(optimiser, loss, context.draw(rng, targets))

@@ -304,7 +304,7 @@ def identity(program: Program, site: Site) -> tuple[str, str, str]:
 def _loss(program: Program, context: Context, settings: SearchSettings) -> float:
     executor = Executor(program, context.device)
     batches = context.sample[::2]  # to put removals in order, fewer will do
-    losses = [context.loss(executor.logits(b.token_ids, b.position_ids, None), b, settings.targets).mean() for b in batches]
+    losses = [context.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, settings.targets).mean() for b in batches]
     return float(torch.stack(losses).mean())
 
 

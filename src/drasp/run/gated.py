@@ -84,6 +84,14 @@ class _Value:
         assert self.dense is not None
         return self.dense @ matrix
 
+    def last(self, count: int) -> "_Value":
+        """Its last `count` positions."""
+        return _Value(
+            self.size,
+            None if self.ids is None else self.ids[:, -count:],
+            None if self.dense is None else self.dense[:, -count:],
+        )
+
     def coordinates(self, dtype: torch.dtype) -> Tensor:
         if self.dense is not None:
             return self.dense
@@ -128,13 +136,57 @@ class Executor:
 
         `observe` is called with each site, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
-        return _Run(self, token_ids, position_ids, knobs, observe).logits()
+        return _Run(self, token_ids, position_ids, knobs, observe, frozenset(), token_ids.shape[1]).logits()
+
+    def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, knobs: Knobs | None = None) -> Tensor:
+        """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
+        the first scored position on.
+        """
+        last = since_first(scored)
+        elsewhere = read_elsewhere(self.program)
+        return _Run(self, token_ids, position_ids, knobs, None, elsewhere, last).logits()[scored[:, -last:]]
+
+
+def since_first(scored: Tensor) -> int:
+    """How many positions there are from the first that is scored in any sequence, for booleans (batch, time)."""
+    return scored.shape[1] - int(scored.any(0).int().argmax())
+
+
+def read_elsewhere(program: Program) -> frozenset[str]:
+    """The variables that other positions read, through attention."""
+    found: set[str] = set()
+    for statement in reversed(program.statements):
+        if isinstance(statement, Aggregate):
+            selectors = [program.by_name[name] for name in statement.selectors]
+            reads = [statement.value, *(s.key for s in selectors if isinstance(s, Select))]
+            if statement.name in found:
+                reads += [s.query for s in selectors if isinstance(s, Select)]
+        elif statement.name in found:
+            reads = list(statement.reads)
+        else:
+            continue
+        found.update(variable for read in reads for variable in read.variables())
+    return frozenset(found)
 
 
 class _Run:
-    """One forward pass."""
+    """One forward pass.
 
-    def __init__(self, executor: Executor, token_ids: Tensor, position_ids: Tensor, knobs: Knobs | None, observe: Observer | None) -> None:
+    Args:
+        elsewhere: the variables that are computed at every position.
+        last: at how many positions the others are, the last ones.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        token_ids: Tensor,
+        position_ids: Tensor,
+        knobs: Knobs | None,
+        observe: Observer | None,
+        elsewhere: frozenset[str],
+        last: int,
+    ) -> None:
         self.program = executor.program
         self.tensors = executor._tensors
         self.matrices = executor.matrices
@@ -143,20 +195,23 @@ class _Run:
         self.knobs = knobs
         self.observe = observe
         bases = self.program.bases
-        self.shape = token_ids.shape
-        self.time = time = token_ids.shape[1]
+        self.elsewhere = elsewhere
+        self.last = last
+        self.batch, self.time = token_ids.shape
+        self.count = self.time  # at how many positions the present statement is computed
         self.values: dict[str, _Value] = {
             "token": _Value(bases["token"].size, ids=token_ids),
             "pos": _Value(bases["pos"].size, ids=position_ids),
             "one": _Value(1, ids=torch.zeros_like(token_ids)),
         }
         self.projections: dict[str, Tensor] = {}
-        self.attention: dict[tuple[str, ...], Tensor] = {}
+        self.attention: dict[tuple[tuple[str, ...], int], Tensor] = {}
         if not self.program.header.bidirectional:
-            self.hidden = torch.ones(time, time, dtype=torch.bool, device=self.device).triu(1)
+            self.hidden = torch.ones(self.time, self.time, dtype=torch.bool, device=self.device).triu(1)
 
     def logits(self) -> Tensor:
         for statement in self.program.statements:
+            self.count = self.time if statement.name in self.elsewhere else self.last
             if isinstance(statement, Aggregate):
                 self.values[statement.name] = self._aggregate(statement)
             elif isinstance(statement, Project):
@@ -171,7 +226,7 @@ class _Run:
                 dense = self._times(statement, 0, self.matrices[statement.name])
                 self.values[statement.name] = _Value(dense.shape[-1], dense=dense)
             elif isinstance(statement, Prediction):
-                zero = torch.zeros(*self.shape, self.values["token"].size, device=self.device, dtype=self.dtype)
+                zero = torch.zeros(self.batch, self.count, self.values["token"].size, device=self.device, dtype=self.dtype)
                 return self._constant("prediction", sum((self.projections[name] for name in statement.logits), zero))
             elif not isinstance(statement, Select):
                 self.values[statement.name] = self._elementwise(statement)
@@ -198,23 +253,30 @@ class _Run:
             return value
         return value + self.knobs.constants[name]
 
-    def _scale(self, statement: Statement, slot: int) -> Tensor | None:
-        """What the read's variable is multiplied by, (batch, time): None or 1 over its divisor."""
+    def _value(self, variable: str) -> _Value:
+        """A variable at the positions of the present statement."""
+        return self.values[variable].last(self.count)
+
+    def _scale(self, statement: Statement, slot: int, count: int) -> Tensor | None:
+        """What the read's variable is multiplied by at the last `count` positions, (batch, count): None or 1 over its divisor."""
         read = statement.reads[slot]
         if read.over is None:
             return None
-        divisor = self.values[read.over].coordinates(self.dtype)[..., 0]
+        divisor = self.values[read.over].last(count).coordinates(self.dtype)[..., 0]
         inverse = torch.where(divisor == 0, 0, 1 / divisor)
-        ids = None if isinstance(statement, Project) else self.values[read.variable].ids
+        ids = None if isinstance(statement, Project) else self.values[read.variable].last(count).ids
         return self._turn(Site(statement.name, "division", slot), inverse, ids)
 
     def _times(self, statement: Statement, slot: int, matrix: Tensor) -> Tensor:
-        product = self.values[statement.reads[slot].variable].times(matrix)
-        scale = self._scale(statement, slot)
+        product = self._value(statement.reads[slot].variable).times(matrix)
+        scale = self._scale(statement, slot, self.count)
         return product if scale is None else product * scale[..., None]
 
     def _scores(self, selectors: tuple[str, ...]) -> Tensor:
-        """The summed scores, (batch, time, time). What is compared with the same keys is added up before it meets them."""
+        """The summed scores at the present statement's positions, (batch, count, time).
+
+        What is compared with the same keys is added up before it meets them.
+        """
         wanted: dict[tuple[str, str | None, str], Tensor] = {}
         scales: dict[tuple[str, str | None, str], Tensor | None] = {}
         for name in selectors:
@@ -224,35 +286,36 @@ class _Run:
             group = (statement.key.variable, statement.key.over, name if turned else "")
             left = self._turn(Site(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
             wanted[group] = wanted[group] + left if group in wanted else left
-            scales[group] = self._scale(statement, 1)
+            scales[group] = self._scale(statement, 1, self.time)
         total: Tensor | None = None
         for group, left in wanted.items():
             key = self.values[group[0]]
             if key.ids is not None:
-                scores = left.gather(2, key.ids[:, None, :].expand(-1, self.time, -1))
+                scores = left.gather(2, key.ids[:, None, :].expand(-1, self.count, -1))
             else:
                 scores = left @ key.coordinates(self.dtype).transpose(1, 2)
             scale = scales[group]
             if scale is not None:
                 scores = scores * scale[:, None, :]
             total = scores if total is None else total + scores
-        return torch.zeros(1, self.time, self.time, device=self.device, dtype=self.dtype) if total is None else total
+        return torch.zeros(1, self.count, self.time, device=self.device, dtype=self.dtype) if total is None else total
 
     def _aggregate(self, statement: Aggregate) -> _Value:
         value = self.values[statement.value.variable]
         dense = value.coordinates(self.dtype)
-        scale = self._scale(statement, 0)
+        scale = self._scale(statement, 0, self.time)
         if scale is not None:
             dense = dense * scale[..., None]
         if not statement.selectors and not self.program.header.bidirectional:
             counts = torch.arange(1, self.time + 1, device=self.device, dtype=self.dtype)
             return _Value(value.size, dense=dense.cumsum(1) / counts[:, None])
-        if statement.selectors not in self.attention:
+        place = statement.selectors, self.count
+        if place not in self.attention:
             scores = self._scores(statement.selectors)
             if not self.program.header.bidirectional:
-                scores = scores.masked_fill(self.hidden, -torch.inf)
-            self.attention[statement.selectors] = scores.softmax(-1)
-        return _Value(value.size, dense=self.attention[statement.selectors] @ dense)
+                scores = scores.masked_fill(self.hidden[-self.count :], -torch.inf)
+            self.attention[place] = scores.softmax(-1)
+        return _Value(value.size, dense=self.attention[place] @ dense)
 
     def _inputs(self, statement: Norm | Mlp, matrices: Sequence[Tensor]) -> Tensor:
         parts = [
@@ -299,22 +362,22 @@ class _Run:
         if isinstance(statement, Compute):
             return _Value(len(statement.formulas), dense=torch.stack([self._formula(f) for f in statement.formulas], -1))
         assert isinstance(statement, Case)
-        total = torch.zeros(*self.shape, device=self.device, dtype=self.dtype)
+        total = torch.zeros(self.batch, self.count, device=self.device, dtype=self.dtype)
         for label, formula in statement.branches:
             total = total + self._coordinate(statement.input, label) * self._formula(formula)
         return _Value(1, dense=total[..., None])
 
     def _read(self, read: Read) -> Tensor:
-        """A variable as it is read, (batch, time, size)."""
-        dense = self.values[read.variable].coordinates(self.dtype)
-        return dense if read.over is None else _divide(dense, self.values[read.over].coordinates(self.dtype))
+        """A variable as it is read, (batch, count, size)."""
+        dense = self._value(read.variable).coordinates(self.dtype)
+        return dense if read.over is None else _divide(dense, self._value(read.over).coordinates(self.dtype))
 
     def _coordinate(self, read: Read, label: Label) -> Tensor:
         return self._read(read)[..., self.program.header.axis(self.program.bases[read.variable]).index(label)]
 
     def _formula(self, formula: Formula) -> Tensor:
         if isinstance(formula, Number):
-            return torch.full(self.shape, formula.value, device=self.device, dtype=self.dtype)
+            return torch.full((self.batch, self.count), formula.value, device=self.device, dtype=self.dtype)
         if isinstance(formula, Coordinate):
             return self._coordinate(formula.read, formula.label)
         if isinstance(formula, Arithmetic):

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from drasp.model.transformer import LayerNorm, Transformer
 from drasp.model.wiring import Consumer, Source, Wiring, component, consumers, full_wiring, sources_of
+from drasp.run.gated import since_first
 
 Edge = tuple[Consumer, Source]
 Norm = tuple[Tensor, Tensor, float]
@@ -83,40 +84,50 @@ class WiredTransformer:
             constants: (consumers, D) or (batch, consumers, D), what each consumer reads besides the sources, biases included.
             live: the sources to compute; the others count as 0.
         """
-        run = self._run(token_ids, position_ids, multipliers, constants, live)
-        stream = run.stream([self.consumers[-1]], scored)[0]
+        last = since_first(scored)
+        run = self._run(token_ids, position_ids, multipliers, constants, live, last)
+        stream = run.stream([self.consumers[-1]], last, scored[:, -last:])[0]
         return _norm(stream, self._norm_final) @ self._unembedding
 
-    def _run(self, token_ids: Tensor, position_ids: Tensor, multipliers: Tensor, constants: Tensor, live: frozenset[Source]) -> "_Run":
-        """All that adds to the stream."""
+    def _run(
+        self, token_ids: Tensor, position_ids: Tensor, multipliers: Tensor, constants: Tensor, live: frozenset[Source], last: int
+    ) -> "_Run":
+        """All that adds to the stream; the last layer at the last positions alone, as many as `last` says."""
         run = _Run(self, multipliers, constants)
         run.add([table[ids] for table, ids in zip(self._embeddings, (token_ids, position_ids), strict=True)])
         for layer in range(self.layers):
-            run.add(self._attention(run, layer, live))
-            run.add([self._mlp(run, layer)] if Source("mlp", layer) in live else [None])
+            count = last if layer == self.layers - 1 else token_ids.shape[1]
+            run.add(self._attention(run, layer, live, token_ids.shape[1], count))
+            run.add([self._mlp(run, layer, count)] if Source("mlp", layer) in live else [None])
         return run
 
-    def _attention(self, run: "_Run", layer: int, live: frozenset[Source]) -> list[Tensor | None]:
-        """What each head adds to the stream, (batch, time, D); None for a head that is not live."""
+    def _attention(self, run: "_Run", layer: int, live: frozenset[Source], time: int, count: int) -> list[Tensor | None]:
+        """What each head adds to the last `count` positions of the stream, (batch, count, D); None for a head that is not live."""
         block = self._blocks[layer]
         heads = [head for head in range(self.heads) if Source("head", layer, head) in live]
         found: list[Tensor | None] = [None] * self.heads
         if not heads:
             return found
-        read = _norm(run.stream([Consumer(kind, layer, h) for kind in ("query", "key", "value") for h in heads]), block.norms[0])
+        if count == time:
+            reads = run.stream([Consumer(kind, layer, h) for kind in ("query", "key", "value") for h in heads], time).split(len(heads))
+            mask = None
+        else:
+            every = run.stream([Consumer(kind, layer, h) for kind in ("key", "value") for h in heads], time)
+            reads = run.stream([Consumer("query", layer, h) for h in heads], count), *every.split(len(heads))
+            mask = torch.ones(count, time, dtype=torch.bool, device=self.device).tril(time - count)
         query, key, value = (
-            torch.einsum("hbtd,hde->hbte", part, weight[heads]) + bias[heads]
-            for part, weight, bias in zip(read.split(len(heads)), block.weights, block.biases, strict=True)
+            torch.einsum("hbtd,hde->hbte", _norm(part, block.norms[0]), weight[heads]) + bias[heads]
+            for part, weight, bias in zip(reads, block.weights, block.biases, strict=True)
         )
-        averaged = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=block.scale)
+        averaged = F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, scale=block.scale)
         for head, out in zip(heads, torch.einsum("hbte,hed->hbtd", averaged, block.out[heads]), strict=True):
             found[head] = out
         return found
 
-    def _mlp(self, run: "_Run", layer: int) -> Tensor:
+    def _mlp(self, run: "_Run", layer: int, count: int) -> Tensor:
         block = self._blocks[layer]
         w_in, b_in, w_out, b_out = block.mlp
-        stream = run.stream([Consumer("mlp", layer)])[0]
+        stream = run.stream([Consumer("mlp", layer)], count)[0]
         return F.gelu(_norm(stream, block.norms[1]) @ w_in + b_in, approximate="tanh") @ w_out + b_out
 
     @torch.no_grad()
@@ -127,7 +138,7 @@ class WiredTransformer:
         totals: dict[tuple[Source, bool], Tensor] = {}
         counts = [0, 0]
         for token_ids, position_ids, scored in batches:
-            run = self._run(token_ids, position_ids, ones, self.biases, every)
+            run = self._run(token_ids, position_ids, ones, self.biases, every, token_ids.shape[1])
             real = scored.flip(1).cumsum(1).flip(1) > 0
             for last, where in enumerate((real, scored)):
                 counts[last] += int(where.sum())
@@ -184,10 +195,13 @@ class _Run:
     def add(self, values: Sequence[Tensor | None]) -> None:
         self.sources += values
 
-    def stream(self, readers: Sequence[Consumer], where: Tensor | None = None) -> Tensor:
-        """What consumers of one layer read: (consumers, batch, time, D), or (consumers, places, D) at the places that `where` marks."""
+    def stream(self, readers: Sequence[Consumer], count: int, where: Tensor | None = None) -> Tensor:
+        """What consumers of one layer read at the last `count` positions: (consumers, batch, count, D), or (consumers, places, D) at those
+        of them that `where` marks, (batch, count).
+        """
         present = [i for i, source in enumerate(self.sources) if source is not None]
-        stacked = torch.stack([value if where is None else value[where] for value in self.sources if value is not None])
+        last = [value[:, -count:] for value in self.sources if value is not None]
+        stacked = torch.stack([value if where is None else value[where] for value in last])
         gates = torch.stack([self.multipliers[..., self.wired.slice(c)][..., present] for c in readers])
         constants = torch.stack([self.constants[..., self.wired.row(c), :] for c in readers])
         if where is not None:
