@@ -77,7 +77,7 @@ SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.77, 0.84, 0.89  # of the time, by w
 LOOSE = 0.02  # match that a first search gives away; it only counts if all can be named, with the match asked for
 LOOSE_SHARE, LOOSE_SECONDS = 0.42, 60.0  # of the time, and at the most: what takes longer is seldom named
 EARLY_SHARE, EARLY_SECONDS = 0.15, 30.0  # of the time, and at the most: by how much the last early naming may exceed the loose search
-HOPELESS = 0.05  # below the threshold, from where refitting a program that was exact will not bring it back
+HOPELESS, HOPELESS_REFITTED = 0.05, 0.02  # below the threshold: from there a refit, or another, will not bring back what was exact
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
@@ -417,7 +417,9 @@ def _to_hold(settings: Settings) -> float:
 
 def _exact(match: float) -> SearchSettings:
     """How a program with exact norms is pruned."""
-    return SearchSettings("margins", _wanted(match, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS)
+    return SearchSettings(
+        "margins", _wanted(match, SELECT_MARGIN, SELECTED), rate=0.01, hopeless=HOPELESS, hopeless_refitted=HOPELESS_REFITTED
+    )
 
 
 def _wanted(match: float, margin: float, sequences: int) -> float:

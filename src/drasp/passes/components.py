@@ -28,7 +28,7 @@ GATE_RATE = 0.1
 STEPS_PER_STAGE = 50
 PRICES = tuple(1e-3 * 1.8**stage for stage in range(10))  # per edge, in nats a scored position
 TRIED_ALONE = 2  # edges that are removed one by one with a refit, before it ends
-FAILURES = 4  # stages in a row whose edges miss the threshold even refitted, before it ends
+FAILURES = 3  # stages in a row whose edges miss the threshold even refitted, before it ends
 
 
 Edges = tuple[int, ...]
@@ -218,27 +218,41 @@ def prune_components(
 
 
 def _anneal(components: _Components, stages: list[Stage]) -> Iterator[State]:
-    """The states on the way that keep match, ever smaller."""
-    settings = components.settings
+    """The states on the way that keep match, ever smaller: of the stages that are known already the last, then of further ones."""
     start = components.start()
-    failures = 0
-    for number, price in enumerate(PRICES):
-        if number == len(stages):
-            last = stages[-1] if stages else Stage(start, torch.full_like(start.multipliers, OPEN_AT_START))
-            stages.append(components.stage(last, price))
-        stage = stages[number]
-        if number and stage.state.kept == stages[number - 1].state.kept:
-            continue  # nothing new to judge
-        candidate, match = components.standing(stage)
-        if match < settings.threshold and (stage.refitted is None or match >= settings.promising):
-            components.context.report(f"price {price:.2g} on {sum(candidate.kept)} edges, refitted", None)
-            candidate, match = components.refit(candidate, match)
-            stages[number] = replace(stage, refitted=candidate)
-        failures = 0 if match >= settings.threshold else failures + 1
-        if match >= settings.threshold:
-            yield candidate
-        if failures == FAILURES:
+    known, failures = len(stages), 0
+
+    def new(number: int) -> bool:
+        """Whether there is something new to judge."""
+        return number == 0 or stages[number].state.kept != stages[number - 1].state.kept
+
+    for number in filter(new, reversed(range(known))):
+        state = _judged(components, stages, number)
+        if state is not None:
+            yield state
+            break
+        failures += 1
+    for number in range(known, len(PRICES)):
+        if failures >= FAILURES:
             return
+        last = stages[-1] if stages else Stage(start, torch.full_like(start.multipliers, OPEN_AT_START))
+        stages.append(components.stage(last, PRICES[number]))
+        if new(number):
+            state = _judged(components, stages, number)
+            failures = failures + 1 if state is None else 0
+            if state is not None:
+                yield state
+
+
+def _judged(components: _Components, stages: list[Stage], number: int) -> State | None:
+    """The state of a stage, refitted where that is needed; None where it does not keep match."""
+    settings, stage = components.settings, stages[number]
+    state, match = components.standing(stage)
+    if match < settings.threshold and (stage.refitted is None or match >= settings.promising):
+        components.context.report(f"price {PRICES[number]:.2g} on {sum(state.kept)} edges, refitted", None)
+        state, match = components.refit(state, match)
+        stages[number] = replace(stage, refitted=state)
+    return state if match >= settings.threshold else None
 
 
 def _eliminate(components: _Components, state: State) -> Iterator[State]:
@@ -247,17 +261,19 @@ def _eliminate(components: _Components, state: State) -> Iterator[State]:
     What needs more patience is left to the search line by line, which has less to lose at a time.
     """
     settings = components.settings
+    failed: list[Sequence[Edges]] = []
     while True:
         yield state
         order = _by_worth(components, state)
         smaller = _sweep(components, state, order)
-        for removals in [] if smaller else _attempts(order):
+        for removals in [] if smaller else _attempts(order, failed):
             components.context.report(f"without {sum(map(len, removals))} of {sum(state.kept)} edges, refitted", None)
             left = components.without(state, [i for removal in removals for i in removal])
             candidate, match = components.refit(left, components.match(left, settings.promising))
             if match >= settings.threshold:
                 smaller = candidate
                 break
+            failed.append(removals)
         if smaller is None:
             return
         state = smaller
@@ -293,13 +309,19 @@ def _sweep(components: _Components, state: State, order: Sequence[Edges]) -> Sta
     return in_chunks(state, order, without, lambda smaller: components.match(smaller, threshold) >= threshold)
 
 
-def _attempts(order: Sequence[Edges]) -> Iterator[Sequence[Edges]]:
-    """What to try with a refit: the half that is worth least, a quarter, and so on; then one by one the first few."""
+def _attempts(order: Sequence[Edges], failed: Sequence[Sequence[Edges]]) -> Iterator[Sequence[Edges]]:
+    """What to try with a refit: the half that is worth least, a quarter, and so on; then one by one the first few.
+
+    Args:
+        failed: what was tried before; as many at once are not tried again.
+    """
+    fewest = min((len(removals) for removals in failed if len(removals) > 1), default=len(order))
     count = len(order) // 2
     while count > 1:
-        yield [removal for removal in order if len(removal) == 1][:count]
+        if count < fewest:
+            yield [removal for removal in order if len(removal) == 1][:count]
         count //= 2
-    yield from ([removal] for removal in order[:TRIED_ALONE])
+    yield from ([removal] for removal in [r for r in order if [r] not in failed][:TRIED_ALONE])
 
 
 def _removals(components: _Components, state: State) -> list[Edges]:

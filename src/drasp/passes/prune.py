@@ -38,8 +38,9 @@ class SearchSettings:
         targets: what is fitted, see `Targets`.
         threshold: match on the selection pool, in the worst band, that a smaller program must reach.
         steps, rate, rounds: of each refit: Adam steps, learning rate, how often it goes on where match is still short.
-        hopeless: match so far below the threshold after a round is not worth another. From an exact start match falls little by little;
-            from linear norms it may come back from nothing.
+        hopeless: match so far below the threshold is not worth a refit. From an exact start match falls little by little; from linear norms
+            it may come back from nothing.
+        hopeless_refitted: after a round, so far below is not worth another.
     """
 
     targets: Targets
@@ -48,6 +49,7 @@ class SearchSettings:
     rate: float = 0.003
     rounds: int = 3
     hopeless: float = 0.1
+    hopeless_refitted: float = 0.1
 
     @property
     def promising(self) -> float:
@@ -114,7 +116,7 @@ def in_rounds(
         else:
             rate *= SMALLER_STEPS
         needed = settings.threshold - best_match
-        if needed <= 0 or needed > settings.hopeless or (round_ > 0 and gain * (settings.rounds - 1 - round_) < needed):
+        if needed <= 0 or needed > settings.hopeless_refitted or (round_ > 0 and gain * (settings.rounds - 1 - round_) < needed):
             break
     return best, best_match
 
