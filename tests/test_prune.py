@@ -1,5 +1,7 @@
 """How the search goes about what it tries, whatever a state is: removing in chunks, fitting in rounds."""
 
+from dataclasses import replace
+
 from drasp.passes.prune import SMALLER_STEPS, SWEEP_FAILURES, SearchSettings, in_chunks, in_rounds
 
 SETTINGS = SearchSettings("margins", threshold=0.95, rate=0.01, rounds=3, hopeless=0.1)
@@ -73,3 +75,5 @@ def test_rounds_end_where_there_is_no_hope():
     in_rounds(0.5, 0.5, *fitting([0.6], log), SETTINGS)  # more than 0.1 is missing
     in_rounds(0.5, 0.5, *fitting([0.9, 0.91], log), SETTINGS)  # 0.01 a round is too little for 0.04 in one round more
     assert len(log) == 3
+    in_rounds(0.9, 0.9, *fitting([0.91], log), replace(SETTINGS, hopeless_refitted=0.02))  # more than 0.02 is missing after a refit
+    assert len(log) == 4
