@@ -130,7 +130,7 @@ class TorchTransformer:
             positions = torch.arange(tokens.shape[1], device=self.device).expand_as(tokens)
         else:
             positions = torch.as_tensor(position_ids, dtype=torch.long, device=self.device)
-        return self._token_embedding[tokens] + self._position_embedding[positions]
+        return F.embedding(tokens, self._token_embedding) + F.embedding(positions, self._position_embedding)
 
 
 def forward(

@@ -80,7 +80,7 @@ class _Value:
 
     def times(self, matrix: Tensor) -> Tensor:
         if self.ids is not None:
-            return matrix[self.ids]
+            return torch.nn.functional.embedding(self.ids, matrix)  # several times as fast as matrix[ids]
         assert self.dense is not None
         return self.dense @ matrix
 

@@ -13,14 +13,15 @@ def gram_factor(gram: np.ndarray, tolerance: float = 1e-13) -> np.ndarray:
     """
     rest = np.diag(gram).copy()
     largest = rest.max(initial=0.0)
-    columns: list[np.ndarray] = []
-    while len(columns) < len(gram):
+    factor = np.zeros(gram.shape)
+    rank = 0
+    while rank < len(gram):
         pivot = int(rest.argmax())
         if rest[pivot] <= tolerance * largest or largest == 0.0:
             break
-        column = gram[:, pivot] - sum((c * c[pivot] for c in columns), np.zeros(len(gram)))
-        column = column / np.sqrt(rest[pivot])
-        columns.append(column)
+        column = (gram[:, pivot] - factor[:, :rank] @ factor[pivot, :rank]) / np.sqrt(rest[pivot])
+        factor[:, rank] = column
+        rank += 1
         rest = rest - column**2
         rest[pivot] = 0.0
-    return np.stack(columns, axis=1) if columns else np.zeros((len(gram), 1))
+    return factor[:, : max(rank, 1)].copy()

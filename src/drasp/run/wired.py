@@ -94,7 +94,7 @@ class WiredTransformer:
     ) -> "_Run":
         """All that adds to the stream; the last layer at the last positions alone, as many as `last` says."""
         run = _Run(self, multipliers, constants)
-        run.add([table[ids] for table, ids in zip(self._embeddings, (token_ids, position_ids), strict=True)])
+        run.add([F.embedding(ids, table) for table, ids in zip(self._embeddings, (token_ids, position_ids), strict=True)])
         for layer in range(self.layers):
             count = last if layer == self.layers - 1 else token_ids.shape[1]
             run.add(self._attention(run, layer, live, token_ids.shape[1], count))
@@ -200,12 +200,12 @@ class _Run:
         of them that `where` marks, (batch, count).
         """
         present = [i for i, source in enumerate(self.sources) if source is not None]
-        last = [value[:, -count:] for value in self.sources if value is not None]
-        stacked = torch.stack([value if where is None else value[where] for value in last])
+        stacked = torch.stack([value[:, -count:] for value in self.sources if value is not None])
         gates = torch.stack([self.multipliers[..., self.wired.slice(c)][..., present] for c in readers])
         constants = torch.stack([self.constants[..., self.wired.row(c), :] for c in readers])
         if where is not None:
             rows = where.nonzero()[:, 0]
+            stacked = stacked.flatten(1, 2).index_select(1, where.flatten().nonzero()[:, 0])
             gates = gates[:, rows] if gates.dim() == 3 else gates
             constants = constants[:, rows] if constants.dim() == 3 else constants[:, None]
             return torch.einsum("cns,snd->cnd" if gates.dim() == 3 else "cs,snd->cnd", gates, stacked) + constants
