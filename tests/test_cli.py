@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -103,22 +102,23 @@ def test_tasks_lists_every_task_with_an_example(capsys):
         ("run", ("torch", "scipy", "rich")),
     ],
 )
-def test_it_starts_in_half_a_second_without_what_it_does_not_need(program, command, heavy):
+def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_does_not_need(program, command, heavy):
     arguments = {"--help": [], "show": [str(program)], "run": [str(program), "a b"]}[command]
     code = (
         "import sys\nfrom drasp.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         f"found = sys.modules.keys() & {set(heavy)}\nassert not found, found"
     )
-    cpu_seconds = []
-    began = time.monotonic()
-    for _ in range(3):
+
+    def cpu_seconds(*arguments):
         before = os.times()
-        done = subprocess.run([sys.executable, "-c", code, command, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         after = os.times()
-        cpu_seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(cpu_seconds) < 0.5  # of the processor: the best of three, whatever else the machine is doing
-    assert time.monotonic() - began < 15.0
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    pairs = [(cpu_seconds(code, command, *arguments), cpu_seconds("import numpy, lark")) for _ in range(3)]
+    own, least = (min(seconds) for seconds in zip(*pairs, strict=True))
+    assert own < 3 * least  # the best of three, whatever else the machine is doing
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
 
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned(monkeypatch):
     monkeypatch.setattr(components, "PRICES", components.PRICES[:1])
-    monkeypatch.setattr(components, "_attempts", lambda order: [])
+    monkeypatch.setattr(components, "_attempts", lambda order, failed: [])
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
     found = decompile(model, get_task("D2"), Settings(lengths=(0, 20)))
     assert found.evidence["verdict"] == "not decompiled"
