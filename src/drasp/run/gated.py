@@ -116,6 +116,7 @@ class Executor:
         self.dtype = dtype
         self._tensors: dict[str, Tensor] = {name: self._tensor(array) for name, array in program.operators.items()}
         self.matrices: dict[str, Tensor] = {}
+        self._elsewhere = read_elsewhere(program)
         for statement in program.statements:
             if isinstance(statement, Norm) and isinstance(statement.op, Dense):
                 self.matrices[statement.name] = self._tensor(gram_factor(program.matrix(statement.name)))
@@ -143,8 +144,7 @@ class Executor:
         the first scored position on.
         """
         last = since_first(scored)
-        elsewhere = read_elsewhere(self.program)
-        return _Run(self, token_ids, position_ids, knobs, None, elsewhere, last).logits()[scored[:, -last:]]
+        return _Run(self, token_ids, position_ids, knobs, None, self._elsewhere, last).logits()[scored[:, -last:]]
 
 
 def since_first(scored: Tensor) -> int:
@@ -157,10 +157,10 @@ def read_elsewhere(program: Program) -> frozenset[str]:
     found: set[str] = set()
     for statement in reversed(program.statements):
         if isinstance(statement, Aggregate):
-            selectors = [program.by_name[name] for name in statement.selectors]
-            reads = [statement.value, *(s.key for s in selectors if isinstance(s, Select))]
+            selectors = [s for s in map(program.by_name.__getitem__, statement.selectors) if isinstance(s, Select)]
+            reads = [statement.value, *(s.key for s in selectors)]
             if statement.name in found:
-                reads += [s.query for s in selectors if isinstance(s, Select)]
+                reads += [s.query for s in selectors]
         elif statement.name in found:
             reads = list(statement.reads)
         else:

@@ -204,8 +204,9 @@ class _Run:
         gates = torch.stack([self.multipliers[..., self.wired.slice(c)][..., present] for c in readers])
         constants = torch.stack([self.constants[..., self.wired.row(c), :] for c in readers])
         if where is not None:
-            rows = where.nonzero()[:, 0]
-            stacked = stacked.flatten(1, 2).index_select(1, where.flatten().nonzero()[:, 0])
+            places = where.flatten().nonzero()[:, 0]
+            rows = places // count
+            stacked = stacked.flatten(1, 2).index_select(1, places)
             gates = gates[:, rows] if gates.dim() == 3 else gates
             constants = constants[:, rows] if constants.dim() == 3 else constants[:, None]
             return torch.einsum("cns,snd->cnd" if gates.dim() == 3 else "cs,snd->cnd", gates, stacked) + constants
