@@ -261,12 +261,16 @@ class Judging:
         assert batches == self.verify
         if len(self.asked) == self.time_for:
             raise TimeIsUp
-        self.asked.append(self.candidates.index(program))
+        self.asked.append(program)
         return self.matches[id(program)]
 
-    def chosen(self):
-        search = pipeline._Search(lambda progress: None, np.inf, 30, pipeline.Journal(), candidates=list(self.candidates))
-        return self.candidates.index(pipeline._choose(self, Settings(match=0.9, time=np.inf), search))
+    def chosen(self, found=None):
+        """The place of the candidate that is chosen; by default the search found the current-token table, then ever smaller ones."""
+        found = found or [0, *range(len(self.candidates) - 1, 0, -1)]
+        candidates = [self.candidates[place] for place in found]
+        search = pipeline._Search(lambda progress: None, np.inf, 30, pipeline.Journal(), candidates=candidates)
+        program = pipeline._choose(self, Settings(match=0.9, time=np.inf), search)
+        return next(place for place, candidate in enumerate(self.candidates) if candidate is program)
 
 
 def token_table(header, projections):
@@ -292,9 +296,45 @@ def test_a_smaller_one_is_as_good_within_a_standard_error():
 
 def test_of_many_candidates_few_are_tried_before_one_that_holds_is_known():
     judging = Judging([0.5] * 30 + [1.0] * 30, time_for=2)
-    assert judging.chosen() == 30  # of 60 the first tried is in the middle
+    assert judging.chosen() == 31  # the last first, then the middle of the 58 larger ones
     assert Judging([0.1] + [0.5] * 40 + [1.0] * 19, time_for=3).chosen() >= 41
 
 
+@pytest.mark.parametrize(("fitted", "chosen"), [(0.95, "fitted"), (0.93, 2), (0.91, 2)])
+def test_the_last_is_fitted_once_more_where_it_falls_short(monkeypatch, fitted, chosen):
+    judging = Judging([0.1, 0.92, 0.96, 0.97])
+    better = token_table(judging.candidates[0].header, 2)
+    judging.candidates.append(better)
+    judging.matches[id(better)] = fitted
+    monkeypatch.setattr(pipeline, "_fitted", lambda program, *_: better if program is judging.candidates[1] else None)
+    assert judging.chosen(found=[0, 3, 2, 1]) == (4 if chosen == "fitted" else chosen)
+
+
+def test_of_a_last_candidate_and_it_fitted_the_better_is_judged_by(monkeypatch):
+    for fitted, chosen in ((0.93, 2), (0.9, 1)):
+        judging = Judging([0.1, 0.92])
+        better = token_table(judging.candidates[0].header, 2)
+        judging.candidates.append(better)
+        judging.matches[id(better)] = fitted
+        monkeypatch.setattr(pipeline, "_fitted", lambda *_, better=better: better)
+        assert judging.chosen(found=[0, 1]) == chosen
+
+
+def test_a_candidate_is_fitted_while_half_of_the_time_lasts(monkeypatch):
+    search = pipeline._Search(lambda progress: None, time.monotonic() + 1000, 30, pipeline.Journal())
+    deadlines = []
+
+    def fit(*_):
+        deadlines.append(search.deadline - time.monotonic())
+        raise TimeIsUp
+
+    monkeypatch.setattr(pipeline, "fit", fit)
+    program = token_table(Header(("a", "b"), 4, "next-token"), 1)
+    whole = search.deadline
+    assert pipeline._fitted(program, Judging([0.1]), Settings(), search) is program
+    assert 490 < deadlines[0] < 510
+    assert search.deadline == whole
+
+
 def test_without_time_for_any_the_last_is_chosen():
-    assert Judging([0.1, 0.5, 1.0, 1.0], time_for=0).chosen() == 3
+    assert Judging([0.1, 0.5, 1.0, 1.0], time_for=0).chosen() == 1

@@ -44,6 +44,7 @@ from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
 from drasp.passes.components import Stage, prune_components
 from drasp.passes.context import SELECTED, VERIFIED, Context, make_context
+from drasp.passes.fit import fit
 from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.name import Naming, name, name_whole
 from drasp.passes.pools import Batch, Subject, make_batches
@@ -73,11 +74,12 @@ LOOSE_EXACT_NORMS: tuple[Pass, ...] = (
 
 EXPANDED_AT_MOST = 1500  # statements of an expanded program; more would take too long to prune line by line
 NAMED_AT_MOST = 200  # statements of a program that is worth the time of naming: too long for a verdict, it may still become short enough
-SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.77, 0.84, 0.89  # of the time, by when each must end; the rest is for the evidence
+SEARCH_SHARE, CHOICE_SHARE, NAMING_SHARE = 0.75, 0.84, 0.89  # of the time, by when each must end; the rest is for the evidence
 LOOSE = 0.02  # match that a first search gives away; it only counts if all can be named, with the match asked for
 LOOSE_SHARE, LOOSE_SECONDS = 0.42, 60.0  # of the time, and at the most: what takes longer is seldom named
 EARLY_SHARE, EARLY_SECONDS = 0.15, 30.0  # of the time, and at the most: by how much the last early naming may exceed the loose search
 HOPELESS, HOPELESS_REFITTED = 0.05, 0.02  # below the threshold: from there a refit, or another, will not bring back what was exact
+LONG_BATCHES = 4  # of the sequences of all lengths, to each step of the fit of what the search ends with, where it has one in the search
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
 EVIDENCE_SEQUENCES = 20_000
 FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
@@ -461,12 +463,14 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     """The smallest candidate that still matches on sequences that no choice was made by; else the smallest as good as the best, within one
     standard error.
 
-    By bisection first, as a short time may not do for all of them, then whatever smaller one was passed over. Where that is cut short and
-    none but the current-token table was tried, the last that the search found.
+    The last that the search found is the first to be tried, as most often it is the smallest; where it falls short, as lines were removed
+    up to the edge of what match bears, it is fitted once more. Then by bisection, as a short time may not do for all of them, then whatever
+    smaller one was passed over. Where that is cut short and none but the current-token table was tried, the last is taken.
     """
     search.phase, search.deadline = "choosing", search.journal.start + CHOICE_SHARE * settings.time
     wanted = _to_hold(settings)
     candidates = sorted(search.candidates, key=complexity)
+    last = next(place for place, candidate in enumerate(candidates) if candidate is search.candidates[-1])
     found: dict[int, float] = {}
 
     def good_enough() -> float:
@@ -474,19 +478,26 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
         return best - sqrt(best * (1 - best) / VERIFIED)
 
     def holds(place: int) -> bool:
-        search.trying("on further sequences", candidates[place])
-        found[place] = context.match(candidates[place], context.verify, min(wanted, good_enough()))
+        if place not in found:
+            search.trying("on further sequences", candidates[place])
+            found[place] = context.match(candidates[place], context.verify, min(wanted, good_enough()))
         return found[place] >= wanted
 
     low, high = 0, len(candidates)
     cut_short = False
     try:
+        if not holds(last) and found[last] >= wanted - HOPELESS:
+            plain, match = candidates[last], found.pop(last)
+            candidates[last] = _fitted(plain, context, settings, search)
+            if not holds(last) and found[last] < match:
+                candidates[last], found[last] = plain, match
+        middle = last
         while low < high:
-            middle = (low + high) // 2
             if holds(middle):
                 high = middle
             else:
                 low = middle + 1
+            middle = (low + high) // 2
         for place in range(high):
             if place not in found and holds(place):
                 high = place
@@ -500,7 +511,20 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     if high < len(candidates):
         return candidates[high]
     best = next((place for place in sorted(found) if found[place] >= good_enough()), 0)
-    return search.candidates[-1] if cut_short and candidates[best] is search.candidates[0] else candidates[best]
+    return candidates[last] if cut_short and candidates[best] is search.candidates[0] else candidates[best]
+
+
+def _fitted(program: Program, context: Context, settings: Settings, search: _Search) -> Program:
+    """A program fitted to more sequences a step than the search has time for; as it is where half of the time left is too short."""
+    how, deadline = _exact(settings.match), search.deadline
+    search.trying("refitted", program)
+    search.deadline = (search.journal.start + search.journal.seconds() + deadline) / 2
+    try:
+        return fit(program, context, how.targets, how.steps, how.rate, settings.seed, LONG_BATCHES)
+    except TimeIsUp:
+        return program
+    finally:
+        search.deadline = deadline
 
 
 def _evidence(

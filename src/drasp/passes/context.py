@@ -62,13 +62,13 @@ class Context:
         """Some of the batches to fit on, for means and gradients."""
         return self.short[::8] + self.long[::24]
 
-    def draw(self, rng: np.random.Generator, targets: Targets) -> list[Batch]:
+    def draw(self, rng: np.random.Generator, targets: Targets, long: int = 1) -> list[Batch]:
         """The batches of one fitting step: lengths are mixed, or the constants would follow those of the last batch.
 
-        Soft targets and margins say more than hard ones, so that fewer sequences will do.
+        Soft targets and margins say more than hard ones, so that fewer sequences will do. `long`: how many batches of all lengths.
         """
         short = rng.integers(len(self.short), size=2 if targets == "hard" else 1)
-        return [self.short[i] for i in short] + [self.long[rng.integers(len(self.long))]]
+        return [self.short[i] for i in short] + [self.long[i] for i in rng.integers(len(self.long), size=long)]
 
     def loss(self, found: Tensor, batch: Batch, targets: Targets) -> Tensor:
         """The loss of each scored position for logits (scored positions, vocabulary), in nats, or for margins in shares of `MARGIN`."""
@@ -163,7 +163,7 @@ def make_context(
     short = drawn(make_batches, 1, FITTED_SHORT, cut[0], -1, 32)
     long = drawn(closest_batches, 2, FITTED_LONG, lengths, -1, 8)
     select = [b for band, part in enumerate(cut) for b in drawn(closest_batches, 3, SELECTED, part, band, 100)]
-    verify = [b for band, part in enumerate(cut) for b in drawn(make_batches, 4, VERIFIED, part, band, 250)]
+    verify = [b for band, part in enumerate(cut) for b in drawn(closest_batches, 4, VERIFIED, part, band, 250)]
     return Context(
         subject.task,
         subject.device,

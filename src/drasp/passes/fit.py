@@ -95,11 +95,14 @@ def importance(program: Program, context: Context, batches: Sequence[Batch]) -> 
     return dict(zip(every, context.journal.once("importance", ask), strict=True))
 
 
-def fit(program: Program, context: Context, targets: Targets, steps: int, rate: float, seed: int) -> Program:
-    """The program with the strength of every line and input, and every constant, fitted by Adam to the model's predictions."""
+def fit(program: Program, context: Context, targets: Targets, steps: int, rate: float, seed: int, long: int = 1) -> Program:
+    """The program with the strength of every line and input, and every constant, fitted by Adam to the model's predictions.
+
+    `long`: how many batches of sequences of all lengths each step is taken on.
+    """
     lines = [site for site in sites(program) if site.part != "division"]
     means = as_tensors({s: v for s, v in stand_ins(program, context, context.sample).items() if s.part != "division"}, context)
-    values, constants = context.journal.once("fit", lambda: _fit(program, lines, means, context, targets, steps, rate, seed))
+    values, constants = context.journal.once("fit", lambda: _fit(program, lines, means, context, targets, steps, rate, seed, long))
     stand = {site: mean.double().cpu().numpy() for site, mean in means.items()}
     return bake(program, Turned(dict(zip(lines, values, strict=True)), stand, constants))
 
@@ -113,6 +116,7 @@ def _fit(
     steps: int,
     rate: float,
     seed: int,
+    long: int,
 ) -> tuple[list[float], dict[str, np.ndarray]]:
     """The multiplier of each line, and the constants by statement.
 
@@ -136,7 +140,7 @@ def _fit(
             logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, knobs)
             return context.loss(logits, batch, targets).mean()
 
-        descend(optimiser, loss, context.draw(rng, targets))
+        descend(optimiser, loss, context.draw(rng, targets, long))
     values = multipliers.detach().double().cpu().tolist()
     return values, {name: (unit[name] * shift.detach()).double().cpu().numpy() for name, shift in shifts.items()}
 
