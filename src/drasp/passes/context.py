@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,8 @@ Targets = Literal["hard", "soft", "margins"]
 starts out exact keeps to the second and third; margins say nothing where the prediction is safe, and so are what match asks for.
 """
 
-SELECTED, VERIFIED = 1600, 2000  # sequences drawn of each band, to choose by and to verify the choice on
+SELECTED, VERIFIED = 1600, 4000  # sequences drawn of each band, to choose by and to verify the choice on
+VERIFIED_REST = 6  # of the latter, every so many of those on which the model does not decide closely are kept
 FITTED_SHORT, FITTED_LONG = 1200, 1600  # sequences drawn to fit on, of the first band and of all lengths
 MARGIN = 1.0  # of logits, beyond which a prediction is safe
 
@@ -160,10 +162,11 @@ def make_context(
         report("", None)
         return how(subject, np.random.default_rng([seed, stream, band + 1]), count, low_high, band, most)
 
+    verifying = partial(closest_batches, rest_every=VERIFIED_REST)
     short = drawn(make_batches, 1, FITTED_SHORT, cut[0], -1, 32)
     long = drawn(closest_batches, 2, FITTED_LONG, lengths, -1, 8)
     select = [b for band, part in enumerate(cut) for b in drawn(closest_batches, 3, SELECTED, part, band, 100)]
-    verify = [b for band, part in enumerate(cut) for b in drawn(closest_batches, 4, VERIFIED, part, band, 250)]
+    verify = [b for band, part in enumerate(cut) for b in drawn(verifying, 4, VERIFIED, part, band, 250)]
     return Context(
         subject.task,
         subject.device,

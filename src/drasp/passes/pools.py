@@ -91,7 +91,15 @@ def make_batches(subject: Subject, rng: np.random.Generator, count: int, lengths
     return _cut(sample, _labels(sample, subject, most), np.arange(count), band, 1, subject.device, most)
 
 
-def closest_batches(subject: Subject, rng: np.random.Generator, count: int, lengths: tuple[int, int], band: int, most: int) -> list[Batch]:
+def closest_batches(
+    subject: Subject,
+    rng: np.random.Generator,
+    count: int,
+    lengths: tuple[int, int],
+    band: int,
+    most: int,
+    rest_every: int = REST_EVERY,
+) -> list[Batch]:
     """As `make_batches`, but only those sequences on which the model decides most closely, and of the rest a part that stands for it.
 
     A program that is nearly right is wrong on the close ones: so it is measured as well as on all of them, in half the time.
@@ -101,7 +109,7 @@ def closest_batches(subject: Subject, rng: np.random.Generator, count: int, leng
     closest = torch.stack([margins(found, found, subject.task).min() for found in logits])
     order = np.argsort(closest.cpu().numpy(), kind="stable")
     close = count // CLOSE_SHARE
-    strata = ((order[:close], 1), (order[close::REST_EVERY], REST_EVERY))
+    strata = ((order[:close], 1), (order[close::rest_every], rest_every))
     return [batch for chosen, weight in strata for batch in _cut(sample, logits, chosen, band, weight, subject.device, most)]
 
 
