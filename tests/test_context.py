@@ -7,7 +7,7 @@ import torch
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.context import make_context
+from drasp.passes.context import SELECTED, VERIFIED, VERIFIED_REST, make_context
 from drasp.passes.pools import CLOSE_SHARE, REST_EVERY, Subject, closest_batches, make_batches, margins
 from drasp.tasks.registry import get_task
 
@@ -65,6 +65,13 @@ def context():
 def other(logits):
     """Logits that predict something else everywhere."""
     return logits.roll(1, -1)
+
+
+def test_what_is_kept_of_each_band_stands_for_all_that_were_drawn(context):
+    for pool, count, rest in ((context.select, SELECTED, REST_EVERY), (context.verify, VERIFIED, VERIFIED_REST)):
+        assert {batch.weight for batch in pool.batches} == {1, rest}
+        for band in range(context.band_count):
+            assert sum(batch.weight * batch.sequences for batch in pool.batches if batch.band == band) == count
 
 
 def test_match_counts_what_a_sequence_stands_for(context):
