@@ -76,7 +76,7 @@ def stopped():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "_run_passes", stop)
-        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 20)))
+        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 10)))
 
 
 def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):
