@@ -21,7 +21,7 @@ def drawn(request):
     task, oracle = get_task(request.param), TorchTransformer(load_transformer(ZOO / request.param))
 
     def draw(how):
-        return how(Subject(task, oracle, CPU), np.random.default_rng(3), COUNT, (1, 40), 0, 50)
+        return how(Subject(task, oracle.scored_logits, CPU), np.random.default_rng(3), COUNT, (1, 40), 0, 50)
 
     return task, draw(make_batches), draw(closest_batches)
 
@@ -59,7 +59,9 @@ def answered(batch):
 @pytest.fixture(scope="module")
 def context():
     task, oracle = get_task("bin_majority"), TorchTransformer(load_transformer(ZOO / "bin_majority"))
-    return make_context(Subject(task, oracle, CPU), (0, 150), 0, lambda what, program: None, lambda: None, lambda program: None)
+    return make_context(
+        Subject(task, oracle.scored_logits, CPU), (0, 150), 0, lambda what, program: None, lambda: None, lambda program: None
+    )
 
 
 def other(logits):

@@ -125,6 +125,17 @@ def test_attention_is_causal_and_positions_start_at_zero(tmp_path: Path) -> None
     torch.testing.assert_close(run(tokens)[:, :-1], run(changed)[:, :-1])
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_scored_positions_alone_have_the_logits_that_they_have_among_all(tmp_path: Path, layers: int) -> None:
+    config = CONFIG | {"n_layer": layers}
+    run = TorchTransformer(load_transformer(write_model(tmp_path, config, random_weights(config))), torch.float64)
+    rng = torch.Generator().manual_seed(0)
+    token_ids = torch.randint(7, (5, 9), generator=rng)
+    position_ids = torch.arange(9).expand(5, 9) + torch.randint(3, (5, 1), generator=rng)
+    scored = torch.rand(5, 9, generator=rng) < 0.4
+    torch.testing.assert_close(run.scored_logits(token_ids, position_ids, scored), run(token_ids, position_ids)[scored])
+
+
 def test_names_without_prefix_and_stored_masks_make_no_difference(tmp_path: Path) -> None:
     weights = random_weights(CONFIG)
     plain = {name.removeprefix("transformer."): array for name, array in weights.items()}

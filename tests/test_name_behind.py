@@ -56,7 +56,7 @@ def context(program):
     executor = Executor(program)
     cpu, candidates = torch.device("cpu"), []
     found = make_context(
-        Subject(get_task("tomita4"), executor.logits, cpu), (0, 40), 0, lambda *told: None, lambda: None, candidates.append
+        Subject(get_task("tomita4"), executor.scored_logits, cpu), (0, 40), 0, lambda *told: None, lambda: None, candidates.append
     )
     yield found
     assert not candidates  # what is pruned behind a name is no program of the model's own attention

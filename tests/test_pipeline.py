@@ -171,7 +171,9 @@ def test_the_search_stops_in_the_middle_of_a_refit():
             raise TimeIsUp
 
     task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
-    context = make_context(Subject(task, oracle, oracle.device), (0, 50), 0, lambda what, program: None, check_time, lambda program: None)
+    context = make_context(
+        Subject(task, oracle.scored_logits, oracle.device), (0, 50), 0, lambda what, program: None, check_time, lambda program: None
+    )
     program = lift(load_transformer(ZOO / "D2"), Header(task.vocabulary, 152, task.predict))
     with pytest.raises(TimeIsUp):
         fit(program, context, "hard", 10_000, 0.003, 0)
@@ -231,7 +233,7 @@ def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_ha
 def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
     context = make_context(
-        Subject(task, oracle, oracle.device), (60, 100), 0, lambda what, program: None, lambda: None, lambda program: None
+        Subject(task, oracle.scored_logits, oracle.device), (60, 100), 0, lambda what, program: None, lambda: None, lambda program: None
     )
     pools = [b.token_ids.numpy() for pool in (context.short, context.long, context.select.batches, context.verify.batches) for b in pool]
     searched = {tuple(row[row != 5]) for ids in pools for row in ids}

@@ -251,7 +251,7 @@ def _decompile(
 def _find(transformer: Transformer, header: Header, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer) -> Naming:
     """The best program found; a current-token table where the search was stopped before it had its sequences."""
     context = None
-    subject = Subject(task, oracle, oracle.device)
+    subject = Subject(task, oracle.scored_logits, oracle.device)
     try:
         context = make_context(
             subject,

@@ -34,8 +34,8 @@ class _TorchBlock:
     heads: int
     scale: float
 
-    def forward(self, stream: Tensor, layer: int, tap: Tap | None = None) -> Tensor:
-        """The residual stream (batch, time, D) after this layer."""
+    def forward(self, stream: Tensor, layer: int, tap: Tap | None = None, scored: Tensor | None = None) -> Tensor:
+        """The residual stream (batch, time, D) after this layer; (scored positions, D) where `scored`, (batch, time) booleans, is given."""
         batch, time, _ = stream.shape
         query, key, value = self._mixed(stream)
         if tap is not None:
@@ -44,7 +44,10 @@ class _TorchBlock:
         read = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=self.scale)
         if tap is not None:
             read = torch.stack([tap(Source("head", layer, head), read[:, head]) for head in range(self.heads)], dim=1)
-        stream = stream + read.transpose(1, 2).reshape(batch, time, -1) @ self.w_head_out + self.b_head_out
+        read = read.transpose(1, 2).reshape(batch, time, -1)
+        if scored is not None:
+            stream, read = stream[scored], read[scored]
+        stream = stream + read @ self.w_head_out + self.b_head_out
         hidden = F.gelu(_norm(stream, self.norm_mlp) @ self.w_in + self.b_in, approximate="tanh")
         added = hidden @ self.w_out + self.b_out
         return stream + (added if tap is None else tap(Source("mlp", layer), added))
@@ -111,6 +114,14 @@ class TorchTransformer:
         stream = self._embedded(token_ids, position_ids)
         for layer, block in enumerate(self._blocks):
             stream = block.forward(stream, layer, tap)
+        return _norm(stream, self._norm_final) @ self._unembedding
+
+    @torch.no_grad()
+    def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor) -> Tensor:
+        """Logits (scored positions, V) for tensors (batch, time), `scored` of booleans: what they alone need of the last layer."""
+        stream = self._embedded(token_ids, position_ids)
+        for layer, block in enumerate(self._blocks):
+            stream = block.forward(stream, layer, scored=scored if layer == self.layers - 1 else None)
         return _norm(stream, self._norm_final) @ self._unembedding
 
     @torch.no_grad()

@@ -21,12 +21,12 @@ class Subject:
     """The model whose predictions count, and its task.
 
     Attributes:
-        oracle: logits (batch, time, vocabulary) for token and position ids, both (batch, time).
+        oracle: logits (scored positions, vocabulary) for token and position ids and which positions are scored, all (batch, time).
         device: where it all runs.
     """
 
     task: Task
-    oracle: Callable[[Tensor, Tensor], Tensor]
+    oracle: Callable[[Tensor, Tensor, Tensor], Tensor]
     device: torch.device
 
 
@@ -119,7 +119,7 @@ def _labels(sample: Sample, subject: Subject, most: int) -> list[Tensor]:
     def label(rows: np.ndarray) -> tuple[Tensor, ...]:
         token_ids, position_ids, scored = _rows(sample, rows, subject.device)
         with torch.no_grad():
-            logits = subject.oracle(token_ids, position_ids)[scored].float()
+            logits = subject.oracle(token_ids, position_ids, scored).float()
         return logits.split(scored.sum(1).tolist())
 
     parts = _by_length(sample, np.arange(len(sample.scored)), most)
