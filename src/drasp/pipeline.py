@@ -487,8 +487,10 @@ def _choose(context: Context, settings: Settings, search: _Search) -> Program:
     cut_short = False
     try:
         if not holds(last) and found[last] >= wanted - HOPELESS:
-            plain, match = candidates[last], found.pop(last)
+            plain, match = candidates[last], found[last]
             candidates[last] = _fitted(plain, context, settings, search)
+            if candidates[last] is not plain:
+                del found[last]
             if not holds(last) and found[last] < match:
                 candidates[last], found[last] = plain, match
         middle = last

@@ -111,18 +111,12 @@ class TorchTransformer:
     @torch.no_grad()
     def __call__(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None, tap: Tap | None = None) -> Tensor:
         """Logits (batch, time, V) for integers (batch, time); `position_ids` default to 0..T-1. Attention is causal."""
-        stream = self._embedded(token_ids, position_ids)
-        for layer, block in enumerate(self._blocks):
-            stream = block.forward(stream, layer, tap)
-        return _norm(stream, self._norm_final) @ self._unembedding
+        return self._logits(token_ids, position_ids, tap)
 
     @torch.no_grad()
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor) -> Tensor:
         """Logits (scored positions, V) for tensors (batch, time), `scored` of booleans: what they alone need of the last layer."""
-        stream = self._embedded(token_ids, position_ids)
-        for layer, block in enumerate(self._blocks):
-            stream = block.forward(stream, layer, scored=scored if layer == self.layers - 1 else None)
-        return _norm(stream, self._norm_final) @ self._unembedding
+        return self._logits(token_ids, position_ids, scored=scored)
 
     @torch.no_grad()
     def attention(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None) -> dict[Source, Tensor]:
@@ -134,6 +128,18 @@ class TorchTransformer:
             found.update({Source("head", layer, head): weights[:, head] for head in range(self.heads)})
             stream = block.forward(stream, layer)
         return found
+
+    def _logits(
+        self,
+        token_ids: np.ndarray | Tensor,
+        position_ids: np.ndarray | Tensor | None,
+        tap: Tap | None = None,
+        scored: Tensor | None = None,
+    ) -> Tensor:
+        stream = self._embedded(token_ids, position_ids)
+        for layer, block in enumerate(self._blocks):
+            stream = block.forward(stream, layer, tap, scored if layer == self.layers - 1 else None)
+        return _norm(stream, self._norm_final) @ self._unembedding
 
     def _embedded(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None) -> Tensor:
         tokens = torch.as_tensor(token_ids, dtype=torch.long, device=self.device)
