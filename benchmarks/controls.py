@@ -10,16 +10,15 @@ of the best constant and of the best current-token table: where it is high, what
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from drasp.model.bundled import resolve_model
+from process import drasp
 
 HEADER = (
     "| shuffled model | seed | verdict | statements | opaque | numbers | match (low) by band | constant | current token | process s |\n"
@@ -73,19 +72,16 @@ def _row(model: Path, task: str, seed: int, flags: list[str]) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         shuffled, out = Path(scratch) / model.name, Path(scratch) / "run"
         shuffle_model(model, shuffled, seed)
-        command = [sys.executable, "-m", "drasp", "decompile", str(shuffled), "--task", task, *flags, "--out", str(out)]
-        began = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        seconds = time.monotonic() - began
-        if done.returncode not in (0, 1):
-            return f"| {model.name} | {seed} | error: {done.stderr.splitlines()[-1]} | | | | | | | {seconds:.1f} |"
+        done = drasp("decompile", str(shuffled), "--task", task, *flags, "--out", str(out))
+        if done.error:
+            return f"| {model.name} | {seed} | error: {done.error.splitlines()[-1]} | | | | | | | {done.seconds:.1f} |"
         evidence = json.loads((out / "evidence.json").read_text())
     size = evidence["size"]
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
     bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence["match"]["bands"])
     trivial = " | ".join(f"{evidence['baseline'][name]['all']['accuracy']:.4f}" for name in ("constant", "current_token"))
     counts = f"{size['statements']} | {size['opaque']} | {size['numbers']}"
-    return f"| {model.name} | {seed} | {verdict} | {counts} | {bands} | {trivial} | {seconds:.1f} |"
+    return f"| {model.name} | {seed} | {verdict} | {counts} | {bands} | {trivial} | {done.seconds:.1f} |"
 
 
 if __name__ == "__main__":

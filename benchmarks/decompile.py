@@ -3,25 +3,24 @@
     python benchmarks/decompile.py --models ../shared/models --tasks D2 D3 bin_majority ab_d_bc abcde --seeds 0 1 2
     python benchmarks/decompile.py --runs runs
 
-Without `--models` the bundled models are run, all of them without `--tasks`. The seconds are those of the whole process. "Named" gives for
-each named piece how close it is: of an attention the total variation to the one it replaces, of a readout its agreement off the task.
-`--runs` keeps the run folder of each model's first seed.
+Without `--models` the bundled models are run, all of them without `--tasks`. The seconds and the peak memory are those of the whole
+process. "Named" gives for each named piece how close it is: of an attention the total variation to the one it replaces, of a readout its
+agreement off the task. `--runs` keeps the run folder of each model's first seed.
 """
 
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from drasp.model.bundled import bundled_models
+from process import drasp
 
 HEADER = (
-    "| model | seed | verdict | statements | opaque | numbers | match (low) by band | named | search s | process s |\n"
-    "|---|---|---|---|---|---|---|---|---|---|"
+    "| model | seed | verdict | statements | opaque | numbers | match (low) by band | named | search s | process s | peak GB |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -55,12 +54,10 @@ def _model(folder: Path | None, task: str) -> str:
 def _row(model: str, task: str, flags: list[str], seed: int, keep: Path | None) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        command = [sys.executable, "-m", "drasp", "decompile", model, "--task", task, *flags, "--out", str(out)]
-        began = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        seconds = time.monotonic() - began
-        if done.returncode not in (0, 1):
-            return f"| {Path(model).name} | {seed} | error: {done.stderr.splitlines()[-1]} | | | | | | | {seconds:.1f} |"
+        done = drasp("decompile", model, "--task", task, *flags, "--out", str(out))
+        cost = f"{done.seconds:.1f} | {done.peak:.2f}"
+        if done.error:
+            return f"| {Path(model).name} | {seed} | error: {done.error.splitlines()[-1]} | | | | | | | {cost} |"
         evidence = json.loads((out / "evidence.json").read_text())
         if keep is not None:
             shutil.copytree(out, keep / Path(model).name, dirs_exist_ok=True)
@@ -70,7 +67,7 @@ def _row(model: str, task: str, flags: list[str], seed: int, keep: Path | None) 
     search = sum(step["seconds"] for step in evidence["passes"])
     named = ", ".join(_piece(piece) for piece in evidence.get("named", []))
     counts = f"{size['statements']} | {size['opaque']} | {size['numbers']}"
-    return f"| {Path(model).name} | {seed} | {verdict} | {counts} | {bands} | {named} | {search:.1f} | {seconds:.1f} |"
+    return f"| {Path(model).name} | {seed} | {verdict} | {counts} | {bands} | {named} | {search:.1f} | {cost} |"
 
 
 def _piece(piece: dict[str, object]) -> str:

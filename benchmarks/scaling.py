@@ -12,13 +12,13 @@ components, and says little about growth; so the exponent from the second number
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from process import Measured, drasp
 
 HEADER = (
     "| layers | heads | model right | verdict | statements | match | components s | search s | process s | peak GB |\n"
@@ -64,9 +64,9 @@ def _run(layers: int, heads: int, arguments: argparse.Namespace) -> Run:
     model, out = arguments.scratch / name, arguments.scratch / f"{name}-run"
     if not (model / "model.safetensors").exists():
         shape = ["--layers", str(layers), "--heads", str(heads), "--width", str(arguments.width)]
-        _drasp("train", arguments.task, "--out", str(model), *shape, "--steps", str(arguments.steps))
+        _measured("train", arguments.task, "--out", str(model), *shape, "--steps", str(arguments.steps))
     limits = ["--match", arguments.match, "--lengths", arguments.lengths, "--time", arguments.time]
-    peak = _drasp("decompile", str(model), "--task", arguments.task, "--out", str(out), "--force", *limits)
+    done = _measured("decompile", str(model), "--task", arguments.task, "--out", str(out), "--force", *limits)
     evidence = json.loads((out / "evidence.json").read_text())
     passes = {step["name"]: step["seconds"] for step in evidence["passes"]}
     seconds = sum(passes.values())
@@ -75,22 +75,17 @@ def _run(layers: int, heads: int, arguments: argparse.Namespace) -> Run:
     match = min(band["accuracy"] for band in evidence["match"]["bands"])
     print(
         f"| {layers} | {heads} | {right:.3f} | {verdict} | {evidence['size']['statements']} | {match:.4f} "
-        f"| {passes.get('components', 0):.1f} | {seconds:.1f} | {evidence['seconds']:.1f} | {peak:.2f} |",
+        f"| {passes.get('components', 0):.1f} | {seconds:.1f} | {evidence['seconds']:.1f} | {done.peak:.2f} |",
         flush=True,
     )
     return Run(layers, heads, seconds, not evidence["stopped_by_time"])
 
 
-def _drasp(*words: str) -> float:
-    """Runs the command line; the peak memory of the process, in GB."""
-    process = subprocess.Popen([sys.executable, "-m", "drasp", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 1):
-        sys.exit(said)
-    return usage.ru_maxrss / 1e6
+def _measured(*words: str) -> Measured:
+    done = drasp(*words)
+    if done.error:
+        sys.exit(done.error)
+    return done
 
 
 def _plot(runs: list[Run], file: Path) -> None:
