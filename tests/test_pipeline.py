@@ -155,6 +155,20 @@ def test_a_short_time_is_kept_by_giving_up_line_costs_and_then_sequences(time_ru
     assert found.evidence["verdict"] == "pruned"  # the fewest sequences suffice for a program that is always right
 
 
+@pytest.mark.parametrize(("share", "trials"), [(0.0, [6]), (0.1, [6, 300])])
+def test_a_trial_is_as_short_as_the_time_left_asks_for(monkeypatch, share, trials):
+    drawn = []
+
+    def recorded(task, model, lengths, sequences, rng):
+        drawn.append(sequences)
+        return make_judge(task, model, lengths, sequences, rng)
+
+    monkeypatch.setattr(pipeline, "make_judge", recorded)
+    monkeypatch.setattr(pipeline, "TRIAL_SHARE", share)
+    decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), Settings(evidence="quick"))
+    assert drawn[:-2] == trials  # the last two are judged on and fitted on
+
+
 def test_a_program_longer_than_asked_for_is_judged_on_as_few_sequences_as_time_allows(time_runs_out):
     found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(statements=17))
     statements = len(found.program.statements)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from drasp.errors import DraspError
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Number, Read, Test
@@ -326,6 +327,21 @@ def test_the_light_path_gives_the_same_logits(data: st.DataObject) -> None:
 
 @settings(max_examples=60)
 @given(st.data())
+def test_the_logits_where_scored_are_those_of_all_positions(data: st.DataObject) -> None:
+    program = data.draw(programs(small_numbers))
+    tokens, positions = data.draw(inputs(program))
+    scored = data.draw(arrays(bool, tokens.shape))
+    with np.errstate(all="ignore"):
+        expected = logits(program, tokens, positions)[scored]
+        found = logits(program, tokens, positions, scored=scored)
+    assert found.shape == expected.shape
+    finite = np.isfinite(expected)
+    assert np.array_equal(finite, np.isfinite(found))
+    np.testing.assert_allclose(found[finite], expected[finite], rtol=1e-6, atol=1e-9 * (1 + abs(expected[finite]).max(initial=0)))
+
+
+@settings(max_examples=60)
+@given(st.data())
 def test_neither_blocks_nor_the_faster_ways_change_what_is_computed(data: st.DataObject) -> None:
     program = data.draw(programs(small_numbers))
     tokens, positions = data.draw(inputs(program))
@@ -369,6 +385,12 @@ def test_a_constant_replaces_a_variable_at_every_position() -> None:
     program = parse(HEADER + "x = aggregate(s=[], v=token)\ny = project(inp=x, op=(out == inp))\nprediction = softmax(y)\n")
     found = logits(program, np.array([[0, 1]]), constants={"x": np.array([1, 2, 3])})
     np.testing.assert_array_equal(found, [[[1, 2, 3], [1, 2, 3]]])
+
+
+def test_a_constant_for_each_position_is_read_where_scored() -> None:
+    program = parse(HEADER + "y = project(inp=token, op=(out == inp))\nprediction = softmax(y)\n")
+    each = np.array([[[1, 2, 3], [4, 5, 6]]])
+    np.testing.assert_array_equal(logits(program, np.array([[0, 1]]), constants={"y": each}, scored=np.array([[False, True]])), [[4, 5, 6]])
 
 
 def test_a_constant_replaces_a_projection() -> None:

@@ -226,7 +226,7 @@ def chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
 
 def program_predictions(program: Program, sample: Sample, constants: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
     """What the program predicts at the scored positions; `constants` as in `drasp.run.reference.evaluate`."""
-    found = reference_logits(program, sample.token_ids, sample.position_ids, constants=constants)[sample.scored]
+    found = reference_logits(program, sample.token_ids, sample.position_ids, constants=constants, scored=sample.scored)
     return predictions(found, program.header.predict)
 
 

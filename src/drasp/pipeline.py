@@ -87,6 +87,7 @@ EVIDENCE_SHARE = 0.94  # of the time, by when the last line cost is begun
 JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
 TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 2_500  # how many sequences at the most, and how many times they have statements
 TRIAL_AT_LEAST = 6  # sequences, however large the program
+TRIAL_SHARE = 0.1  # of the time that is left for the evidence, at the most: else the least number of them is the trial
 FITTING_AT_LEAST = 30  # sequences that the trivial baselines are read off
 LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
 KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
@@ -544,12 +545,17 @@ def _evidence(
     def drawn(count: int, stream: int) -> Judge:
         return make_judge(task, model, settings.lengths, count, np.random.default_rng([settings.seed, stream]))
 
-    began = time.monotonic()
+    def timed(count: int) -> float:
+        """About how many seconds a sequence takes."""
+        began = time.monotonic()
+        program_match(program, drawn(count, TRIAL_STREAM))
+        return (time.monotonic() - began) / count
+
     trial = max(TRIAL_AT_LEAST, min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements)))
-    program_match(program, drawn(trial, TRIAL_STREAM))  # tells how long more of them will take
-    now = time.monotonic()
-    seconds = (now - began) / trial
-    affordable = int(JUDGING_SHARE * (deadline - now) / seconds)
+    seconds = timed(TRIAL_AT_LEAST)
+    if TRIAL_AT_LEAST < trial < TRIAL_SHARE * (deadline - time.monotonic()) / seconds:
+        seconds = timed(trial)
+    affordable = int(JUDGING_SHARE * (deadline - time.monotonic()) / seconds)
     fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else trial
     sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
     judge = drawn(sequences, EVIDENCE_STREAM)

@@ -34,7 +34,7 @@ from drasp.ir.nodes import (
     Table,
 )
 from drasp.ir.operators import Label
-from drasp.ir.program import Program
+from drasp.ir.program import Program, feeds_attention
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +78,7 @@ def dense(vector: Vector, dtype: Any) -> Array:
 def times_matrix(vector: Vector, matrix: Array) -> Array:
     """`x A`: (batch, time, columns)."""
     if not isinstance(vector, OneHot):
-        return (vector.reshape(-1, vector.shape[-1]) @ matrix).reshape(*vector.shape[:-1], -1)
+        return (vector.reshape(-1, vector.shape[-1]) @ matrix).reshape(*vector.shape[:-1], matrix.shape[1])
     rows = matrix.take(vector.ids, axis=0)
     return rows if vector.scale is None else rows * vector.scale[..., None]
 
@@ -268,9 +268,13 @@ def logits(
     *,
     dtype: Any = np.float64,
     constants: Mapping[str, Array] | None = None,
+    scored: Array | None = None,
 ) -> Array:
-    """What `evaluate` gives as logits, (batch, time, vocabulary), in less memory."""
-    return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits()
+    """What `evaluate` gives as logits, (batch, time, vocabulary), in less memory.
+
+    With `scored`, booleans (batch, time), those there: (scored positions, vocabulary). What no attention reads is computed there alone.
+    """
+    return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits(scored)
 
 
 def _checked_ids(ids: Array, limit: int, what: str) -> Array:
@@ -299,6 +303,7 @@ class _Run:
         self.dtype = np.dtype(dtype)
         self.constants = constants
         self.keep = keep
+        self.scored: Array | None = None
         self.vectors: dict[str, Vector] = {
             "token": OneHot(tokens, len(program.header.vocabulary)),
             "pos": OneHot(positions, program.header.positions),
@@ -310,15 +315,23 @@ class _Run:
         self.attention: dict[tuple[str, ...], Array] = {}
         self.projections: dict[str, Array] = {}
 
-    def logits(self) -> Array:
-        last = {} if self.keep else _last_use(self.program)
-        for statement in self.program.statements:
+    def logits(self, scored: Array | None = None) -> Array:
+        feeding = feeds_attention(self.program)
+
+        def read_where_scored(statement: Statement) -> bool:
+            return not isinstance(statement, Select | Aggregate) and statement.name not in feeding
+
+        statements = self.program.statements if scored is None else sorted(self.program.statements, key=read_where_scored)
+        last = {} if self.keep else _last_use(self.program, statements)
+        for statement in statements:
             name = statement.name
+            if scored is not None and self.scored is None and read_where_scored(statement):
+                self._leave_unscored(scored)
             if isinstance(statement, Prediction):
                 total = np.zeros((*self.shape, len(self.program.header.vocabulary)), self.dtype)
                 for projection in statement.logits:
                     total += self.projections[projection]
-                return total
+                return total if scored is None else total[:, 0]
             if isinstance(statement, Select):
                 continue
             if isinstance(statement, Project):
@@ -330,8 +343,21 @@ class _Run:
                 self.attention.pop(done, None)
         raise AssertionError("a program ends with its prediction")
 
+    def _leave_unscored(self, scored: Array) -> None:
+        """From here on the scored positions are sequences of length one."""
+        self.scored = scored
+        self.shape = (int(scored.sum()), 1)
+        for name, vector in self.vectors.items():
+            if isinstance(vector, OneHot):
+                scale = None if vector.scale is None else vector.scale[scored][:, None]
+                self.vectors[name] = OneHot(vector.ids[scored][:, None], vector.size, scale)
+            else:
+                self.vectors[name] = vector[scored][:, None]
+
     def _constant(self, name: str) -> Array:
         vector = np.asarray(self.constants[name], self.dtype)
+        if vector.ndim == 3 and self.scored is not None:
+            vector = vector[self.scored][:, None]
         return np.broadcast_to(vector, (*self.shape, vector.shape[-1]))
 
     def _read(self, read: Read) -> Vector:
@@ -495,10 +521,10 @@ class _Run:
         return -self._formula(formula.operand)
 
 
-def _last_use(program: Program) -> dict[str, list[Any]]:
-    """After which statement each variable, and each attention (by its selectors), is not needed any more."""
+def _last_use(program: Program, statements: Sequence[Statement]) -> dict[str, list[Any]]:
+    """After which of the statements, in the order they are run, each variable, and each attention (by its selectors), is needed no more."""
     last: dict[Any, str] = {}
-    for statement in program.statements:
+    for statement in statements:
         reads = list(statement.reads)
         if isinstance(statement, Aggregate):
             last[statement.selectors] = statement.name
