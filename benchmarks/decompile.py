@@ -3,9 +3,9 @@
     python benchmarks/decompile.py --models ../shared/models --tasks D2 D3 bin_majority ab_d_bc abcde --seeds 0 1 2
     python benchmarks/decompile.py --runs runs
 
-Without `--models` the bundled models are run, all of them without `--tasks`. The seconds and the peak memory are those of the whole
-process. "Named" gives for each named piece how close it is: of an attention the total variation to the one it replaces, of a readout its
-agreement off the task. `--runs` keeps the run folder of each model's first seed.
+Without `--models` the bundled models are run, all of them without `--tasks`. "Search s" are the seconds of the passes that came to their
+end; "process s" and the peak memory are those of the whole process. "Named" gives for each named piece how close it is: of an attention the
+total variation to the one it replaces, of a readout its agreement off the task. `--runs` keeps the run folder of each model's first seed.
 """
 
 import argparse

@@ -4,10 +4,10 @@
     python benchmarks/scaling.py --scratch runs/scaling --task majority --layers 1 2 4 --heads 1 2 4 --width 64 --steps 2000 --time 20m
 
 Every model is trained here for some hundred steps (`drasp train`, kept in the scratch folder and not trained again), then decompiled in a
-process of its own. The seconds of the search are those of its passes, without drawing sequences and measuring evidence; "components" are
-those before the program is expanded; peak memory is that of the process. A growth exponent is the slope of log seconds on log layers over
-the runs that ended in time: 1 is linear, 2 quadratic. Where one layer does with linear norms it is far quicker than the rest, which go by
-components, and says little about growth; so the exponent from the second number of layers on is given too.
+process of its own. "Search s" are the seconds of the passes that came to their end, "components s" those before the program is expanded;
+"process s" and peak memory are those of everything, the full evidence included. A growth exponent is the slope of the log of the process's
+seconds on log layers over the runs that ended in time: 1 is linear, 2 quadratic. Where one layer does with linear norms it is far quicker
+than the rest, which go by components, and says little about growth; so the exponent from the second number of layers on is given too.
 """
 
 import argparse
@@ -27,7 +27,7 @@ HEADER = (
 
 
 class Run(NamedTuple):
-    """One decompilation; seconds of the search, and whether it ended in time."""
+    """One decompilation; seconds of the process, and whether it ended in time."""
 
     layers: int
     heads: int
@@ -69,16 +69,15 @@ def _run(layers: int, heads: int, arguments: argparse.Namespace) -> Run:
     done = _measured("decompile", str(model), "--task", arguments.task, "--out", str(out), "--force", *limits)
     evidence = json.loads((out / "evidence.json").read_text())
     passes = {step["name"]: step["seconds"] for step in evidence["passes"]}
-    seconds = sum(passes.values())
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
     right = min(band["accuracy"] for band in evidence["model_task"]["bands"])
     match = min(band["accuracy"] for band in evidence["match"]["bands"])
     print(
         f"| {layers} | {heads} | {right:.3f} | {verdict} | {evidence['size']['statements']} | {match:.4f} "
-        f"| {passes.get('components', 0):.1f} | {seconds:.1f} | {evidence['seconds']:.1f} | {done.peak:.2f} |",
+        f"| {passes.get('components', 0):.1f} | {sum(passes.values()):.1f} | {done.seconds:.1f} | {done.peak:.2f} |",
         flush=True,
     )
-    return Run(layers, heads, seconds, not evidence["stopped_by_time"])
+    return Run(layers, heads, done.seconds, not evidence["stopped_by_time"])
 
 
 def _measured(*words: str) -> Measured:
@@ -110,7 +109,7 @@ def _plot(runs: list[Run], file: Path) -> None:
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter() if axis is pyplot.gca().xaxis else ScalarFormatter())
     pyplot.xlabel("layers")
-    pyplot.ylabel("seconds of the search (red: out of time)")
+    pyplot.ylabel("seconds of the process (red: out of time)")
     pyplot.legend()
     pyplot.savefig(file, dpi=120)
     print(f"plot in {file}")
