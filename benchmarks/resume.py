@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from drasp.record import JOURNAL_FILE
+from drasp.record import EVIDENCE_FILE, JOURNAL_FILE
 
 HEADER = "| killed at s | kept | seconds to the end | program and frontier |\n|---|---|---|---|"
 
@@ -42,8 +42,8 @@ def main() -> None:
         while kills < arguments.kills:
             moment = moments.uniform(0, whole)
             out = Path(scratch) / f"{moment}"
-            if not _killed(command, out, moment):
-                continue  # it had ended before: this was no kill
+            if not _killed(command, out, moment) or (out / EVIDENCE_FILE).exists():
+                continue  # it had ended before, or written all that it writes: this was no kill
             kills += 1
             kept = (out / JOURNAL_FILE).read_bytes().count(b"\n") - 1 if (out / JOURNAL_FILE).exists() else 0
             seconds = _to_the_end(command, out)

@@ -556,7 +556,7 @@ def _evidence(
     if TRIAL_AT_LEAST < trial < TRIAL_SHARE * (deadline - time.monotonic()) / seconds:
         seconds = timed(trial)
     affordable = int(JUDGING_SHARE * (deadline - time.monotonic()) / seconds)
-    fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else trial
+    fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else TRIAL_AT_LEAST  # no verdict hangs on them
     sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
     judge = drawn(sequences, EVIDENCE_STREAM)
     fitting = drawn(max(FITTING_AT_LEAST, sequences // 10), FITTING_STREAM)
