@@ -387,6 +387,12 @@ def test_a_constant_replaces_a_variable_at_every_position() -> None:
     np.testing.assert_array_equal(found, [[[1, 2, 3], [1, 2, 3]]])
 
 
+def test_nothing_scored_gives_no_logits() -> None:
+    body = "x = aggregate(s=[], v=token)\np = pair(one, x)\ny = project(inp=x, op=(out == inp))\n"
+    program = parse(HEADER + body + "prediction = softmax(y)\n")
+    assert logits(program, np.array([[0, 1]]), scored=np.zeros((1, 2), bool)).shape == (0, 3)
+
+
 def test_a_constant_for_each_position_is_read_where_scored() -> None:
     program = parse(HEADER + "y = project(inp=token, op=(out == inp))\nprediction = softmax(y)\n")
     each = np.array([[[1, 2, 3], [4, 5, 6]]])

@@ -175,7 +175,7 @@ def outer(first: Vector, second: Vector, dtype: Any) -> Vector:
     if isinstance(first, OneHot) and isinstance(second, OneHot) and first.scale is None and second.scale is None:
         return OneHot(first.ids * second.size + second.ids, first.size * second.size)
     product = dense(first, dtype)[..., :, None] * dense(second, dtype)[..., None, :]
-    return product.reshape(*product.shape[:2], -1)
+    return product.reshape(*product.shape[:2], product.shape[2] * product.shape[3])
 
 
 def softmax(total: Array, first: int | None) -> Array:
