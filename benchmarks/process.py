@@ -23,5 +23,13 @@ def drasp(*words: str) -> Measured:
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)  # Linux counts ru_maxrss in KiB
     process.returncode = os.waitstatus_to_exitcode(status)
-    error = None if process.returncode in (0, 1) else said.strip()
+    error = None if process.returncode in (0, 1) else said.strip() or f"drasp ended with {process.returncode} and said nothing"
     return Measured(error, time.monotonic() - began, usage.ru_maxrss * 1024 / 1e9)
+
+
+def drasp_or_exit(*words: str) -> Measured:
+    """The same; where it ends with an error, this process says so and ends, too."""
+    done = drasp(*words)
+    if done.error:
+        sys.exit(done.error)
+    return done

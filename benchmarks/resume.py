@@ -14,10 +14,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from drasp.record import EVIDENCE_FILE, JOURNAL_FILE
+from process import drasp_or_exit
 
 HEADER = "| killed at s | kept | seconds to the end | program and frontier |\n|---|---|---|---|"
 
@@ -31,39 +31,37 @@ def main() -> None:
     parser.add_argument("--time", default="30m")
     parser.add_argument("--lengths", default="0-150")
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "drasp", "decompile", arguments.model, "--time", arguments.time, "--lengths", arguments.lengths]
-    command += [] if arguments.task is None else ["--task", arguments.task]
+    words = ["decompile", arguments.model, "--time", arguments.time, "--lengths", arguments.lengths]
+    words += [] if arguments.task is None else ["--task", arguments.task]
     moments = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
         unbroken = Path(scratch) / "unbroken"
-        whole = _to_the_end(command, unbroken)
+        whole = _to_the_end(words, unbroken)
         print(f"{arguments.model}: unbroken in {whole:.1f} s\n\n{HEADER}", flush=True)
         alike = kills = 0
         while kills < arguments.kills:
             moment = moments.uniform(0, whole)
             out = Path(scratch) / f"{moment}"
-            if not _killed(command, out, moment) or (out / EVIDENCE_FILE).exists():
+            if not _killed(words, out, moment) or (out / EVIDENCE_FILE).exists():
                 continue  # it had ended before, or written all that it writes: this was no kill
             kills += 1
             kept = (out / JOURNAL_FILE).read_bytes().count(b"\n") - 1 if (out / JOURNAL_FILE).exists() else 0
-            seconds = _to_the_end(command, out)
+            seconds = _to_the_end(words, out)
             same = _programs(out) == _programs(unbroken)
             alike += same
             print(f"| {moment:.1f} | {kept} | {seconds:.1f} | {'the same bytes' if same else 'DIFFERENT'} |", flush=True)
     print(f"\n{alike} of {arguments.kills} end with the same bytes")
 
 
-def _to_the_end(command: list[str], out: Path) -> float:
-    began = time.monotonic()
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1):
-        sys.exit(done.stderr)
-    return time.monotonic() - began
+def _to_the_end(words: list[str], out: Path) -> float:
+    return drasp_or_exit(*words, "--out", str(out)).seconds
 
 
-def _killed(command: list[str], out: Path, after: float) -> bool:
+def _killed(words: list[str], out: Path, after: float) -> bool:
     """Whether the run was still going on when it was killed."""
-    process = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "drasp", *words, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:

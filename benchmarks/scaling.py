@@ -12,13 +12,12 @@ than the rest, which go by components, and says little about growth; so the expo
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from process import Measured, drasp
+from process import drasp_or_exit
 
 HEADER = (
     "| layers | heads | model right | verdict | statements | match | components s | search s | process s | peak GB |\n"
@@ -64,9 +63,9 @@ def _run(layers: int, heads: int, arguments: argparse.Namespace) -> Run:
     model, out = arguments.scratch / name, arguments.scratch / f"{name}-run"
     if not (model / "model.safetensors").exists():
         shape = ["--layers", str(layers), "--heads", str(heads), "--width", str(arguments.width)]
-        _measured("train", arguments.task, "--out", str(model), *shape, "--steps", str(arguments.steps))
+        drasp_or_exit("train", arguments.task, "--out", str(model), *shape, "--steps", str(arguments.steps))
     limits = ["--match", arguments.match, "--lengths", arguments.lengths, "--time", arguments.time]
-    done = _measured("decompile", str(model), "--task", arguments.task, "--out", str(out), "--force", *limits)
+    done = drasp_or_exit("decompile", str(model), "--task", arguments.task, "--out", str(out), "--force", *limits)
     evidence = json.loads((out / "evidence.json").read_text())
     passes = {step["name"]: step["seconds"] for step in evidence["passes"]}
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
@@ -78,13 +77,6 @@ def _run(layers: int, heads: int, arguments: argparse.Namespace) -> Run:
         flush=True,
     )
     return Run(layers, heads, done.seconds, not evidence["stopped_by_time"])
-
-
-def _measured(*words: str) -> Measured:
-    done = drasp(*words)
-    if done.error:
-        sys.exit(done.error)
-    return done
 
 
 def _plot(runs: list[Run], file: Path) -> None:
