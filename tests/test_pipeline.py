@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from drasp.tasks.registry import get_task
 from small_models import random_transformer
 
 SLOW = {"off_task", "interchange", "language"}
+SHORT = Settings(lengths=(0, 20))  # for what does not hang on the lengths, and is soon done
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_every_kind_of_evidence_is_there(decompiled):
 
 
 def test_quick_evidence_leaves_out_what_is_slow():
-    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), Settings(evidence="quick")).evidence
+    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), replace(SHORT, evidence="quick")).evidence
     assert evidence["settings"]["evidence"] == "quick"
     assert evidence["lines"]
     assert "mistakes" in evidence
@@ -73,7 +75,7 @@ def test_every_line_that_is_left_is_needed(decompiled):
 
 def test_where_no_preferred_closeness_will_do_the_closest_description_of_the_attention_that_will_is_taken(monkeypatch):
     monkeypatch.setattr(naming, "TOLERANCES", ())
-    evidence = decompile(load_transformer(ZOO / "D2"), get_task("D2")).evidence
+    evidence = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(evidence="quick")).evidence
     assert evidence["verdict"] == "decompiled"
     assert not any(piece["behaviour_only"] for piece in evidence["named"])
 
@@ -81,7 +83,7 @@ def test_where_no_preferred_closeness_will_do_the_closest_description_of_the_att
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
     for name in ("first", "second"):
-        save_program(decompile(model, task, Settings(seed=3)).program, tmp_path / name)
+        save_program(decompile(model, task, Settings(seed=3, evidence="quick")).program, tmp_path / name)
     first, second = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("first", "second"))
     assert first == second
 
@@ -165,7 +167,7 @@ def test_a_trial_is_as_short_as_the_time_left_asks_for(monkeypatch, share, trial
 
     monkeypatch.setattr(pipeline, "make_judge", recorded)
     monkeypatch.setattr(pipeline, "TRIAL_SHARE", share)
-    decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), Settings(evidence="quick"))
+    decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), replace(SHORT, evidence="quick"))
     assert drawn[:-2] == trials  # the last two are judged on and fitted on
 
 
@@ -197,7 +199,7 @@ def test_evidence_that_is_cut_short_is_left_out_and_the_rest_stays(monkeypatch):
         raise TimeIsUp
 
     monkeypatch.setattr(pipeline, "interchange", too_slow)
-    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde")).evidence
+    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), SHORT).evidence
     assert SLOW & evidence.keys() == {"off_task", "language"}
     assert evidence["stopped_by_time"] is False
 
@@ -235,9 +237,10 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
 
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned(monkeypatch):
     monkeypatch.setattr(components, "PRICES", components.PRICES[:1])
-    monkeypatch.setattr(components, "_attempts", lambda order, failed: [])
+    monkeypatch.setattr(components, "STEPS_PER_STAGE", 10)
+    monkeypatch.setattr(components, "_eliminate", lambda components, state: iter(()))
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
-    found = decompile(model, get_task("D2"), Settings(lengths=(0, 20)))
+    found = decompile(model, get_task("D2"), SHORT)
     assert found.evidence["verdict"] == "not decompiled"
     assert "statements" in found.evidence["reason"]
     assert isinstance(found.program, Program)
