@@ -97,7 +97,7 @@ class _Tensors:
 
 
 def _text(entries: bytes) -> str:
-    return base64.b64encode(zlib.compress(entries, 9)).decode()
+    return base64.b64encode(zlib.compress(entries)).decode()
 
 
 def _factored(tensor: Json, entries: bytes) -> Json:
