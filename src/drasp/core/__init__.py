@@ -1,0 +1,1 @@
+"""What a long computation rests on: its budget, its journal, its threads."""

@@ -1,0 +1,103 @@
+"""The budget of a run: how much it may spend, and how much it has. Nothing else reads the clock, but for what a person is shown."""
+
+import time
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal
+
+Unit = Literal["seconds", "work"]
+"""What is counted. Work is the same on every machine: a statement of a program run on a batch of sequences is one, three where it is fitted."""
+
+
+class OutOfBudget(BaseException):
+    """A slice of the budget is spent. No `Exception`, so that code which guards against those of a user's task does not swallow it."""
+
+
+@dataclass
+class _Meter:
+    """What a whole run has spent.
+
+    Attributes:
+        start: when it began, as `time.monotonic` tells it, less what an earlier process took.
+        work: counted so far.
+        replayed: what had been spent where a journal is answering; None once the run is live.
+    """
+
+    unit: Unit
+    start: float
+    work: float = 0.0
+    replayed: float | None = None
+
+    def spent(self) -> float:
+        if self.replayed is not None:
+            return self.replayed
+        return time.monotonic() - self.start if self.unit == "seconds" else self.work
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit on what a run spends, counted from its start. Slices nest: none ends later than what it was cut from.
+
+    Attributes:
+        limit: by when this slice ends, in seconds or work since the start of the run.
+        whole: the limit of the whole run.
+        pace: what counts as one second where a limit is given in seconds but work is counted.
+    """
+
+    limit: float
+    whole: float
+    pace: float = 1.0
+    _meter: _Meter = field(default_factory=lambda: _Meter("seconds", time.monotonic()))
+
+    @classmethod
+    def of_seconds(cls, seconds: float = inf) -> "Budget":
+        """The clock runs from now on."""
+        return cls(seconds, seconds)
+
+    @classmethod
+    def of_work(cls, work: float, pace: float) -> "Budget":
+        """Work is counted; `pace` is how much of it goes for a second where a slice is limited in seconds."""
+        return cls(work, work, pace, _Meter("work", time.monotonic()))
+
+    @property
+    def unit(self) -> Unit:
+        return self._meter.unit
+
+    def spent(self) -> float:
+        """By the whole run so far, in the unit."""
+        return self._meter.spent()
+
+    def left(self) -> float:
+        """Until this slice ends, 0 at the least, in the unit."""
+        return max(0.0, self.limit - self.spent())
+
+    def seconds(self) -> float:
+        """Of the clock since the run began, whatever is counted: for records, never for decisions."""
+        return time.monotonic() - self._meter.start
+
+    def charge(self, work: float) -> None:
+        """Counts work that was done; where seconds are counted they count themselves."""
+        self._meter.work += work
+
+    def check(self) -> None:
+        """Raises OutOfBudget where this slice is spent."""
+        if self.spent() >= self.limit:
+            raise OutOfBudget
+
+    def until(self, share: float, seconds: float = inf) -> "Budget":
+        """A slice that ends at a share of the whole run, and so many seconds after its start at the most."""
+        return self._cut(min(share * self.whole, seconds * self.pace))
+
+    def next(self, share: float, seconds: float = inf) -> "Budget":
+        """A slice of what is left: a share of it, so many seconds at the most."""
+        return self._cut(self.spent() + min(share * self.left(), seconds * self.pace))
+
+    def _cut(self, limit: float) -> "Budget":
+        return Budget(min(limit, self.limit), self.whole, self.pace, self._meter)
+
+    def replay(self, spent: float | None) -> None:
+        """Where a journal answers, the run has spent what it had then; with None it is live again, and goes on from there."""
+        if spent is None and self._meter.replayed is not None:
+            self._meter.start = time.monotonic() - self._meter.replayed if self.unit == "seconds" else self._meter.start
+            self._meter.work = self._meter.replayed if self.unit == "work" else self._meter.work
+        self._meter.replayed = spent

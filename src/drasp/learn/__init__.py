@@ -1,0 +1,1 @@
+"""What is learned about a program from the model: pools of sequences, match, means, fits."""

@@ -1,0 +1,41 @@
+"""How a pass speaks with the runner: it yields what it wants measured, and is sent the answer."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from drasp.ir.program import Program
+
+if TYPE_CHECKING:
+    from drasp.learn.circuit import Circuit
+
+PoolName = Literal["select", "verify"]
+"""The sequences by which a search chooses, and those on which it checks its choice."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate to be measured: the runner sends its match in the worst length band.
+
+    Attributes:
+        trying: what was done to it, for a person to read.
+        at_least: where match must fall below this, an upper bound of it is answer enough.
+    """
+
+    candidate: "Program | Circuit"
+    trying: str
+    at_least: float = 0.0
+    pool: PoolName = "select"
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What takes a while, for a person to read; the runner sends 0."""
+
+    trying: str
+    program: Program | None = None
+
+
+Result = TypeVar("Result")
+Steps = Generator[Trial | Doing, float, Result]
+"""A pass at work: `match = yield Trial(...)`; what it returns is its result. Parts of passes are joined by `yield from`."""
