@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
-from drasp.frontier import Point, listing
+from drasp.search.frontier import Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program

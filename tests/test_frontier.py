@@ -8,7 +8,7 @@ import pytest
 from drasp import frontier as frontiers
 from drasp import pipeline
 from drasp.errors import RunFolderError
-from drasp.frontier import Frontier, Point, listing
+from drasp.search.frontier import Frontier, Point, listing
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO

@@ -15,7 +15,7 @@ import pytest
 from drasp import journal as journals
 from drasp import pipeline
 from drasp.errors import RunFolderError
-from drasp.frontier import listing
+from drasp.search.frontier import listing
 from drasp.journal import Journal, TimeIsUp
 from drasp.lang.folder import save_program
 from drasp.model.bundled import ZOO

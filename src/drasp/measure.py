@@ -11,7 +11,7 @@ import numpy as np
 from drasp.errors import TaskError
 from drasp.ir.nodes import Prediction, Project, Select
 from drasp.ir.program import Predict, Program, feeds_attention
-from drasp.run.parallel import in_order
+from drasp.core.parallel import in_order
 from drasp.run.reference import evaluate
 from drasp.run.reference import logits as reference_logits
 from drasp.tasks.protocol import Sample, Task

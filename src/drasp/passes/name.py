@@ -15,7 +15,7 @@ from drasp.naming.readout import Judged, Named, agreement, as_sets, judged, name
 from drasp.passes.context import Context
 from drasp.passes.pools import Batch
 from drasp.passes.prune import SearchSettings, eliminate
-from drasp.run.parallel import in_order
+from drasp.core.parallel import in_order
 from drasp.tasks.protocol import Sample
 
 Selectors = tuple[str, ...]

@@ -60,7 +60,7 @@ class Frontier:
         if len(program.statements) > STATEMENTS_AT_MOST or match < LEAST_MATCH:
             return
         new = Point(program, match, measured_on)
-        others = [p for p in self._points if p.program is not program]
+        others = [p for p in self._points if p.program.digest != program.digest]
         if not any(p.beats(new) for p in others):
             others = sorted([*(p for p in others if not new.beats(p)), new], key=lambda p: p.statements)
         self._points = _thinned(others)
