@@ -28,7 +28,7 @@ from drasp.measure import predictions
 from drasp.record import load_evidence
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 from drasp.tasks.registry import get_task
 
 MARGIN = 1e-9  # in relation to the largest logit: below it, two logits, or one and 0, are taken as equal

@@ -24,7 +24,7 @@ from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 
 HEADER = (
     "| program | statements | opaque | predicts alike | largest difference | Python lines | LaTeX pages | Markdown |\n"

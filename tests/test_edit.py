@@ -12,7 +12,7 @@ from drasp.ir.nodes import Prediction, Project, Select
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program, statement_text
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from strategies import inputs, programs, small_numbers
 
 EXAMPLE = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")

@@ -10,7 +10,7 @@ from drasp.ir.nodes import Select
 from drasp.passes.bake import Turned, bake
 from drasp.passes.lift import lift
 from drasp.run.gated import Executor, Knobs, Site, read_elsewhere, sites
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from small_models import header, random_tokens, random_transformer
 from strategies import inputs, programs
 

@@ -23,7 +23,7 @@ from drasp.lang.parser import parse
 from drasp.passes.lift import lift
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from small_models import header, random_transformer
 from strategies import inputs, programs
 

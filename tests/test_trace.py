@@ -8,7 +8,7 @@ import pytest
 from drasp.errors import DraspError
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 
 EXAMPLE = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
 

@@ -1,7 +1,7 @@
 """A program as one Python file that needs NumPy alone: each statement a line, with the D-RASP line above it.
 
 Coordinates are numbers in that file, `ID["a"]` the number of a token. A symbolic operator is a function of them,
-`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.reference` does, sum for sum
+`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.numpy_fast` does, sum for sum
 where rounding could tip a comparison.
 """
 

@@ -170,7 +170,7 @@ class Program:
         Raises:
             DraspError: ids of the wrong shape or out of range.
         """
-        from drasp.run.reference import logits
+        from drasp.run.numpy_fast import logits
 
         return logits(self, token_ids, position_ids)
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from drasp.model.transformer import Transformer
+from drasp.model.wired import WiredTransformer
 from drasp.model.wiring import Wiring
 from drasp.passes.context import Context
 from drasp.passes.fit import descend
 from drasp.passes.pools import Batch
 from drasp.passes.prune import SearchSettings, in_chunks, in_rounds
 from drasp.run.parallel import in_order
-from drasp.run.wired import WiredTransformer
 
 STRETCH_LOW, STRETCH_HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 OPEN_AT_START = 3.0  # log odds: a gate is all but open

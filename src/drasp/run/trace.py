@@ -9,7 +9,7 @@ import numpy as np
 from drasp.errors import DraspError
 from drasp.ir.operators import label_text
 from drasp.ir.program import Program
-from drasp.run.reference import Array, evaluate
+from drasp.run.numpy_fast import Array, evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -30,8 +30,8 @@ from drasp.ir.nodes import (
 )
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
-from drasp.run import reference
-from drasp.run.reference import evaluate, logits
+from drasp.run import numpy_fast
+from drasp.run.numpy_fast import evaluate, logits
 from strategies import inputs, programs, small_numbers
 
 HEADER = 'drasp 1\nvocabulary "a" "b" <bos>\npositions 6\npredict next-token\n'
@@ -348,7 +348,7 @@ def test_neither_blocks_nor_the_faster_ways_change_what_is_computed(data: st.Dat
     with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
         expected = logits(program, tokens, positions)
         for name, value in {"QUERIES_PER_BLOCK": 2, "PAIRS_PER_BLOCK": 5, "COUNTED_FROM": 2, "LEAST_ODDS": np.inf}.items():
-            patch.setattr(reference, name, value)
+            patch.setattr(numpy_fast, name, value)
         found = logits(program, tokens, positions)
     finite = np.isfinite(expected)
     assert np.array_equal(finite, np.isfinite(found))
@@ -439,5 +439,5 @@ def test_very_large_scores_do_not_overflow() -> None:
 
 
 def test_the_language_and_its_interpreter_import_no_torch() -> None:
-    code = "import sys, drasp.lang.folder, drasp.run.reference, drasp.ir.size; sys.exit('torch' in sys.modules)"
+    code = "import sys, drasp.lang.folder, drasp.run.numpy_fast, drasp.ir.size; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
