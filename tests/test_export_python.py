@@ -1,4 +1,4 @@
-"""The exported Python file: what it predicts, run without drasp, against the reference interpreter."""
+"""The exported Python file: what it predicts, run without drasp, against the interpreter."""
 
 import json
 import subprocess

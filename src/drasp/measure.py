@@ -1,4 +1,4 @@
-"""How well a program agrees with its model: match on fresh sequences, by length band, always by the reference interpreter."""
+"""How well a program agrees with its model: match on fresh sequences, by length band, always by the fast interpreter."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

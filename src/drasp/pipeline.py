@@ -144,11 +144,6 @@ class Decompilation:
     evidence: dict[str, object]
     frontier: tuple[Point, ...]
 
-    def _repr_html_(self) -> str:
-        from drasp.notebook.html import program_html
-
-        return program_html(self.program, self.evidence)
-
 
 @dataclass
 class _Search:

@@ -330,7 +330,7 @@ class _Operator:
         """Terms and the constant; `line` stands where a line may begin."""
         parts = [self.term(term) for term in op.terms]
         if op.constant != 0 or not parts:
-            # With several terms it comes first, as the reference interpreter adds.
+            # With several terms it comes first, as the fast interpreter adds.
             parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
         return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
 
