@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from drasp.passes.context import make_context
+from drasp.passes.pools import Subject
+from drasp.passes.prune import SearchSettings
 
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.ir.size import size
-from drasp.passes.context import make_context
 from drasp.passes.name import name, name_whole
-from drasp.passes.pools import Subject
-from drasp.passes.prune import SearchSettings
 from drasp.run.gated import Executor
 from drasp.tasks.registry import get_task
 

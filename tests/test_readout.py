@@ -12,7 +12,7 @@ from drasp.lang.parser import parse
 from drasp.measure import predictions
 from drasp.naming.linear import Labelled, fit_form
 from drasp.naming.readout import agreement, judged, name_readout
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from drasp.tasks.protocol import Sample
 
 VOCABULARY = ("a", "b", "c", "<bos>", "<sep>", "<eos>", "<pad>")

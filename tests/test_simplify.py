@@ -7,7 +7,7 @@ from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 
 HEADER = 'drasp 1\nvocabulary "a" "b" <bos> <sep> <eos> <pad>\npositions 12\npredict next-token-set\n'
 RNG = np.random.default_rng(0)

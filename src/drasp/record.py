@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drasp.errors import RunFolderError
-from drasp.search.frontier import Point
 from drasp.journal import Journal
 from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
+from drasp.search.frontier import Point
 
 EVIDENCE_FILE = "evidence.json"
 REPORT_FILE = "report.html"

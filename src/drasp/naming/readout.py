@@ -17,7 +17,7 @@ from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, 
 from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
 from drasp.naming.linear import Form, Labelled, fit_form, separable
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))

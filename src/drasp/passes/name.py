@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from drasp.core.parallel import in_order
 from drasp.ir.nodes import Aggregate, Project, Read, Select, Statement
 from drasp.ir.program import Program, alive, feeds_attention
 from drasp.ir.size import size
@@ -15,7 +16,6 @@ from drasp.naming.readout import Judged, Named, agreement, as_sets, judged, name
 from drasp.passes.context import Context
 from drasp.passes.pools import Batch
 from drasp.passes.prune import SearchSettings, eliminate
-from drasp.core.parallel import in_order
 from drasp.tasks.protocol import Sample
 
 Selectors = tuple[str, ...]

@@ -10,7 +10,7 @@ from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program, alive
 from drasp.passes.draft import Draft
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 
 ONE_HOT = ("token", "pos")
 
