@@ -37,9 +37,7 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
     @torch.no_grad()
     def loss(smaller: Program) -> float:
         executor = Executor(smaller, oracle.device)
-        losses = [
-            oracle.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, aim.refit.targets).mean() for b in batches
-        ]
+        losses = [oracle.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, aim.refit.targets).mean() for b in batches]
         return float(torch.stack(losses).mean())
 
     def ask() -> list[int]:

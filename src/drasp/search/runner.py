@@ -84,7 +84,9 @@ class Runner:
         self._candidates: list[Candidate] = []
         self._circuit: Circuit | None = None
         self._named: Naming | None = None
-        self._phase, self._match = "drawing sequences", None
+        self._matches: dict[str, float] = {}
+        self._phase = "drawing sequences"
+        self._match: float | None = None
 
     def search(self) -> Naming:
         """The best program found; a current-token table where the search was stopped before it had its sequences."""
@@ -190,6 +192,7 @@ class Runner:
         else:
             match = self._matcher.match(trial, of_program, len(candidate.statements), budget)
         if match >= trial.at_least:
+            self._matches[candidate.digest] = match
             self._show(candidate, match, trial.pool)
         return match
 
@@ -272,6 +275,10 @@ class Runner:
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
         return best
+
+    def match_of(self, program: Program) -> float:
+        """On the sequences by which the search chooses, as last measured; 0 where it was not."""
+        return self._matches.get(program.digest, 0.0)
 
     def _holds(self, program: Program, budget: Budget) -> bool:
         return self._measured(Trial(program, "", pool="verify"), budget) >= self._to_hold
