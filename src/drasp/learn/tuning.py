@@ -7,8 +7,9 @@ from drasp.core.tuning import knob
 
 Targets = Literal["hard", "soft", "margins"]
 """What is fitted: the model's predictions by cross entropy, its probabilities by Kullback-Leibler divergence, or a hinge loss on the
-margins by which it decides, clipped at `PoolTuning.margin`. What starts out exact keeps to the second and third; margins say nothing where the
-prediction is safe, and so are what match asks for.
+margins by which it decides, clipped at `PoolTuning.margin`.
+
+What starts out exact keeps to the second and third; margins say nothing where the prediction is safe, and so are what match asks for.
 """
 
 

@@ -19,7 +19,7 @@ from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer, check_fit
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
-from drasp.search.plan import MEASURED
+from drasp.search.plan import PLAN
 from drasp.search.runner import Progress, Run, Runner
 from drasp.search.settings import Settings, Tuning
 from drasp.tasks.protocol import Task
@@ -118,7 +118,7 @@ def _measured(
     def tell(what: str) -> None:
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
-    for evidence in gather(searched, Question(study, run.settings, run.tuning), run.budget.until(MEASURED), tell):
+    for evidence in gather(searched, Question(study, run.settings, run.tuning), run.budget.until(PLAN.measured), tell):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)

@@ -26,8 +26,8 @@ from drasp.passes.token_table import token_table
 from drasp.rewrite.lift import expanded_statements
 from drasp.run.gated import Executor
 from drasp.search.choose import Candidate, Choice, by_bisection, eligible
-from drasp.search.frontier import STATEMENTS_AT_MOST, Frontier
-from drasp.search.plan import CHOSEN, EARLY_SECONDS, EARLY_SHARE, NAMED, PLAN, Pass, Stage
+from drasp.search.frontier import Frontier
+from drasp.search.plan import PLAN, Pass, Stage
 from drasp.search.settings import Settings, Tuning
 
 Result = TypeVar("Result")
@@ -67,8 +67,8 @@ class Record:
         reason: why it could not go on, where it could not.
     """
 
+    frontier: Frontier
     passes: list[PassRecord] = field(default_factory=list)
-    frontier: Frontier = field(default_factory=Frontier)
     interrupted: bool = False
     stopped_by_time: bool = False
     reason: str | None = None
@@ -79,7 +79,7 @@ class Runner:
 
     def __init__(self, study: Study, run: Run) -> None:
         self.study, self.run = study, run
-        self.record = Record()
+        self.record = Record(Frontier(run.tuning.frontier))
         self._oracle: Oracle | None = None
         self._candidates: list[Candidate] = []
         self._circuit: Circuit | None = None
@@ -105,7 +105,7 @@ class Runner:
     def _drawn(self) -> Oracle:
         run, settings = self.run, self.run.settings
         self._tell("", None)
-        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, run.budget.until(PLAN[-1].until))
+        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, run.budget.until(PLAN.last.until))
         oracle = Oracle(self.study, pools, settings.seed, run.tuning.pools, run.journal)
         self._matcher = Matcher(oracle)
         self._table = token_table(header_of(self.study), oracle.sample)
@@ -114,7 +114,7 @@ class Runner:
         return oracle
 
     def _follow(self, edges: Edges) -> None:
-        for stage in PLAN:
+        for stage in PLAN.stages:
             if stage.takes(edges) and self._stage(stage, edges):
                 return
 
@@ -200,8 +200,8 @@ class Runner:
         """Tells the frontier; of circuits, of those that are small enough for it."""
         if isinstance(candidate, Program):
             self.record.frontier.add(candidate, match, pool)
-        elif self._oracle is not None and expanded_statements(candidate.wiring) <= STATEMENTS_AT_MOST:
-            program = expand(candidate, self._oracle, self._aim(PLAN[-1]))
+        elif self._oracle is not None and self.record.frontier.takes(expanded_statements(candidate.wiring)):
+            program = expand(candidate, self._oracle, self._aim(PLAN.last))
             self.record.frontier.add(program, match, pool)
 
     def _keep(self, what: object, stage: Stage) -> None:
@@ -216,7 +216,7 @@ class Runner:
         self._candidates.append(Candidate(what, loose=stage.slack > 0))
 
     def _too_large(self, program: Program) -> bool:
-        return len(program.statements) > max(STATEMENTS_AT_MOST, self.run.settings.statements)
+        return len(program.statements) > max(self.run.tuning.frontier.statements, self.run.settings.statements)
 
     def _keep_circuit(self, stage: Stage) -> None:
         """A stage that was stopped before its circuit was expanded leaves the program of the last that it found."""
@@ -234,9 +234,9 @@ class Runner:
         if len(program.statements) > self.run.tuning.choice.named:
             return False
         began, self._phase = budget.spent(), "naming early"
-        limit = budget.limit + min(EARLY_SHARE * budget.whole, EARLY_SECONDS * budget.pace)
+        limit = budget.limit + min(PLAN.early * budget.whole, PLAN.early_seconds * budget.pace)
         naming_budget = self.run.budget.until(limit / budget.whole)
-        found = self._drive(named_whole(program, oracle, self._aim(PLAN[-1]), naming_budget), naming_budget, lambda what: None)
+        found = self._drive(named_whole(program, oracle, self._aim(PLAN.last), naming_budget), naming_budget, lambda what: None)
         if found is not None and within_limits(found.program, settings) and self._holds(found.program, naming_budget):
             self._named = found
             self._note(found.program, began)
@@ -248,9 +248,9 @@ class Runner:
         choice = Choice.among(found, self._to_hold, self.run.tuning.pools.verified, self.run.tuning.prune)
         if self.record.interrupted:
             return choice.picked(self._table)
-        self._phase, budget = "choosing", self.run.budget.until(CHOSEN)
+        self._phase, budget = "choosing", self.run.budget.until(PLAN.chosen)
         try:
-            return self._drive(by_bisection(choice, oracle, self._aim(PLAN[-1]), budget), budget, lambda what: None)
+            return self._drive(by_bisection(choice, oracle, self._aim(PLAN.last), budget), budget, lambda what: None)
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
             return choice.picked(self._table)
@@ -260,7 +260,7 @@ class Runner:
         best = Naming(program, ())
         if self.record.interrupted or len(program.statements) > self.run.tuning.choice.named:
             return best
-        self._phase, budget = "naming", self.run.budget.until(NAMED)
+        self._phase, budget = "naming", self.run.budget.until(PLAN.named)
         began = budget.spent()
 
         def keep(what: object) -> None:
@@ -271,7 +271,7 @@ class Runner:
                 self._note(what.program, began)
 
         try:
-            self._drive(named(program, oracle, self._aim(PLAN[-1]), budget), budget, keep)
+            self._drive(named(program, oracle, self._aim(PLAN.last), budget), budget, keep)
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
         return best

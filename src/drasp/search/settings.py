@@ -6,6 +6,7 @@ from typing import Literal
 from drasp.core.budget import Budget
 from drasp.core.tuning import knob
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
+from drasp.search.frontier import FrontierTuning
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,4 @@ class Tuning:
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
     prune: PruneTuning = field(default_factory=PruneTuning)
     choice: ChoiceTuning = field(default_factory=ChoiceTuning)
+    frontier: FrontierTuning = field(default_factory=FrontierTuning)
