@@ -45,12 +45,12 @@ from drasp.model.wiring import Wiring
 from drasp.passes.components import Stage, prune_components
 from drasp.passes.context import SELECTED, VERIFIED, Context, make_context
 from drasp.passes.fit import fit
-from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.name import Naming, name, name_whole
 from drasp.passes.pools import Batch, Subject, make_batches
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise, sweep
-from drasp.passes.simplify import simplify
-from drasp.passes.tidy import tidy
+from drasp.rewrite.lift import expanded_statements, lift
+from drasp.rewrite.simplify import simplify
+from drasp.rewrite.tidy import tidy
 from drasp.run.threads import one_thread
 from drasp.tasks.protocol import Task
 from drasp.tasks.sampling import SuiteTask

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Select
 from drasp.ir.program import Program, feeds_attention
-from drasp.passes.bake import Turned, bake
 from drasp.passes.context import Context, Targets
 from drasp.passes.pools import Batch
+from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import Executor, Knobs, Site, sites
 from drasp.run.parallel import in_order
 
@@ -104,7 +104,7 @@ def fit(program: Program, context: Context, targets: Targets, steps: int, rate: 
     means = as_tensors({s: v for s, v in stand_ins(program, context, context.sample).items() if s.part != "division"}, context)
     values, constants = context.journal.once("fit", lambda: _fit(program, lines, means, context, targets, steps, rate, seed, long))
     stand = {site: mean.double().cpu().numpy() for site, mean in means.items()}
-    return bake(program, Turned(dict(zip(lines, values, strict=True)), stand, constants))
+    return ablate(program, Ablation(dict(zip(lines, values, strict=True)), stand, constants))
 
 
 def _fit(

@@ -10,9 +10,9 @@ import torch
 
 from drasp.ir.nodes import Aggregate, Mlp, Norm, Prediction
 from drasp.ir.program import Program
-from drasp.passes.bake import Turned, bake
 from drasp.passes.context import Context, Targets
 from drasp.passes.fit import fit, importance, stand_ins
+from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import Executor, Site, sites
 from drasp.run.parallel import in_order
 
@@ -67,7 +67,7 @@ def complexity(program: Program) -> float:
 def linearise(program: Program, context: Context, settings: SearchSettings) -> Program:
     """Every divisor replaced by a constant, by token or position where it divides a one-hot variable."""
     means = stand_ins(program, context, context.sample)
-    return bake(program, Turned({s: 0.0 for s in sites(program) if s.part == "division"}, means))
+    return ablate(program, Ablation({s: 0.0 for s in sites(program) if s.part == "division"}, means))
 
 
 def fit_constants(program: Program, context: Context, settings: SearchSettings) -> Program:
@@ -150,7 +150,7 @@ def _cut(
         if count < 2:
             return None
         context.report(f"removing {count} of {len(ranked)} parts{', refitted' if refitted else ''}", program)
-        smaller = bake(program, Turned(dict.fromkeys(ranked[:count], 0.0), means))
+        smaller = ablate(program, Ablation(dict.fromkeys(ranked[:count], 0.0), means))
         if refitted:
             smaller, match = refit(smaller, context, settings)
         else:
@@ -290,7 +290,7 @@ def _if_matching(
 
 def _without(program: Program, removal: Removal, means: Mapping[Site, np.ndarray]) -> Program:
     turned = {site: 0.0 for site in sites(program) if identity(program, site) in removal}
-    return bake(program, Turned(turned, means))
+    return ablate(program, Ablation(turned, means))
 
 
 def identity(program: Program, site: Site) -> tuple[str, str, str]:
