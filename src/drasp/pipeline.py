@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from drasp.core.budget import Budget
 from drasp.evidence.examples import examples
 from drasp.evidence.interchange import interchange
 from drasp.evidence.language import language
@@ -24,6 +25,7 @@ from drasp.ir.size import size
 from drasp.journal import Journal, TimeIsUp
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
+from drasp.learn.trial import Found, Steps, Trial
 from drasp.measure import (
     Banded,
     Judge,
@@ -42,10 +44,11 @@ from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer, check_fit
 from drasp.model.transformer import Transformer
 from drasp.model.wiring import Wiring
+from drasp.naming.named import NamingAim, named, named_whole
+from drasp.naming.pieces import Naming
 from drasp.passes.components import Stage, prune_components
 from drasp.passes.context import SELECTED, VERIFIED, Context, make_context
 from drasp.passes.fit import fit
-from drasp.passes.name import Naming, name, name_whole
 from drasp.passes.pools import Batch, Subject, make_batches
 from drasp.passes.prune import SearchSettings, complexity, cut_by_rank, eliminate, fit_constants, linearise, sweep
 from drasp.rewrite.lift import expanded_statements, lift
@@ -381,7 +384,7 @@ def _named_early(program: Program, context: Context, settings: Settings, search:
     began = search.journal.seconds()
     search.phase = "naming early"
     loose, search.deadline = search.deadline, search.deadline + min(EARLY_SHARE * settings.time, EARLY_SECONDS)
-    found = name_whole(program, context, _exact(settings.match))
+    found = _answered(named_whole(program, context, _naming_aim(context, settings), _Deadline(context)), context, lambda what: None)
     if found is not None and within_limits(found.program, settings) and _holds(found.program, context, settings):
         search.named = found
         _record(search, context, search.phase, found.program, began)
@@ -397,16 +400,55 @@ def _name(program: Program, context: Context, settings: Settings, search: _Searc
     if search.interrupted or len(program.statements) > NAMED_AT_MOST:
         return best
     try:
-        for found in name(program, context, _exact(settings.match)):
+
+        def keep(found: Naming) -> None:
+            nonlocal best, began
             if size(found.program).opaque < size(best.program).opaque and _holds(found.program, context, settings):
                 best = found
                 _record(search, context, search.phase, found.program, began)
             began, search.phase = search.journal.seconds(), "naming again"
+
+        _answered(named(program, context, _naming_aim(context, settings), _Deadline(context)), context, keep)
     except KeyboardInterrupt:
         search.interrupt()
     except TimeIsUp:
         search.stopped_by_time = True
     return best
+
+
+class _Deadline(Budget):
+    """A budget that is spent when the context says so."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(0.0, 0.0)
+        object.__setattr__(self, "check", context.check_time)
+
+
+def _naming_aim(context: Context, settings: Settings) -> NamingAim:
+    how = _exact(settings.match)
+
+    def pruned(program: Program) -> Steps[Program]:
+        yield from ()
+        return eliminate(program, replace(context, found=lambda smaller: None), how)
+
+    return NamingAim(how.threshold, pruned)
+
+
+def _answered(steps: Any, context: Context, keep: Callable[[Naming], None]) -> Any:
+    """Answers a pass until it returns."""
+    try:
+        step = next(steps)
+        while True:
+            answer = 0.0
+            if isinstance(step, Trial):
+                answer = context.match(step.candidate, getattr(context, step.pool), step.at_least)
+            elif isinstance(step, Found):
+                keep(step.what)
+            else:
+                context.report(step.trying, step.program)
+            step = steps.send(answer)
+    except StopIteration as end:
+        return end.value
 
 
 def _holds(program: Program, context: Context, settings: Settings) -> bool:

@@ -6,7 +6,7 @@ from math import inf
 from typing import Literal
 
 Unit = Literal["seconds", "work"]
-"""What is counted. Work is the same on every machine: a statement of a program run on a batch of sequences is one, three where it is fitted."""
+"""What is counted. Work is the same on every machine: a statement run on a batch of sequences is one, three where it is fitted."""
 
 
 class OutOfBudget(BaseException):

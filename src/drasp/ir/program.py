@@ -1,5 +1,6 @@
 """The immutable program: header, statements and dense tensors. Building one checks every rule of the language."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,6 +132,15 @@ class Program:
     def bases(self) -> Mapping[str, Basis]:
         """The basis of every variable, built-in ones included. Selectors and the prediction are not variables."""
         return check(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells the program from every other, tensors included."""
+        found = hashlib.blake2b(repr((self.header, self.statements)).encode(), digest_size=12)
+        for name, array in self.operators.items():
+            found.update(f"{name}{array.dtype.str}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
 
     @cached_property
     def by_name(self) -> Mapping[str, Statement]:

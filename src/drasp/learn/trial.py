@@ -2,15 +2,19 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from drasp.ir.program import Program
 
-if TYPE_CHECKING:
-    from drasp.learn.circuit import Circuit
-
 PoolName = Literal["select", "verify"]
 """The sequences by which a search chooses, and those on which it checks its choice."""
+
+
+class Measurable(Protocol):
+    """What can be a candidate: a program or a circuit."""
+
+    @property
+    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Trial:
         at_least: where match must fall below this, an upper bound of it is answer enough.
     """
 
-    candidate: "Program | Circuit"
+    candidate: Measurable
     trying: str
     at_least: float = 0.0
     pool: PoolName = "select"
@@ -36,6 +40,13 @@ class Doing:
     program: Program | None = None
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a pass has: the best it would end with, were it stopped here. The runner keeps it, and sends 0."""
+
+    what: object
+
+
 Result = TypeVar("Result")
-Steps = Generator[Trial | Doing, float, Result]
+Steps = Generator[Trial | Doing | Found, float, Result]
 """A pass at work: `match = yield Trial(...)`; what it returns is its result. Parts of passes are joined by `yield from`."""
