@@ -12,8 +12,8 @@ from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.lift import lift
-from drasp.passes.simplify import simplify
+from drasp.rewrite.lift import lift
+from drasp.rewrite.simplify import simplify
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
 from test_evidence_language import D2

@@ -80,7 +80,7 @@ def test_latex_compiles(program: Program, tmp_path: Path) -> None:
 
 
 def test_latex_of_a_whole_lifted_model_compiles(tmp_path: Path) -> None:
-    from drasp.passes.lift import lift
+    from drasp.rewrite.lift import lift
 
     model = random_transformer(1, 2, 0)
     assert compiled(to_latex(lift(model, header(model))), tmp_path).startswith(b"%PDF")

@@ -140,7 +140,7 @@ def test_a_symbolic_operator_is_written_as_a_predicate() -> None:
 
 
 def test_a_whole_lifted_model_runs_without_drasp(tmp_path: Path) -> None:
-    from drasp.passes.lift import lift
+    from drasp.rewrite.lift import lift
 
     model = random_transformer(1, 2, 0)
     program = lift(model, header(model))

@@ -20,9 +20,10 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
-from drasp.passes.lift import lift
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
+from drasp.rewrite.lift import lift
+from drasp.run.numpy_fast import logits
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs
 

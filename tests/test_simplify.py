@@ -5,8 +5,8 @@ import pytest
 
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.passes.simplify import simplify
-from drasp.passes.tidy import tidy
+from drasp.rewrite.simplify import simplify
+from drasp.rewrite.tidy import tidy
 from drasp.run.numpy_fast import logits
 
 HEADER = 'drasp 1\nvocabulary "a" "b" <bos> <sep> <eos> <pad>\npositions 12\npredict next-token-set\n'

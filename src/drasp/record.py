@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drasp.errors import RunFolderError
-from drasp.journal import Journal
+from drasp.core.journal import Journal
 from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
 from drasp.search.frontier import Point
 

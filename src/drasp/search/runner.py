@@ -19,9 +19,11 @@ from drasp.learn.match import Matcher
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch, Study, draw_few, draw_pools
 from drasp.learn.trial import Doing, Found, PoolName, Steps, Trial
-from drasp.naming.named import Naming, named, named_whole
+from drasp.naming.named import NamingAim, named, named_whole
+from drasp.naming.pieces import Naming
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import TooLarge, expand, header_of
+from drasp.passes.eliminate import eliminate
 from drasp.passes.token_table import token_table
 from drasp.rewrite.lift import expanded_statements
 from drasp.run.gated import Executor
@@ -236,7 +238,9 @@ class Runner:
         began, self._phase = budget.spent(), "naming early"
         limit = budget.limit + min(PLAN.early * budget.whole, PLAN.early_seconds * budget.pace)
         naming_budget = self.run.budget.until(limit / budget.whole)
-        found = self._drive(named_whole(program, oracle, self._aim(PLAN.last), naming_budget), naming_budget, lambda what: None)
+        found = self._drive(
+            named_whole(program, oracle, self._naming_aim(oracle, naming_budget), naming_budget), naming_budget, lambda what: None
+        )
         if found is not None and within_limits(found.program, settings) and self._holds(found.program, naming_budget):
             self._named = found
             self._note(found.program, began)
@@ -271,7 +275,7 @@ class Runner:
                 self._note(what.program, began)
 
         try:
-            self._drive(named(program, oracle, self._aim(PLAN.last), budget), budget, keep)
+            self._drive(named(program, oracle, self._naming_aim(oracle, budget), budget), budget, keep)
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
         return best
@@ -294,6 +298,10 @@ class Runner:
         asked = max(self.run.settings.match - stage.slack, 0)
         threshold = _wanted(asked, tuning.choice.select_margin, tuning.pools.selected)
         return Aim(threshold, tuning.linear_refit if stage.linear else tuning.exact_refit, tuning.prune, tuning.circuit)
+
+    def _naming_aim(self, oracle: Oracle, budget: Budget) -> NamingAim:
+        aim = self._aim(PLAN.last)
+        return NamingAim(aim.threshold, lambda program: eliminate(program, oracle, aim, budget), self.run.tuning.naming)
 
     def _stopped(self, stop: BaseException) -> None:
         """Time is up, or a person stopped the search: what it asks from now on does not count when it goes on."""

@@ -6,6 +6,7 @@ from typing import Literal
 from drasp.core.budget import Budget
 from drasp.core.tuning import knob
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
+from drasp.naming.tuning import NamingTuning
 from drasp.search.frontier import FrontierTuning
 
 
@@ -58,5 +59,6 @@ class Tuning:
     exact_refit: RefitTuning = field(default_factory=RefitTuning)
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
     prune: PruneTuning = field(default_factory=PruneTuning)
+    naming: NamingTuning = field(default_factory=NamingTuning)
     choice: ChoiceTuning = field(default_factory=ChoiceTuning)
     frontier: FrontierTuning = field(default_factory=FrontierTuning)

@@ -6,10 +6,11 @@ from itertools import permutations
 
 import numpy as np
 
-from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Project, Read, Select, Table
+from drasp.ir.formulas import Number
+from drasp.ir.nodes import ONE_READ, Aggregate, Compute, Mlp, Norm, Project, Read, Select, Table
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program, alive
-from drasp.passes.draft import Draft
+from drasp.rewrite.draft import Draft, has_axis, is_dense
 from drasp.run.numpy_fast import evaluate
 
 ONE_HOT = ("token", "pos")
@@ -18,7 +19,8 @@ ONE_HOT = ("token", "pos")
 def simplify(program: Program) -> Program:
     """Repeats the rules below until none applies.
 
-    The result computes the same logits up to rounding, and up to what attention cannot see (a score that is the same for all keys).
+    The result computes the same logits up to rounding, and up to what attention cannot see (a score that is the same for all keys). What is
+    symbolic stays so: it merges with nothing, but takes in what is folded into a table.
     """
     draft = Draft.of(program)
     while sum(rule(draft) for rule in RULES):  # every rule in each round
@@ -37,7 +39,7 @@ def drop_dead(draft: Draft) -> bool:
 
 def drop_constant_scores(draft: Draft) -> bool:
     """Selectors that are the same for all keys, or zero."""
-    dead = [s.name for s in draft.of_type(Select) if s.key == ONE_READ or not draft.matrix(s).any()]
+    dead = [s.name for s in draft.of_type(Select) if s.key == ONE_READ or not draft.matrix(s.name).any()]
     for name in dead:
         draft.remove(name)
     return bool(dead)
@@ -45,7 +47,7 @@ def drop_constant_scores(draft: Draft) -> bool:
 
 def drop_zero_projections(draft: Draft) -> bool:
     """Projections whose operator is zero, but for the last one left."""
-    dead = [p.name for p in draft.of_type(Project) if not draft.matrix(p).any()]
+    dead = [p.name for p in draft.of_type(Project) if not draft.matrix(p.name).any()]
     dead = dead[: len(draft.of_type(Project)) - 1]
     for name in dead:
         draft.remove(name)
@@ -58,7 +60,7 @@ def average_of_one(draft: Draft) -> bool:
     for statement in draft.of_type(Aggregate):
         if statement.value == ONE_READ:
             for reader, slot in draft.readers(statement.name):
-                draft.set_read(draft.statements[reader.name], slot, replace(reader.reads[slot], variable="one"))
+                draft.set_read(reader.name, slot, replace(reader.reads[slot], variable="one"))
                 changed = True
     return changed
 
@@ -85,7 +87,7 @@ def merge_selects(draft: Draft) -> bool:
         for selector in aggregate.selectors:
             heads.setdefault(selector, []).append(aggregate.name)
     groups: dict[tuple[str, ...], list[Select]] = {}
-    for select in draft.of_type(Select):
+    for select in filter(is_dense, draft.of_type(Select)):
         groups.setdefault(tuple(heads.get(select.name, ())), []).append(select)
     merged: set[str] = set()
     for first, second in (pair for group in groups.values() for pair in permutations(group, 2)):
@@ -93,7 +95,7 @@ def merge_selects(draft: Draft) -> bool:
             continue
         same_query, same_key = first.query == second.query, first.key == second.key
         if (same_key and (same_query or joins(draft, second.query, first.query))) or (same_query and joins(draft, second.key, first.key)):
-            draft.set_matrix(first, draft.matrix(first) + draft.matrix(second))
+            draft.set_matrix(first.name, draft.matrix(first.name) + draft.matrix(second.name))
             draft.remove(second.name)
             merged.add(second.name)
     return bool(merged)
@@ -101,14 +103,11 @@ def merge_selects(draft: Draft) -> bool:
 
 def merge_projects(draft: Draft) -> bool:
     """Two projections that read the same add up; a constant one joins any whose input sums to 1."""
-    for first in draft.of_type(Project):
-        for second in draft.of_type(Project):
-            if first.name == second.name:
-                continue
-            if first.input == second.input or joins(draft, second.input, first.input):
-                draft.set_matrix(first, draft.matrix(first) + draft.matrix(second))
-                draft.remove(second.name)
-                return True
+    for first, second in permutations(filter(is_dense, draft.of_type(Project)), 2):
+        if first.input == second.input or joins(draft, second.input, first.input):
+            draft.set_matrix(first.name, draft.matrix(first.name) + draft.matrix(second.name))
+            draft.remove(second.name)
+            return True
     return False
 
 
@@ -122,7 +121,7 @@ def merge_aggregates(draft: Draft) -> bool:
             seen[key] = statement.name
             continue
         for reader, slot in draft.readers(statement.name):
-            draft.set_read(draft.statements[reader.name], slot, replace(reader.reads[slot], variable=seen[key]))
+            draft.set_read(reader.name, slot, replace(reader.reads[slot], variable=seen[key]))
             changed = True
     return changed
 
@@ -147,9 +146,11 @@ def _merge_input(draft: Draft, statement: Mlp | Norm, kept: int, merged: int) ->
 
 
 def fold_tables(draft: Draft) -> bool:
-    """What is computed from one one-hot variable alone becomes a table of it, and the table joins the operators that read it."""
+    """What is computed from one one-hot variable alone becomes a table of it, and the table joins the operators that read it. What has none
+    goes on reading the table.
+    """
     statements: list[Mlp | Norm | Table] = [*draft.of_type(Mlp), *draft.of_type(Norm), *draft.of_type(Table)]
-    for statement in statements:
+    for statement in filter(is_dense, statements):
         source = _single_source(draft, statement)
         if source is None:
             continue
@@ -178,7 +179,7 @@ def _single_source(draft: Draft, statement: Mlp | Norm | Table) -> str | None:
 
 def _tabulate(draft: Draft, name: str, source: str) -> np.ndarray:
     """The value of a variable that depends on `source` alone, for each coordinate of it: (size of source, size of variable)."""
-    ids = np.arange(draft.size(source))[:, None]
+    ids = np.arange(draft.basis(source).size)[:, None]
     other = np.zeros_like(ids)
     token_ids, position_ids = (other, ids) if source == "pos" else (ids, other)
     return evaluate(draft.build(), token_ids, position_ids).values[name][:, 0]
@@ -189,17 +190,18 @@ def _fold_divisor(draft: Draft, name: str, source: str, sigma: np.ndarray) -> bo
     changed = False
     for statement in list(draft.statements.values()):
         for slot, read in enumerate(statement.reads):
-            if read == Read(source, name):
+            if read not in (Read(source, name), Read("one", name)) or not _absorbs(draft, statement.name, slot):
+                continue
+            if read.variable == source:
                 undivide(draft, statement.name, slot, 1 / sigma)
-                changed = True
-            elif read == Read("one", name):
+            else:
                 _retarget(draft, statement.name, slot, Read(source), lambda op: op / sigma[:, None])
-                changed = True
+            changed = True
     return changed
 
 
 def _fold_values(draft: Draft, name: str, source: str, table: np.ndarray) -> bool:
-    readers = draft.readers(name)
+    readers = [(statement, slot) for statement, slot in draft.readers(name) if _absorbs(draft, statement.name, slot)]
     for statement, slot in readers:
         read = draft.statements[statement.name].reads[slot]
         _retarget(draft, statement.name, slot, replace(read, variable=source), lambda op: table @ op)
@@ -207,10 +209,27 @@ def _fold_values(draft: Draft, name: str, source: str, table: np.ndarray) -> boo
 
 
 def undivide(draft: Draft, name: str, slot: int, factor: np.ndarray | float) -> None:
-    """Takes the divisor of one read away, and multiplies by `factor` in its place: a scalar, or one number a coordinate."""
+    """Takes the divisor of one read away, and multiplies by `factor` in its place: a scalar, or one number a coordinate.
+
+    Where no operator can take that in, another divisor does: a number, or a table of what is divided.
+    """
     read = draft.statements[name].reads[slot]
-    rows = np.broadcast_to(np.asarray(factor, dtype=np.float64), (draft.size(read.variable),))[:, None]
+    if not _absorbs(draft, name, slot):
+        divisor, inverse = draft.fresh("d"), 1 / np.asarray(factor, dtype=np.float64).reshape(-1, 1)
+        if inverse.size == 1:
+            draft.add(Compute(divisor, (Number(float(inverse.item())),)), before=name)
+        else:
+            op = draft.fresh("T")
+            draft.add(Table(divisor, Read(read.variable), Dense(op)), {op: inverse}, before=name)
+        draft.set_read(name, slot, replace(read, over=divisor))
+        return
+    rows = np.broadcast_to(np.asarray(factor, dtype=np.float64), (draft.basis(read.variable).size,))[:, None]
     _retarget(draft, name, slot, replace(read, over=None), lambda op: rows * op)
+
+
+def _absorbs(draft: Draft, name: str, slot: int) -> bool:
+    """Whether all the operators by which a read acts can take in a linear change of it."""
+    return all(has_axis(draft.statements[place]) for place, _ in _operators(draft, name, slot))
 
 
 def _retarget(draft: Draft, name: str, slot: int, read: Read, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -219,13 +238,14 @@ def _retarget(draft: Draft, name: str, slot: int, read: Read, change: Callable[[
     An average, which has no operator, passes the change on to what reads it. `change` is linear and maps (old size, n) to (new size, n).
     """
     places = list(_operators(draft, name, slot))
-    blocks = {s: draft.input_blocks(draft.statements[s]) for s, _ in places if isinstance(draft.statements[s], Norm | Mlp)}
-    draft.set_read(draft.statements[name], slot, read)
+    summed = {place: s for place, _ in places if isinstance(s := draft.statements[place], Norm | Mlp)}
+    blocks = {place: draft.input_blocks(statement) for place, statement in summed.items()}
+    draft.set_read(name, slot, read)
     for place, its_slot in places:
         if place in blocks:
             blocks[place][its_slot] = change(blocks[place][its_slot])
         else:
-            draft.transform(draft.statements[place], its_slot, change)
+            draft.transform(place, its_slot, change)
     for place, changed in blocks.items():
         statement = draft.statements[place]
         assert isinstance(statement, Norm | Mlp)

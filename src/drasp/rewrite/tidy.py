@@ -1,10 +1,8 @@
 """The last pass: every variable is called by what it is, or else numbered in the order of the statements; tensors in single precision."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from drasp.ir.formulas import Apply, Arithmetic, Coordinate, with_reads
+from drasp.ir.formulas import Apply, Arithmetic, Coordinate
 from drasp.ir.nodes import (
     POS,
     TOKEN,
@@ -16,10 +14,11 @@ from drasp.ir.nodes import (
     Norm,
     Prediction,
     Project,
-    Read,
     Select,
     Statement,
     Table,
+    renamed,
+    with_tensors,
 )
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program, tensor_names
@@ -49,7 +48,7 @@ def tidy(program: Program) -> Program:
     tensors: dict[str, np.ndarray] = {}
     for statement in program.statements:
         if isinstance(statement, Prediction):
-            statements.append(replace(statement, logits=tuple(names[x] for x in statement.logits)))
+            statements.append(renamed(statement, names))
             continue
         stem, operator = STEMS[type(statement)]
         telling = _telling(program, statement)
@@ -64,7 +63,7 @@ def tidy(program: Program) -> Program:
         for tensor in tensor_names(statement):
             if tensor in program.operators:
                 tensors[new_op + tensor[len(old_op) :]] = program.operators[tensor].astype(np.float32)
-        statements.append(_renamed(statement, names, new_op))
+        statements.append(with_tensors(renamed(statement, names), new_op))
     return Program(program.header, tuple(statements), tensors)
 
 
@@ -90,27 +89,3 @@ def _to_previous(program: Program, selector: str) -> bool:
     weights = np.exp(scores - scores.max(1, keepdims=True))
     share = np.diagonal(weights, -1) / np.tril(weights).sum(1)[1:]
     return bool((share >= 1 - ASIDE).all())
-
-
-def _renamed(statement: Statement, names: dict[str, str], new_op: str) -> Statement:
-    def read(old: Read) -> Read:
-        return Read(names.get(old.variable, old.variable), None if old.over is None else names[old.over])
-
-    name = names[statement.name]
-    if isinstance(statement, Aggregate):
-        return Aggregate(name, tuple(names[s] for s in statement.selectors), read(statement.value))
-    if isinstance(statement, Mlp):
-        return Mlp(name, tuple(read(r) for r in statement.inputs), new_op)
-    if isinstance(statement, Compute):
-        return Compute(name, tuple(with_reads(formula, read) for formula in statement.formulas))
-    if isinstance(statement, Case):
-        return Case(name, read(statement.input), tuple((label, with_reads(formula, read)) for label, formula in statement.branches))
-    assert isinstance(statement, Select | Project | Table | Norm | Compare)
-    op = Dense(new_op) if isinstance(statement.op, Dense) else statement.op
-    if isinstance(statement, Select):
-        return Select(name, read(statement.query), read(statement.key), op)
-    if isinstance(statement, Norm):
-        return Norm(name, tuple(read(r) for r in statement.inputs), op)
-    if isinstance(statement, Compare):
-        return Compare(name, read(statement.first), read(statement.second), op)
-    return replace(statement, name=name, input=read(statement.input), op=op)

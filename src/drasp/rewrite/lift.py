@@ -15,7 +15,7 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.model.transformer import Block, LayerNorm, Transformer
 from drasp.model.wiring import Consumer, Source, Wiring, component, full_wiring, live_sources
-from drasp.passes.draft import Draft
+from drasp.rewrite.draft import Draft
 
 
 @dataclass(frozen=True)
