@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drasp.errors import DraspError, RunFolderError, TaskError
-from drasp.measure import BAND_EDGES, has_sequences
+from drasp.core.intervals import BAND_EDGES
+from drasp.learn.evaluation import has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
 from drasp.model.gpt2 import EPS, GPT2
 from drasp.run.threads import ONE_THREAD_WIDTH, one_thread

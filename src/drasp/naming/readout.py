@@ -15,7 +15,7 @@ from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, R
 from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
 from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
 from drasp.ir.program import Header, Program, alive, feeds_attention
-from drasp.measure import predictions
+from drasp.learn.evaluation import predictions
 from drasp.naming.linear import Form, Labelled, fit_form, separable
 from drasp.run.reference import evaluate
 from drasp.tasks.protocol import Sample

@@ -12,7 +12,7 @@ from torch import Tensor
 from drasp.frontier import Frontier
 from drasp.ir.program import Program
 from drasp.journal import Journal
-from drasp.measure import task_bands
+from drasp.learn.evaluation import task_bands
 from drasp.passes.pools import Batch, Pool, Subject, closest_batches, make_batches, margins
 from drasp.run.gated import Executor
 from drasp.run.parallel import in_order
