@@ -1,21 +1,21 @@
 """From a trained Transformer to a program with its evidence: the passes in order, and the runner that times and measures them."""
 
-import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from math import sqrt
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from drasp.evidence.examples import examples
-from drasp.evidence.interchange import interchange
-from drasp.evidence.language import language
-from drasp.evidence.mistakes import mistakes
-from drasp.evidence.off_task import off_task
+from drasp.core.budget import Budget
+from drasp.core.intervals import Z
+from drasp.core.records import from_json
+from drasp.evidence.gather import Searched, gather
+from drasp.evidence.kind import Study
+from drasp.evidence.schema import Evidence, NamedPiece, PassRecord
+from drasp.evidence.verdict import within_limits
 from drasp.frontier import STATEMENTS_AT_MOST, Frontier, Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
@@ -24,20 +24,6 @@ from drasp.ir.size import size
 from drasp.journal import Journal, TimeIsUp
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.measure import (
-    Banded,
-    Judge,
-    Predictor,
-    Z,
-    baselines,
-    line_costs,
-    make_judge,
-    model_accuracy,
-    numpy_logits,
-    predictor,
-    program_match,
-    trivial,
-)
 from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer, check_fit
 from drasp.model.transformer import Transformer
@@ -53,7 +39,6 @@ from drasp.passes.simplify import simplify
 from drasp.passes.tidy import tidy
 from drasp.run.threads import one_thread
 from drasp.tasks.protocol import Task
-from drasp.tasks.sampling import SuiteTask
 from drasp.tasks.user import load_task
 
 Pass = Callable[[Program, Context, SearchSettings], Program]
@@ -81,20 +66,7 @@ EARLY_SHARE, EARLY_SECONDS = 0.15, 30.0  # of the time, and at the most: by how 
 HOPELESS, HOPELESS_REFITTED = 0.05, 0.02  # below the threshold: from there a refit, or another, will not bring back what was exact
 LONG_BATCHES = 4  # of the sequences of all lengths, to each step of the fit of what the search ends with, where it has one in the search
 SELECT_MARGIN, VERIFY_MARGIN = 0.5, 0.4  # of what is left to 1 above the match asked for: what match must be on the two pools, at the most
-EVIDENCE_SEQUENCES = 20_000
-FEWEST_SEQUENCES = 1_200  # however short the time, if the program is short enough: 400 a band just suffice for an interval above 0.99
-EVIDENCE_SHARE = 0.94  # of the time, by when the last line cost is begun
-JUDGING_SHARE = 0.5  # of the time that is left for the evidence; the rest is for baselines and line costs
-TRIAL_SEQUENCES, TRIAL_STATEMENTS = 300, 2_500  # how many sequences at the most, and how many times they have statements
-TRIAL_AT_LEAST = 6  # sequences, however large the program
-TRIAL_SHARE = 0.1  # of the time that is left for the evidence, at the most: else the least number of them is the trial
-FITTING_AT_LEAST = 30  # sequences that the trivial baselines are read off
-LINE_SHARE = 8  # line costs are measured on every eighth chunk of them
-KIND_SECONDS = 10.0  # about as long may it take to run off the task, and as long to swap
-OFF_TASK_SHARE, PAIRS_SHARE = 10, 20  # the parts of the judge's number of sequences that they get at the most
-OFF_TASK_RUNS, PAIR_RUNS = 2.5, 6.0  # how many runs of program and model each of those takes, about
-# Seeds apart from those of the search.
-EVIDENCE_STREAM, FITTING_STREAM, TRIAL_STREAM, OFF_TASK_STREAM, PAIRS_STREAM, EXAMPLES_STREAM = 101, 102, 103, 104, 105, 106
+EVIDENCE_SHARE = 0.94  # of the time, by when the evidence must be there
 
 
 @dataclass(frozen=True)
@@ -134,14 +106,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Decompilation:
-    """A program and the evidence for it, as `evidence.json` holds it.
+    """A program and the evidence for it.
 
     Attributes:
         frontier: what else the search met, from small to large, the program among them.
     """
 
     program: Program
-    evidence: dict[str, object]
+    evidence: Evidence
     frontier: tuple[Point, ...]
 
     def _repr_html_(self) -> str:
@@ -162,7 +134,7 @@ class _Search:
     match: float | None = None
     candidates: list[Program] = field(default_factory=list)
     frontier: Frontier = field(default_factory=Frontier)
-    passes: list[dict[str, object]] = field(default_factory=list)
+    passes: list[PassRecord] = field(default_factory=list)
     named: Naming | None = None
     interrupted: bool = False
     stopped_by_time: bool = False
@@ -198,6 +170,7 @@ def decompile(
     report: Callable[[Progress], None] = lambda progress: None,
     start: float | None = None,
     journal: Journal | None = None,
+    arrived: Callable[[Decompilation], None] = lambda found: None,
 ) -> Decompilation:
     """Decompiles a model.
 
@@ -209,6 +182,7 @@ def decompile(
         start: when the time of the settings began, as `time.monotonic` tells it; now by default.
         journal: where what is learned is kept while the search runs; one with what an earlier process learned makes this one go on from
             there, with as much less time.
+        arrived: given the program as soon as it is found, and again with each kind of evidence.
 
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
@@ -219,11 +193,16 @@ def decompile(
     with one_thread(True):  # several batches are worked on at once instead
         journal = journal or Journal()
         journal.start = (time.monotonic() if start is None else start) - journal.used
-        return _decompile(transformer, task, settings, report, journal)
+        return _decompile(transformer, task, settings, report, journal, arrived)
 
 
 def _decompile(
-    transformer: Transformer, task: Task, settings: Settings, report: Callable[[Progress], None], journal: Journal
+    transformer: Transformer,
+    task: Task,
+    settings: Settings,
+    report: Callable[[Progress], None],
+    journal: Journal,
+    arrived: Callable[[Decompilation], None],
 ) -> Decompilation:
     start = journal.start
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
@@ -233,20 +212,26 @@ def _decompile(
     chosen = _find(transformer, header, task, settings, search, oracle)
     program = tidy(chosen.program)
     new_names = dict(zip((s.name for s in chosen.program.statements), (s.name for s in program.statements), strict=True))
-    named = [piece.as_json(new_names) for piece in chosen.pieces]
+    named = tuple(from_json(NamedPiece, piece.as_json(new_names)) for piece in chosen.pieces)
     program = parse(print_program(program), program.operators)  # what is judged is what is saved
     search.phase = "measuring the evidence"
-    try:
-        report(Progress(search.phase, "fresh sequences", len(program.statements), None, time.monotonic() - start))
-        evidence = _evidence(program, transformer, task, settings, search, oracle, start + EVIDENCE_SHARE * settings.time)
-    except KeyboardInterrupt:
-        search.interrupt()
-        evidence = _evidence(program, transformer, task, settings, search, oracle, start)
-    match: Any = evidence["match"]
-    result = Point(program, min(band["accuracy"] for band in match["bands"]), "evidence")
+    result = Point(program, search.match or 0.0, "evidence")
     frontier = tuple(p if p is result else replace(p, program=tidy(p.program)) for p in search.frontier.with_result(result))
-    seconds = round(time.monotonic() - start, 2)
-    return Decompilation(program, evidence | {"named": named, "frontier": listing(frontier), "seconds": seconds}, frontier)
+    entries = tuple(replace(e, measured_on="select") if p is result else e for p, e in zip(frontier, listing(frontier), strict=True))
+    searched = Searched(program, tuple(search.passes), named, entries, search.reason, search.interrupted, search.stopped_by_time)
+    budget = Budget.of_seconds(max(0.0, start + EVIDENCE_SHARE * settings.time - time.monotonic()))
+
+    def tell(what: str) -> None:
+        report(Progress(search.phase, what, len(program.statements), None, time.monotonic() - start))
+
+    found = None
+    for evidence in gather(searched, Study(transformer, oracle, task, settings), budget, tell):
+        found = Decompilation(program, replace(evidence, seconds=round(time.monotonic() - start, 2)), frontier)
+        arrived(found)
+    assert found is not None
+    if found.evidence.interrupted:
+        search.interrupt()
+    return found
 
 
 def _find(transformer: Transformer, header: Header, task: Task, settings: Settings, search: _Search, oracle: TorchTransformer) -> Naming:
@@ -435,15 +420,7 @@ def _record(search: _Search, context: Context, name: str, program: Program, bega
     match = context.match(program, context.select)
     search.match = match
     found = size(program)
-    search.passes.append(
-        {
-            "name": name,
-            "seconds": round(seconds, 2),
-            "statements": found.statements,
-            "opaque": found.opaque,
-            "match": round(match, 6),
-        }
-    )
+    search.passes.append(PassRecord(name, round(seconds, 2), found.statements, found.opaque, round(match, 6)))
     return match
 
 
@@ -528,123 +505,3 @@ def _fitted(program: Program, context: Context, settings: Settings, search: _Sea
         return program
     finally:
         search.deadline = deadline
-
-
-def _evidence(
-    program: Program,
-    transformer: Transformer,
-    task: Task,
-    settings: Settings,
-    search: _Search,
-    oracle: TorchTransformer,
-    deadline: float,
-) -> dict[str, object]:
-    """What `evidence.json` holds. Where time is short, on fewer sequences, and without what no time was left for."""
-    model = numpy_logits(oracle)
-
-    def drawn(count: int, stream: int) -> Judge:
-        return make_judge(task, model, settings.lengths, count, np.random.default_rng([settings.seed, stream]))
-
-    def timed(count: int) -> float:
-        """About how many seconds a sequence takes."""
-        began = time.monotonic()
-        program_match(program, drawn(count, TRIAL_STREAM))
-        return (time.monotonic() - began) / count
-
-    trial = max(TRIAL_AT_LEAST, min(TRIAL_SEQUENCES, TRIAL_STATEMENTS // len(program.statements)))
-    seconds = timed(TRIAL_AT_LEAST)
-    if TRIAL_AT_LEAST < trial < TRIAL_SHARE * (deadline - time.monotonic()) / seconds:
-        seconds = timed(trial)
-    affordable = int(JUDGING_SHARE * (deadline - time.monotonic()) / seconds)
-    fewest = FEWEST_SEQUENCES if len(program.statements) <= settings.statements else TRIAL_AT_LEAST  # no verdict hangs on them
-    sequences = min(EVIDENCE_SEQUENCES, max(fewest, affordable))
-    judge = drawn(sequences, EVIDENCE_STREAM)
-    fitting = drawn(max(FITTING_AT_LEAST, sequences // 10), FITTING_STREAM)
-    predicted, trivially = predictor(program, judge), trivial(fitting)
-    match = judge.score(lambda c: c.right(predicted(c), c.model))
-    return {
-        "verdict": verdict(program, match, settings),
-        "interrupted": search.interrupted,
-        "stopped_by_time": search.stopped_by_time,
-        **({} if search.reason is None else {"reason": search.reason}),
-        "match": match.as_json(),
-        "task": judge.score(lambda c: c.right(predicted(c), c.truth)).as_json(),
-        "model_task": model_accuracy(judge).as_json(),
-        "baseline": {name: found.as_json() for name, found in baselines(judge, fitting).items()},
-        "mistakes": mistakes(judge, predicted, trivially),
-        "lines": line_costs(program, judge.thinned(LINE_SHARE), deadline),
-        "examples": examples(task, model, settings.lengths, np.random.default_rng([settings.seed, EXAMPLES_STREAM])),
-        **(
-            _slow_evidence(program, task, settings, search, oracle, sequences, seconds, trivially, deadline)
-            if settings.evidence == "full"
-            else {}
-        ),
-        "size": asdict(size(program)),
-        "passes": search.passes,
-        "seed": settings.seed,
-        "settings": {**asdict(settings), "lengths": list(settings.lengths), "task": task.name},
-        "versions": {"drasp": version("drasp"), "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "model": {
-            "sha256": transformer.sha256,
-            "layers": len(transformer.blocks),
-            "heads": transformer.heads,
-            "width": transformer.width,
-        },
-    }
-
-
-def _slow_evidence(
-    program: Program,
-    task: Task,
-    settings: Settings,
-    search: _Search,
-    oracle: TorchTransformer,
-    sequences: int,
-    seconds: float,
-    trivially: Mapping[str, Predictor],
-    deadline: float,
-) -> dict[str, object]:
-    """The kinds of evidence for which time is left, each of them whole.
-
-    Args:
-        sequences: on how many match was measured. seconds: how long one of them takes, about.
-    """
-    model, lengths = numpy_logits(oracle), settings.lengths
-
-    strings = min(sequences // OFF_TASK_SHARE, int(KIND_SECONDS / (OFF_TASK_RUNS * seconds)) + 1)
-    pairs = min(sequences // PAIRS_SHARE, int(KIND_SECONDS / (PAIR_RUNS * seconds)) + 1)
-
-    def check_time() -> None:
-        if time.monotonic() > deadline:
-            raise TimeIsUp
-
-    def rng(stream: int) -> np.random.Generator:
-        return np.random.default_rng([settings.seed, stream])
-
-    kinds: dict[str, Callable[[], dict[str, object] | None]] = {
-        "off_task": lambda: off_task(program, task, model, lengths, strings, rng(OFF_TASK_STREAM), check_time),
-        "interchange": lambda: interchange(program, task, oracle, lengths, pairs, rng(PAIRS_STREAM), check_time),
-        "language": lambda: language(program, task, model, lengths, trivially, check_time) if isinstance(task, SuiteTask) else None,
-    }
-    found: dict[str, object] = {}
-    for kind, measure in kinds.items():
-        try:
-            check_time()
-            search.report(Progress(search.phase, kind.replace("_", " "), len(program.statements), None, search.journal.seconds()))
-            found[kind] = measure()
-        except TimeIsUp:
-            pass
-    return found
-
-
-def verdict(program: Program, match: Banded, settings: Settings) -> str:
-    """`decompiled`, `pruned` or `not decompiled`: see the README."""
-    if match.worst.interval[0] < settings.match or size(program).statements > settings.statements:
-        return "not decompiled"
-    return "decompiled" if within_limits(program, settings) else "pruned"
-
-
-def within_limits(program: Program, settings: Settings) -> bool:
-    """Whether a program is small and symbolic enough to be called decompiled."""
-    found = size(program)
-    return found.statements <= settings.statements and found.numbers <= settings.numbers and found.opaque == 0

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from drasp.errors import DraspError, RunFolderError, TaskError
 from drasp.core.intervals import BAND_EDGES
+from drasp.errors import DraspError, RunFolderError, TaskError
 from drasp.learn.evaluation import has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
 from drasp.model.gpt2 import EPS, GPT2

@@ -106,9 +106,14 @@ def language(
             same += int(chunk.right(predicted, chunk.model).sum())
     if not listed:
         return None
-    total, said = sum(count for _, count in listed), (tallies[name].said(task.vocabulary) for name in ("program", "model"))
-    guesses = Baseline(**{name: Count(tallies[name].wrong) for name in baselines})
-    return Language((listed[0][0], listed[-1][0]), total, same, *said, guesses)
+    return Language(
+        lengths=(listed[0][0], listed[-1][0]),
+        sequences=sum(count for _, count in listed),
+        alike=same,
+        program=tallies["program"].said(task.vocabulary),
+        model=tallies["model"].said(task.vocabulary),
+        baseline=Baseline(**{name: Count(tallies[name].wrong) for name in baselines}),
+    )
 
 
 def _chunk(sample: Sample, examinee: Examinee) -> Chunk:

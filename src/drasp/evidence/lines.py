@@ -83,10 +83,8 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
 
 
 def _rows(evidence: "Evidence") -> Sequence[Row]:
-    return [
-        Row("lines", cost.statement, f"without it match is {cost.match:.3f}", (cost.statement,), f"without it: match {cost.match:.3f}", True)
-        for cost in evidence.lines or ()
-    ]
+    costs = [(cost.statement, f"{cost.match:.3f}") for cost in evidence.lines or ()]
+    return [Row("lines", name, f"match without it {match}", (name,), f"without it: match {match}", beside=True) for name, match in costs]
 
 
 LINES = Kind(
