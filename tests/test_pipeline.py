@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drasp.measure import make_judge, numpy_logits
 
 from drasp import measure, pipeline
 from drasp.cli import main
@@ -15,7 +16,6 @@ from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import save_program
-from drasp.measure import make_judge, numpy_logits
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer

@@ -216,6 +216,7 @@ def _decompile(
     program = parse(print_program(program), program.operators)  # what is judged is what is saved
     search.phase = "measuring the evidence"
     result = Point(program, search.match or 0.0, "evidence")
+    measured = result
     frontier = tuple(p if p is result else replace(p, program=tidy(p.program)) for p in search.frontier.with_result(result))
     entries = tuple(replace(e, measured_on="select") if p is result else e for p, e in zip(frontier, listing(frontier), strict=True))
     searched = Searched(program, tuple(search.passes), named, entries, search.reason, search.interrupted, search.stopped_by_time)
@@ -226,7 +227,10 @@ def _decompile(
 
     found = None
     for evidence in gather(searched, Study(transformer, oracle, task, settings), budget, tell):
-        found = Decompilation(program, replace(evidence, seconds=round(time.monotonic() - start, 2)), frontier)
+        if evidence.match is not None:
+            measured = replace(result, match=min(band.accuracy for band in evidence.match.bands))
+        points = tuple(measured if p is result else p for p in frontier)
+        found = Decompilation(program, replace(evidence, seconds=round(time.monotonic() - start, 2)), points)
         arrived(found)
     assert found is not None
     if found.evidence.interrupted:

@@ -1,7 +1,7 @@
 """A program as a LaTeX document: the listing with captions, its operators as a figure, the evidence as a table.
 
-It needs `color`, `geometry`, `graphicx` and `longtable`. Characters outside ASCII, which plain LaTeX cannot be trusted to know, are written as
-JSON writes them (`\\u00e9`), which means the same token in D-RASP.
+It needs `color`, `geometry`, `graphicx` and `longtable`. Characters outside ASCII, which plain LaTeX cannot be trusted to know, are
+written as JSON writes them (`\\u00e9`), which means the same token in D-RASP.
 """
 
 import json
