@@ -19,8 +19,8 @@ from drasp.passes.simplify import simplify
 from drasp.pipeline import Settings
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
-from test_evidence_language import D2
 from test_evaluation import MAJORITY
+from test_evidence_language import D2
 
 
 def _measured(program, model, task="D2", lengths=(4, 12), pairs=200):

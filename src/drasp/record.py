@@ -53,7 +53,10 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
 
 
 def _unfinished(out: Path) -> bool:
-    evidence = load_evidence(out)
+    try:
+        evidence = load_evidence(out)
+    except RunFolderError as damaged:
+        raise RunFolderError(f"{damaged}; choose another --out, or --force to replace it") from None
     return evidence is not None and evidence.unfinished
 
 

@@ -170,10 +170,10 @@ class _Gathering:
         if self.cost is None:
             tuning, statements = self.tuning, len(self.bench.program.statements)
             trial = max(tuning.trial_least, min(tuning.trial_most, tuning.trial_statements // statements))
-            cost = self._trial(tuning.trial_least)
-            if tuning.trial_least < trial and trial * cost < tuning.trial_share * self.budget.left():
-                cost = self._trial(trial)
-            self.cost = cost
+            self.cost = self._trial(tuning.trial_least)
+            for sequences in (tuning.trial_least, trial):  # what runs first is slow: libraries start
+                if sequences * self.cost < tuning.trial_share * self.budget.left():
+                    self.cost = self._trial(sequences)
         return self.cost
 
     def _trial(self, sequences: int) -> float:
