@@ -15,6 +15,7 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.pipeline import Settings
+from drasp.run.threads import one_thread
 from drasp.tasks.registry import get_task
 from test_evaluation import MAJORITY
 
@@ -33,7 +34,8 @@ def _study(**settings):
 
 def _gathered(budget, tell=lambda what: None, kinds=KINDS, **settings):
     small = tuple(replace(kind, tuning=replace(kind.tuning, most=min(kind.tuning.most, 500))) for kind in kinds)
-    return list(gather(SEARCHED, _study(**settings), budget, tell, EvidenceTuning(kinds=small)))
+    with one_thread(True):
+        return list(gather(SEARCHED, _study(**settings), budget, tell, EvidenceTuning(kinds=small)))
 
 
 def _reasons(evidence):

@@ -166,7 +166,9 @@ class _Gathering:
         return count
 
     def _cost(self) -> float:
-        """What a run of program and model costs a sequence, about, in the unit of the budget; found out once, by a trial."""
+        """What a run of program and model costs a sequence, about, in the unit of the budget: as match found, before that by a trial."""
+        if self.bench.match is not None:
+            return self.bench.match.cost
         if self.cost is None:
             tuning, statements = self.tuning, len(self.bench.program.statements)
             trial = max(tuning.trial_least, min(tuning.trial_most, tuning.trial_statements // statements))

@@ -97,11 +97,16 @@ class KindTuning:
 
 @dataclass(frozen=True)
 class Measured:
-    """What match leaves for the kinds that come after it."""
+    """What match leaves for the kinds that come after it.
+
+    Attributes:
+        cost: what each sequence took of the budget, in its unit.
+    """
 
     fresh: EvaluationSet
     predicted: Predictor
     trivial: Mapping[str, Predictor]
+    cost: float = 0.0
 
 
 class NotMeasured(Exception):

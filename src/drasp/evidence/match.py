@@ -29,12 +29,12 @@ TUNING = MatchTuning()
 
 
 def _measure(bench: Bench) -> Mapping[str, Any]:
-    examinee = bench.study.examinee
+    examinee, began = bench.study.examinee, bench.budget.spent()
     fresh = draw(examinee, bench.sequences, bench.rng(FRESH_STREAM), bench.budget)
     for_fitting = max(TUNING.fitting_least, int(TUNING.fitting_share * bench.sequences))
     fitting = draw(examinee, for_fitting, bench.rng(FITTING_STREAM), bench.budget)
     predicted, trivially = predictor(bench.program, fresh, bench.budget), trivial(fitting)
-    bench.match = Measured(fresh, predicted, trivially)
+    bench.match = Measured(fresh, predicted, trivially, (bench.budget.spent() - began) / bench.sequences)
     return {
         "match": fresh.match(predicted),
         "task": fresh.accuracy(predicted),
