@@ -25,8 +25,8 @@ from drasp.errors import TaskError
 from drasp.ir.nodes import BUILT_IN, Aggregate
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
-from drasp.measure import predictions
-from drasp.record import load_evidence
+from drasp.learn.evaluation import predictions
+from drasp.search.record import load_evidence
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
 from drasp.run.meaning import attention, meaning
@@ -131,7 +131,8 @@ def _difference(given: np.ndarray, expected: np.ndarray) -> float:
 def _inputs(program: Program, path: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Token and position ids of sequences, of the task where it is known."""
     rng = np.random.default_rng(0)
-    settings: dict[str, Any] = {"task": path.stem, "lengths": [0, 150]} | (load_evidence(path) or {"settings": {}})["settings"]
+    evidence = load_evidence(path)
+    settings: dict[str, Any] = {"task": path.stem, "lengths": [0, 150]} | ({} if evidence is None else evidence.settings)
     try:
         sample = get_task(settings["task"]).sample(rng, count, tuple(settings["lengths"]))
     except TaskError:

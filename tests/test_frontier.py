@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from drasp.pipeline import Settings, TimeIsUp, decompile
+from drasp.search.settings import Settings, TimeIsUp, decompile
 
 from drasp import frontier as frontiers
 from drasp import pipeline
@@ -15,9 +15,10 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.rewrite.lift import lift
 from drasp.rewrite.simplify import simplify
-from drasp.record import check_target, finish, load_frontier
+from drasp.search.record import check_target, finish, load_frontier
 from drasp.search.frontier import Frontier, Point, listing
-from drasp.pipeline import Settings, TimeIsUp, decompile
+from drasp.search.settings import Settings, TimeIsUp, decompile
+from drasp.search.record import check_target, load_frontier, save
 from drasp.tasks.registry import get_task
 
 ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_on": "select", "file": "."}]'
@@ -82,10 +83,10 @@ def stopped():
 
 def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):
     assert [point.statements for point in stopped.frontier] == [2, len(stopped.program.statements)]
-    finish(tmp_path / "run", stopped.frontier, stopped.evidence)
+    save(tmp_path / "run", stopped.frontier, stopped.evidence)
     entries = load_frontier(tmp_path / "run")
-    assert [entry._asdict() for entry in entries] == stopped.evidence["frontier"] == listing(stopped.frontier)
-    assert json.loads((tmp_path / "run" / "frontier.json").read_text()) == stopped.evidence["frontier"]
+    assert tuple(entries) == stopped.evidence.frontier == listing(stopped.frontier)
+    assert json.loads((tmp_path / "run" / "frontier.json").read_text()) == stopped.evidence.to_json()["frontier"]
     assert load_program(tmp_path / "run") == stopped.program
     for entry, point in zip(entries, stopped.frontier, strict=True):
         program = load_program(tmp_path / "run" / entry.file)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drasp.pipeline import Settings, decompile
+from drasp.search.settings import Settings, decompile
 
 from drasp.errors import DraspError, UnsupportedModelError
 from drasp.model.bundled import ZOO

@@ -9,7 +9,7 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.lang.parser import parse
-from drasp.measure import predictions
+from drasp.learn.evaluation import predictions
 from drasp.naming.linear import Labelled, fit_form
 from drasp.naming.readout import agreement, judged, name_readout
 from drasp.run.numpy_fast import logits

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from drasp.journal import Journal, TimeIsUp
 from drasp.passes.prune import SearchSettings
-from drasp.pipeline import Settings
+from drasp.search.settings import Settings
 
 from drasp import journal as journals
 from drasp import pipeline
@@ -47,7 +47,7 @@ def _run(folder, file):
         found = pipeline.decompile(_deep_model(), get_task("tomita2"), Settings(match=0.9, lengths=(0, 20)), journal=journal)
     save_program(found.program, folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return files, listing(found.frontier), worked_out, [step | {"seconds": 0} for step in found.evidence["passes"]]
+    return files, listing(found.frontier), worked_out, [replace(step, spent=0) for step in found.evidence.passes]
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,8 @@ def test_the_time_of_earlier_processes_counts(tmp_path):
     again = Journal(tmp_path / "journal", "run")
     assert 100 <= again.used < 101
     found = pipeline.decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=100.0), journal=again)
-    assert found.evidence["stopped_by_time"] is True
-    assert found.evidence["seconds"] > 100
+    assert found.evidence.stopped_by_time is True
+    assert found.evidence.seconds > 100
 
 
 def test_two_processes_do_not_write_to_one_run(tmp_path):

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from drasp.lang.folder import save_program
     from drasp.lang.printer import print_program
     from drasp.model.checkpoint import from_hf, load_transformer
-    from drasp.pipeline import Settings
     from drasp.program import Program, SequenceTrace, load_program, parse
+    from drasp.search.settings import Settings
     from drasp.tasks.registry import get_task
     from drasp.tasks.user import load_task
 
@@ -26,7 +26,7 @@ _HOMES = {
     "print_program": "drasp.lang.printer",
     "from_hf": "drasp.model.checkpoint",
     "load_transformer": "drasp.model.checkpoint",
-    "Settings": "drasp.pipeline",
+    "Settings": "drasp.search.settings",
     "Program": "drasp.program",
     "SequenceTrace": "drasp.program",
     "load_program": "drasp.program",

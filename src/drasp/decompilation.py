@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from drasp import pipeline
 from drasp.model.given import Model
 from drasp.notebook.html import program_html
-from drasp.pipeline import Progress, Settings
 from drasp.program import Program
+from drasp.search import decompile as search
+from drasp.search.runner import Progress
+from drasp.search.settings import Settings
 from drasp.tasks.protocol import Task
 
 
-class Decompilation(pipeline.Decompilation):
+class Decompilation(search.Decompilation):
     """A program and the evidence for it, as `evidence.json` holds it.
 
     Attributes:
@@ -25,10 +26,7 @@ class Decompilation(pipeline.Decompilation):
 
 
 def decompile(
-    model: Model,
-    task: Task | str,
-    settings: Settings = Settings(),  # noqa: B008  it is frozen
-    report: Callable[[Progress], None] = lambda progress: None,
+    model: Model, task: Task | str, settings: Settings = Settings(), report: Callable[[Progress], None] = lambda progress: None
 ) -> Decompilation:
     """Decompiles a model.
 
@@ -41,6 +39,6 @@ def decompile(
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
-    found = pipeline.decompile(model, task, settings, report)
+    found = search.decompile(model, task, settings, search.Session(report=report))
     frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
     return Decompilation(Program.of(found.program), found.evidence, frontier)

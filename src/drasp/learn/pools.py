@@ -11,8 +11,8 @@ from torch import Tensor
 from drasp.core.budget import Budget
 from drasp.core.parallel import in_order
 from drasp.core.seeds import Stream
+from drasp.learn.evaluation import task_bands
 from drasp.learn.tuning import PoolTuning
-from drasp.measure import task_bands
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.tasks.protocol import Sample, Task

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drasp.ir.program import Program
-from drasp.measure import predictions
+from drasp.learn.evaluation import predictions
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
 

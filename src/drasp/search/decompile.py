@@ -7,10 +7,11 @@ import torch
 
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
+from drasp.core.records import from_json
 from drasp.core.threads import one_thread
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
-from drasp.evidence.schema import Evidence
+from drasp.evidence.schema import Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
@@ -79,7 +80,7 @@ def decompile(
     task = load_task(task) if isinstance(task, str) else task
     check_fit(transformer, task, settings.lengths, "the model")
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
-    budget = session.budget or settings.budget(tuning.choice.pace)
+    budget = session.budget or Budget.of(settings.time, settings.work)
     with one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))
         run = Run(settings, tuning, budget, session.journal, session.report)
@@ -101,7 +102,7 @@ def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
     searched = Searched(
         program,
         tuple(record.passes),
-        tuple(piece.record(names) for piece in found.pieces),
+        tuple(from_json(NamedPiece, piece.as_json(names)) for piece in found.pieces),
         listing(frontier),
         record.reason,
         record.interrupted,
@@ -118,7 +119,7 @@ def _measured(
     def tell(what: str) -> None:
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
-    for evidence in gather(searched, Question(study, run.settings, run.tuning), run.budget.until(PLAN.measured), tell):
+    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured), tell):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)

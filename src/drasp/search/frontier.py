@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from drasp.core.tuning import knob
+from drasp.evidence.schema import FrontierEntry
 from drasp.ir.program import Program
 from drasp.ir.size import Size, size
 from drasp.lang.folder import PROGRAM_FILE
@@ -82,12 +83,12 @@ class Frontier:
         return tuple(sorted([*left, result], key=lambda p: (p.statements, p.match)))
 
 
-def listing(points: Iterable[Point]) -> list[dict[str, object]]:
+def listing(points: Iterable[Point]) -> tuple[FrontierEntry, ...]:
     """The frontier as `frontier.json` holds it."""
-    return [
-        {**asdict(p.size), "match": round(p.match, 6), "measured_on": p.measured_on, "file": str(PurePosixPath(p.folder, PROGRAM_FILE))}
+    return tuple(
+        FrontierEntry(**asdict(p.size), match=round(p.match, 6), measured_on=p.measured_on, file=str(PurePosixPath(p.folder, PROGRAM_FILE)))
         for p in points
-    ]
+    )
 
 
 def _thinned(points: list[Point], most: int) -> list[Point]:

@@ -139,12 +139,13 @@ class Runner:
     def _passes(self, stage: Stage, edges: Edges, budget: Budget) -> bool:
         """Whether what they leave is enough."""
         aim, oracle = self._aim(stage), edges.oracle
-        subject: Edges | Program | None = edges
+        subject: Edges | Program = edges
         self.record.reason = None
         for apply in stage.passes:
-            subject = self._apply(stage, apply, subject, aim, budget)
-            if subject is None:
+            left = self._apply(stage, apply, subject, aim, budget)
+            if left is None:
                 return False
+            subject = left
             if stage.named_after_each and self._named_early(subject, oracle, budget):
                 return True
         assert isinstance(subject, Program)
@@ -183,20 +184,20 @@ class Runner:
 
     def _measured(self, trial: Trial, budget: Budget) -> float:
         """The match of a candidate."""
-        candidate, device = trial.candidate, self.study.device
-
-        def of_program() -> Callable[[Batch], Tensor]:
-            executor = Executor(candidate, device)
-            return lambda batch: executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored)
-
-        if isinstance(candidate, Circuit):
-            match = self._matcher.match(trial, lambda: candidate.scored_logits, candidate.edges, budget)
-        else:
-            match = self._matcher.match(trial, of_program, len(candidate.statements), budget)
+        candidate = trial.candidate
+        work = candidate.edges if isinstance(candidate, Circuit) else len(candidate.statements)
+        match = self._matcher.match(trial, lambda: self._ready(candidate), work, budget)
         if match >= trial.at_least:
             self._matches[candidate.digest] = match
             self._show(candidate, match, trial.pool)
         return match
+
+    def _ready(self, candidate: Program | Circuit) -> Callable[[Batch], Tensor]:
+        """Ready to run."""
+        if isinstance(candidate, Circuit):
+            return candidate.scored_logits
+        executor = Executor(candidate, self.study.device)
+        return lambda batch: executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored)
 
     def _show(self, candidate: Program | Circuit, match: float, pool: PoolName) -> None:
         """Tells the frontier; of circuits, of those that are small enough for it."""

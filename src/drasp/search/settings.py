@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from drasp.core.budget import Budget
 from drasp.core.tuning import knob
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
 from drasp.naming.tuning import NamingTuning
@@ -35,10 +34,6 @@ class Settings:
     work: int | None = None
     evidence: Literal["full", "quick"] = "full"
 
-    def budget(self, pace: float) -> Budget:
-        """What the run may spend, from now on; `pace`: the work that is counted as a second where work is counted."""
-        return Budget.of_seconds(self.time) if self.work is None else Budget.of_work(self.work, pace)
-
 
 @dataclass(frozen=True)
 class ChoiceTuning:
@@ -47,7 +42,6 @@ class ChoiceTuning:
     select_margin: float = knob(0.5, unit="of what is left to 1: at the most so much more match on select", origin="chosen")
     verify_margin: float = knob(0.4, unit="the same, on verify", origin="chosen")
     named: int = knob(200, unit="statements at the most of a program that is worth the time of naming", origin="chosen")
-    pace: float = knob(3000.0, unit="work counted as a second where work is counted", origin="measured: D2 3,800, tomita4 3,100")
 
 
 @dataclass(frozen=True)

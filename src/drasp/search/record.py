@@ -5,10 +5,11 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from drasp.errors import RunFolderError
 from drasp.core.journal import Journal
+from drasp.core.records import Damaged, Json, from_json, to_json
+from drasp.errors import DraspError, RunFolderError
+from drasp.evidence.schema import Evidence, FrontierEntry
 from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
 from drasp.search.frontier import Point
 
@@ -25,21 +26,10 @@ EXPORT_ENDINGS = {"python": ".py", "latex": ".tex", "markdown": ".md"}
 FRONTIER_FILE, FRONTIER_FOLDER = "frontier.json", "frontier"
 
 
-class FrontierEntry(NamedTuple):
-    """One program of `frontier.json`; `file` is relative to the run folder, the others as in `drasp.search.frontier.Point`."""
-
-    statements: int
-    opaque: int
-    numbers: int
-    match: float
-    measured_on: str
-    file: str
-
-
 def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
     """Claims a run folder before the search starts; nothing that is there is changed but for the settings file and the journal.
 
-    An unfinished or interrupted run with the same settings goes on from what its journal holds.
+    A run that was killed or interrupted with the same settings goes on from what its journal holds.
 
     Raises:
         RunFolderError: the folder holds a finished run, one with other settings, or something else, or cannot be written.
@@ -49,7 +39,7 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
         if out.exists() and not out.is_dir():
             raise RunFolderError(f"{out} is a file; --out must name a folder")
         held = {path.name for path in out.iterdir()} if out.is_dir() else set()
-        if EVIDENCE_FILE in held and not force and not (load_evidence(out) or {}).get("interrupted"):
+        if EVIDENCE_FILE in held and not force and not _unfinished(out):
             raise RunFolderError(f"{out} holds a finished run; choose another --out, or --force to replace it")
         if held and not held & {EVIDENCE_FILE, SETTINGS_FILE}:
             raise RunFolderError(f"{out} is not empty and holds no run of drasp; choose another --out")
@@ -62,7 +52,15 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
         raise RunFolderError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def finish(out: Path, frontier: Iterable[Point], evidence: Mapping[str, object]) -> None:
+def _unfinished(out: Path) -> bool:
+    try:
+        evidence = load_evidence(out)
+    except RunFolderError as damaged:
+        raise RunFolderError(f"{damaged}; choose another --out, or --force to replace it") from None
+    return evidence is not None and evidence.unfinished
+
+
+def save(out: Path, frontier: Iterable[Point], evidence: Evidence) -> None:
     """Writes the program, what else is on its frontier, and the evidence beside what is there, and then in its place: no evidence ever
     stands by another program.
     """
@@ -72,8 +70,7 @@ def finish(out: Path, frontier: Iterable[Point], evidence: Mapping[str, object])
             shutil.rmtree(new)
         for point in frontier:
             save_program(point.program, new / point.folder)
-        replace_text(new / FRONTIER_FILE, json.dumps(evidence["frontier"], indent=1) + "\n")
-        replace_text(new / EVIDENCE_FILE, json.dumps(evidence, indent=1) + "\n")
+        _write_evidence(new, evidence)
         exports = [Path(PROGRAM_FILE).with_suffix(ending).name for ending in EXPORT_ENDINGS.values()]
         for name in (EVIDENCE_FILE, OPERATORS_FILE, REPORT_FILE, *exports):
             (out / name).unlink(missing_ok=True)
@@ -83,26 +80,40 @@ def finish(out: Path, frontier: Iterable[Point], evidence: Mapping[str, object])
             if (new / name).exists():
                 os.replace(new / name, out / name)
         shutil.rmtree(new)
-        if not evidence.get("interrupted"):
+    except OSError as error:
+        raise RunFolderError(f"{out} cannot be written: {error.strerror}") from None
+
+
+def update(out: Path, evidence: Evidence) -> None:
+    """More evidence for the program that `save` wrote. Once there is no more to come, the run is finished and cannot go on."""
+    try:
+        _write_evidence(out, evidence)
+        if not evidence.unfinished:
             (out / JOURNAL_FILE).unlink(missing_ok=True)
             (out / SETTINGS_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise RunFolderError(f"{out} cannot be written: {error.strerror}") from None
 
 
-def load_evidence(path: Path) -> dict[str, object] | None:
+def _write_evidence(folder: Path, evidence: Evidence) -> None:
+    replace_text(folder / FRONTIER_FILE, json.dumps([to_json(entry) for entry in evidence.frontier], indent=1) + "\n")
+    replace_text(folder / EVIDENCE_FILE, json.dumps(evidence.to_json(), indent=1) + "\n")
+
+
+def load_evidence(path: Path) -> Evidence | None:
     """The evidence of a run folder, or beside a `.drasp` file of a run; None where there is none.
 
     Raises:
-        RunFolderError: it is no JSON object.
+        RunFolderError: it is damaged; one line that names the place.
     """
     if path.is_file() and path.name != PROGRAM_FILE:
         return None
-    file = (path if path.is_dir() else path.parent) / EVIDENCE_FILE
-    evidence = _load_json(file, "evidence")
-    if evidence is not None and not isinstance(evidence, dict):
-        raise RunFolderError(f"{file} is no evidence: expected a JSON object")
-    return evidence
+    folder = path if path.is_dir() else path.parent
+    data = _load_json(folder / EVIDENCE_FILE)
+    try:
+        return None if data is None else Evidence.from_json(data)
+    except DraspError as damaged:
+        raise RunFolderError(f"{folder}: {damaged}") from None
 
 
 def load_frontier(run: Path) -> list[FrontierEntry]:
@@ -112,31 +123,31 @@ def load_frontier(run: Path) -> list[FrontierEntry]:
         RunFolderError: there is none, or it is damaged.
     """
     file = run / FRONTIER_FILE
-    entries = _load_json(file, "frontier")
-    if entries is None:
+    data = _load_json(file)
+    if data is None:
         raise RunFolderError(f"{run} holds no {FRONTIER_FILE}; it must be the folder of a finished run")
     try:
-        found = [FrontierEntry(**entry) for entry in entries]
-        if not found or not all(_sound(entry) for entry in found):
-            raise ValueError("an entry is missing or has a value that cannot be")
-    except (TypeError, ValueError) as error:
-        raise RunFolderError(f"{file} is damaged: {error}") from None
-    return found
+        found: tuple[FrontierEntry, ...] = from_json(tuple[FrontierEntry, ...], data)
+    except Damaged as damaged:
+        raise RunFolderError(f"{file} is damaged: {damaged}") from None
+    if not found or not all(_sound(entry) for entry in found):
+        raise RunFolderError(f"{file} is damaged: an entry is missing or has a value that cannot be")
+    return list(found)
 
 
 def _sound(entry: FrontierEntry) -> bool:
-    counts = all(isinstance(count, int) and count >= 0 for count in entry[:3])
-    inside = isinstance(entry.file, str) and not Path(entry.file).is_absolute() and ".." not in Path(entry.file).parts
-    return counts and inside and isinstance(entry.match, float | int) and 0 <= entry.match <= 1
+    inside = not Path(entry.file).is_absolute() and ".." not in Path(entry.file).parts
+    return min(entry.statements, entry.opaque, entry.numbers) >= 0 and inside and 0 <= entry.match <= 1
 
 
-def _load_json(file: Path, what: str) -> Any:
+def _load_json(file: Path) -> Json:
+    """What a file of JSON holds; None where there is no such file."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunFolderError(f"{file} is no {what}: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{file} is damaged: {' '.join(str(error).split())}") from None
 
 
 def check_target(target: Path, program: Path, force: bool) -> None:

@@ -3,7 +3,7 @@
 import sys
 from types import TracebackType
 
-from drasp.pipeline import Progress
+from drasp.search.runner import Progress
 
 SECONDS_BETWEEN_LINES = 2.0
 
