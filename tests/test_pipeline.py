@@ -20,7 +20,6 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.passes import components
-from drasp.passes import name as naming
 from drasp.passes.context import make_context
 from drasp.passes.fit import fit
 from drasp.passes.pools import Subject
@@ -71,13 +70,6 @@ def test_every_line_that_is_left_is_needed(decompiled):
     assert [line["statement"] for line in lines] == [s.name for s in decompiled.program.statements[:-1]]
     assert all(line["match"] < 0.99 for line in lines)
     assert removals(decompiled.program)
-
-
-def test_where_no_preferred_closeness_will_do_the_closest_description_of_the_attention_that_will_is_taken(monkeypatch):
-    monkeypatch.setattr(naming, "TOLERANCES", ())
-    evidence = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(evidence="quick")).evidence
-    assert evidence["verdict"] == "decompiled"
-    assert not any(piece["behaviour_only"] for piece in evidence["named"])
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):

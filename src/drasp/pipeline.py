@@ -437,13 +437,14 @@ def _naming_aim(context: Context, settings: Settings) -> NamingAim:
 def _answered(steps: Any, context: Context, keep: Callable[[Naming], None]) -> Any:
     """Answers a pass until it returns."""
     try:
-        step = next(steps)
+        step: Any = next(steps)
         while True:
             answer = 0.0
+            what: Any = getattr(step, "candidate", None) or getattr(step, "what", None)
             if isinstance(step, Trial):
-                answer = context.match(step.candidate, getattr(context, step.pool), step.at_least)
+                answer = context.match(what, getattr(context, step.pool), step.at_least)
             elif isinstance(step, Found):
-                keep(step.what)
+                keep(what)
             else:
                 context.report(step.trying, step.program)
             step = steps.send(answer)
