@@ -28,7 +28,7 @@ from drasp.measure import predictions, task_bands
 from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from drasp.tasks.registry import get_task
 
 PROGRAMS = Path(__file__).parent / "programs"

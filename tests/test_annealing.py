@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-
 from drasp.passes.components import FAILURES, PRICES, TRIED_ALONE, Stage, State, _anneal, _attempts
 from drasp.passes.prune import SearchSettings
 

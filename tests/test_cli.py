@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drasp.pipeline import Decompilation, Progress
 from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
-from drasp.frontier import Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
-from drasp.pipeline import Decompilation, Progress
+from drasp.search.frontier import Point, listing
 
 PROGRAM = """drasp 1
 vocabulary "a" "b" <bos> <sep> <eos> <pad>

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from drasp.passes.context import SELECTED, VERIFIED, VERIFIED_REST, make_context
+from drasp.passes.pools import CLOSE_SHARE, REST_EVERY, Subject, closest_batches, make_batches, margins
 
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.context import SELECTED, VERIFIED, VERIFIED_REST, make_context
-from drasp.passes.pools import CLOSE_SHARE, REST_EVERY, Subject, closest_batches, make_batches, margins
 from drasp.tasks.registry import get_task
 
 COUNT = 240

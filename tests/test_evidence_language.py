@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from drasp.evidence.language import MOST, language
-from drasp.lang.parser import parse
 from drasp.measure import make_judge, trivial
+from drasp.program import parse
 from drasp.tasks.registry import get_task, task_names
 from test_evidence_mistakes import ALWAYS_0
 from test_measure import MAJORITY

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from drasp.evidence.mistakes import mistakes
-from drasp.lang.parser import parse
 from drasp.measure import make_judge, predictor, trivial
+from drasp.program import parse
 from drasp.tasks.registry import get_task
 from test_measure import MAJORITY
 

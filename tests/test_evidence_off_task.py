@@ -3,7 +3,7 @@
 import numpy as np
 
 from drasp.evidence.off_task import edited, off_task, random_symbols
-from drasp.lang.parser import parse
+from drasp.program import parse
 from drasp.tasks.registry import get_task
 from test_measure import MAJORITY
 

@@ -1,4 +1,4 @@
-"""The exported Python file: what it predicts, run without drasp, against the reference interpreter."""
+"""The exported Python file: what it predicts, run without drasp, against the interpreter."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from drasp.ir.operators import Dense, Sum
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from small_models import header, random_tokens, random_transformer
 from strategies import inputs, programs, small_numbers
 

@@ -4,19 +4,20 @@ import json
 import random
 
 import pytest
+from drasp.pipeline import Settings, TimeIsUp, decompile
 
 from drasp import frontier as frontiers
 from drasp import pipeline
 from drasp.errors import RunFolderError
-from drasp.frontier import Frontier, Point, listing
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
-from drasp.pipeline import Settings, TimeIsUp, decompile
-from drasp.record import check_target, finish, load_frontier
 from drasp.rewrite.lift import lift
 from drasp.rewrite.simplify import simplify
+from drasp.record import check_target, finish, load_frontier
+from drasp.search.frontier import Frontier, Point, listing
+from drasp.pipeline import Settings, TimeIsUp, decompile
 from drasp.tasks.registry import get_task
 
 ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_on": "select", "file": "."}]'

@@ -11,7 +11,7 @@ from drasp.model.forward import forward
 from drasp.model.wiring import full_wiring
 from drasp.rewrite.lift import expanded_statements, lift
 from drasp.rewrite.simplify import simplify
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from small_models import header, random_tokens, random_transformer
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from drasp.errors import TaskError
-from drasp.lang.parser import parse
 from drasp.measure import Share, bands, baselines, line_costs, make_judge, model_accuracy, program_match, task_bands
+from drasp.program import parse
 from drasp.tasks.registry import get_task
 from drasp.tasks.user import load_task
 

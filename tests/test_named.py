@@ -1,17 +1,22 @@
 """A readout that only has a name behind the named attention: what made up for the attention's blur is pruned first."""
 
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from drasp.core.budget import Budget
+from drasp.core.journal import Journal
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.ir.size import size
+from drasp.learn.match import Matcher
+from drasp.learn.oracle import Oracle
+from drasp.learn.pools import Study, draw_pools
 from drasp.learn.trial import Found, Trial
+from drasp.learn.tuning import PoolTuning, RefitTuning
 from drasp.naming.attention import NamedHead
 from drasp.naming.heads import head_choices
 from drasp.naming.heads import target as attention_target
@@ -20,14 +25,14 @@ from drasp.naming.pieces import Piece
 from drasp.naming.readout import target as readout_target
 from drasp.naming.samples import random_strings, symbols
 from drasp.naming.tuning import HeadTuning, ReadoutTuning, SampleTuning
-from drasp.passes.context import make_context
-from drasp.passes.pools import Subject
-from drasp.passes.prune import SearchSettings, eliminate
+from drasp.passes.aim import Aim
+from drasp.passes.eliminate import eliminate
 from drasp.run.gated import Executor
 from drasp.tasks.registry import get_task
 
 POSITIONS = 152
-SETTINGS = SearchSettings("margins", 0.98)
+AIM = Aim(0.98, RefitTuning())
+BUDGET = Budget.of_seconds()
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +67,22 @@ def program():
 
 
 @pytest.fixture(scope="module")
-def context(program):
+def oracle(program):
     """The program is its own model."""
-    executor = Executor(program)
-    cpu, candidates = torch.device("cpu"), []
-    found = make_context(
-        Subject(get_task("tomita4"), executor.scored_logits, cpu), (0, 40), 0, lambda *told: None, lambda: None, candidates.append
+    model = SimpleNamespace(scored_logits=Executor(program).scored_logits, device=torch.device("cpu"))
+    study = Study(SimpleNamespace(blocks=(None,), heads=1), get_task("tomita4"), model)
+    pools = draw_pools(study, (0, 40), 0, PoolTuning(), BUDGET)
+    return Oracle(study, pools, 0, PoolTuning(), Journal())
+
+
+def measured(trial, oracle):
+    executor = Executor(trial.candidate)
+    return Matcher(oracle).match(
+        trial, lambda: lambda batch: executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored), 1, BUDGET
     )
-    yield found
-    assert not candidates  # what is pruned behind a name is no program of the model's own attention
 
 
-def answered(steps, context):
+def answered(steps, oracle):
     """What a pass returns, and what it found on the way, its trials measured."""
     found, answer = [], None
     while True:
@@ -81,31 +90,28 @@ def answered(steps, context):
             step = steps.send(answer)
         except StopIteration as end:
             return end.value, found
-        answer = 0.0
-        if isinstance(step, Trial):
-            answer = context.match(step.candidate, getattr(context, step.pool), step.at_least)
-        elif isinstance(step, Found):
+        answer = measured(step, oracle) if isinstance(step, Trial) else 0.0
+        if isinstance(step, Found):
             found.append(step.what)
 
 
-def naming_aim(context, pruned):
+def naming_aim(oracle, pruned):
     """Prunes as the search does; what is left goes to `pruned`."""
 
     def pruning(program):
-        yield Found(program)  # none of naming's
-        pruned.append(eliminate(program, replace(context, found=lambda smaller: None), SETTINGS))
+        pruned.append((yield from eliminate(program, oracle, AIM, BUDGET)))
         return pruned[-1]
 
-    return NamingAim(SETTINGS.threshold, pruning)
+    return NamingAim(AIM.threshold, pruning)
 
 
-def test_what_is_in_the_way_of_a_name_is_pruned_behind_the_named_attention(program, context):
+def test_what_is_in_the_way_of_a_name_is_pruned_behind_the_named_attention(program, oracle):
     pruned = []
-    result, (partly, whole) = answered(named(program, context, naming_aim(context, pruned), Budget.of_seconds()), context)
+    result, (partly, whole) = answered(named(program, oracle, naming_aim(oracle, pruned), BUDGET), oracle)
     assert result is whole
     assert size(partly.program).opaque > 0
     assert size(whole.program).opaque == 0
-    assert context.match(whole.program, context.verify) > 0.99
+    assert measured(Trial(whole.program, "", pool="verify"), oracle) > 0.99
     attention, readout = whole.pieces
     assert [attention.target.name, readout.target.name] == ["attention", "readout"]
     assert 0.001 < attention.closeness < 0.05  # to the blurred attention, not to its own
@@ -116,8 +122,8 @@ def test_what_is_in_the_way_of_a_name_is_pruned_behind_the_named_attention(progr
     assert len(pruned[0].statements) < len(program.statements)
 
 
-def test_all_or_nothing_finds_it_too(program, context):
-    whole, found = answered(named_whole(program, context, naming_aim(context, []), Budget.of_seconds()), context)
+def test_all_or_nothing_finds_it_too(program, oracle):
+    whole, found = answered(named_whole(program, oracle, naming_aim(oracle, []), BUDGET), oracle)
     assert size(whole.program).opaque == 0
     assert not found
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drasp.decompilation import Decompilation
 from drasp.errors import DraspError
 from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
 from drasp.ir.operators import HARD, Comparison, Index, Sum, Term
-from drasp.ir.program import Header, Program
-from drasp.lang.folder import load_program
-from drasp.pipeline import Decompilation
+from drasp.ir.program import Header
+from drasp.program import Program, load_program
 from sample_evidence import sample_evidence
 
 EXAMPLE = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")

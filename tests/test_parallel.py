@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from drasp.run.parallel import in_order, threads
+from drasp.core.parallel import in_order, threads
 
 
 def test_results_come_in_the_order_of_the_items_whichever_is_ready_first():

@@ -8,6 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drasp.passes.context import make_context
+from drasp.passes.fit import fit
+from drasp.passes.pools import Subject
+from drasp.passes.prune import removals
+from drasp.pipeline import FEWEST_SEQUENCES, TRIAL_AT_LEAST, Settings, TimeIsUp, decompile
 
 from drasp import measure, pipeline
 from drasp.cli import main
@@ -20,13 +25,13 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.passes import components
+from drasp.rewrite.lift import lift
+from drasp.rewrite.simplify import simplify
 from drasp.passes.context import make_context
 from drasp.passes.fit import fit
 from drasp.passes.pools import Subject
 from drasp.passes.prune import removals
 from drasp.pipeline import FEWEST_SEQUENCES, TRIAL_AT_LEAST, Settings, TimeIsUp, decompile
-from drasp.rewrite.lift import lift
-from drasp.rewrite.simplify import simplify
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
 

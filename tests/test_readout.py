@@ -14,7 +14,7 @@ from drasp.naming.judged import Judging, agreement, judged
 from drasp.naming.linear import Labelled, fit_form
 from drasp.naming.readout import name_readout
 from drasp.naming.tuning import FormTuning, ReadoutTuning
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from drasp.tasks.protocol import Sample
 
 VOCABULARY = ("a", "b", "c", "<bos>", "<sep>", "<eos>", "<pad>")

@@ -11,18 +11,18 @@ from functools import partial
 
 import numpy as np
 import pytest
+from drasp.journal import Journal, TimeIsUp
+from drasp.passes.prune import SearchSettings
+from drasp.pipeline import Settings
 
 from drasp import journal as journals
 from drasp import pipeline
 from drasp.errors import RunFolderError
-from drasp.frontier import listing
-from drasp.journal import Journal, TimeIsUp
 from drasp.lang.folder import save_program
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.passes import components
-from drasp.passes.prune import SearchSettings
-from drasp.pipeline import Settings
+from drasp.search.frontier import listing
 from drasp.tasks.registry import get_task
 
 

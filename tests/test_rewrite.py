@@ -16,7 +16,7 @@ from drasp.rewrite.draft import Draft
 from drasp.rewrite.simplify import simplify
 from drasp.rewrite.tidy import tidy
 from drasp.run.gated import Executor, Knobs, Site
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from program_files import after, cases, lines, notes, read, sequences
 from strategies import inputs, programs
 

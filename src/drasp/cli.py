@@ -436,7 +436,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from drasp.lang.folder import load_program
+    from drasp.program import load_program
 
     program = load_program(arguments.program)
     tokens = arguments.tokens.split()

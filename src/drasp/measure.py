@@ -1,4 +1,4 @@
-"""How well a program agrees with its model: match on fresh sequences, by length band, always by the reference interpreter."""
+"""How well a program agrees with its model: match on fresh sequences, by length band, always by the fast interpreter."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drasp.core.parallel import in_order
 from drasp.errors import TaskError
 from drasp.ir.nodes import Prediction, Project, Select
 from drasp.ir.program import Predict, Program, feeds_attention
-from drasp.run.parallel import in_order
-from drasp.run.reference import evaluate
-from drasp.run.reference import logits as reference_logits
+from drasp.run.numpy_fast import evaluate
+from drasp.run.numpy_fast import logits as reference_logits
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_answers, checked_sample
 
@@ -225,7 +225,7 @@ def chunked(sample: Sample) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def program_predictions(program: Program, sample: Sample, constants: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-    """What the program predicts at the scored positions; `constants` as in `drasp.run.reference.evaluate`."""
+    """What the program predicts at the scored positions; `constants` as in `drasp.run.numpy_fast.evaluate`."""
     found = reference_logits(program, sample.token_ids, sample.position_ids, constants=constants, scored=sample.scored)
     return predictions(found, program.header.predict)
 
@@ -245,7 +245,7 @@ def predictor(program: Program, judge: Judge, constants: Mapping[str, np.ndarray
 
 
 def program_match(program: Program, judge: Judge, constants: Mapping[str, np.ndarray] | None = None) -> tuple[Banded, Banded]:
-    """Match with the model, and accuracy against the true answers; `constants` as in `drasp.run.reference.evaluate`."""
+    """Match with the model, and accuracy against the true answers; `constants` as in `drasp.run.numpy_fast.evaluate`."""
     predicted = predictor(program, judge, constants)
     match = judge.score(lambda c: c.right(predicted(c), c.model))
     return match, judge.score(lambda c: c.right(predicted(c), c.truth))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from drasp.core.journal import Journal
 from drasp.errors import RunFolderError
-from drasp.frontier import Point
-from drasp.journal import Journal
 from drasp.lang.folder import OPERATORS_FILE, PROGRAM_FILE, save_program
+from drasp.search.frontier import Point
 
 EVIDENCE_FILE = "evidence.json"
 REPORT_FILE = "report.html"
@@ -26,7 +26,7 @@ FRONTIER_FILE, FRONTIER_FOLDER = "frontier.json", "frontier"
 
 
 class FrontierEntry(NamedTuple):
-    """One program of `frontier.json`; `file` is relative to the run folder, the others as in `drasp.frontier.Point`."""
+    """One program of `frontier.json`; `file` is relative to the run folder, the others as in `drasp.search.frontier.Point`."""
 
     statements: int
     opaque: int

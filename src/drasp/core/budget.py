@@ -75,9 +75,9 @@ class Budget:
         """Of the clock since the run began, whatever is counted: for records, never for decisions."""
         return time.monotonic() - self._meter.start
 
-    def charge(self, work: float) -> None:
-        """Counts work that was done; where seconds are counted they count themselves."""
-        self._meter.work += work
+    def charge(self, work: float, gradients: bool = False) -> None:
+        """Counts work that was done, three times where it was done with gradients; where seconds are counted they count themselves."""
+        self._meter.work += 3 * work if gradients else work
 
     def check(self) -> None:
         """Raises OutOfBudget where this slice is spent."""

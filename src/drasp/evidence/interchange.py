@@ -22,7 +22,7 @@ from drasp.ir.program import Program, feeds_attention
 from drasp.measure import alike, chunked, predictions, program_predictions, wilson
 from drasp.model.forward import Part, TorchTransformer
 from drasp.model.wiring import Consumer, Source
-from drasp.run.reference import Scores, Trace, dense, evaluate, softmax
+from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, softmax
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 

@@ -1,7 +1,7 @@
 """A program as one Python file that needs NumPy alone: each statement a line, with the D-RASP line above it.
 
 Coordinates are numbers in that file, `ID["a"]` the number of a token. A symbolic operator is a function of them,
-`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.reference` does, sum for sum
+`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.numpy_fast` does, sum for sum
 where rounding could tip a comparison.
 """
 
@@ -330,7 +330,7 @@ class _Operator:
         """Terms and the constant; `line` stands where a line may begin."""
         parts = [self.term(term) for term in op.terms]
         if op.constant != 0 or not parts:
-            # With several terms it comes first, as the reference interpreter adds.
+            # With several terms it comes first, as the fast interpreter adds.
             parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
         return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
 

@@ -1,4 +1,4 @@
-"""The vocabulary of the language: what a statement can be. All of it is frozen data; the meaning is in `drasp.run.reference`."""
+"""The vocabulary of the language: what a statement can be. All of it is frozen data; the meaning is in `drasp.run.meaning`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -33,9 +33,6 @@ from drasp.ir.nodes import (
     Table,
 )
 from drasp.ir.operators import Axis, Dense, label_text, table_width
-
-if TYPE_CHECKING:
-    from drasp.run.trace import SequenceTrace
 
 Predict = Literal["next-token", "next-token-set"]
 
@@ -166,62 +163,6 @@ class Program:
     def norm_eps(self, statement: Norm) -> float:
         """What a norm adds under the root: the scalar `G.eps` of a dense one, 0 for a symbolic one."""
         return float(self.operators[f"{statement.op.name}.eps"]) if isinstance(statement.op, Dense) else 0.0
-
-    def logits(self, token_ids: np.ndarray, position_ids: np.ndarray | None = None) -> np.ndarray:
-        """Runs the program by the reference interpreter.
-
-        Args:
-            token_ids: integers (batch, time).
-            position_ids: integers (batch, time); 0..time-1 by default.
-
-        Returns:
-            float logits (batch, time, vocabulary).
-
-        Raises:
-            DraspError: ids of the wrong shape or out of range.
-        """
-        from drasp.run.reference import logits
-
-        return logits(self, token_ids, position_ids)
-
-    def trace(self, tokens: str | Sequence[str | int], offset: int = 0) -> "SequenceTrace":
-        """Everything that the program computes on one sequence.
-
-        Args:
-            tokens: tokens or their ids, or tokens separated by spaces as one string; nothing is added to them.
-            offset: the first position id.
-
-        Raises:
-            DraspError: there is no token, an unknown one, or more than the program has positions for.
-        """
-        from drasp.run.trace import trace
-
-        return trace(self, tokens, offset)
-
-    def without(self, line: str) -> "Program":
-        """The program without a line: a selector or projection is left out of what adds it up, a variable is 0 at every position.
-
-        Raises:
-            DraspError: there is no such line, or it is the prediction.
-        """
-        from drasp.lang.edit import without
-
-        return without(self, line)
-
-    def replace(self, name: str, text: str) -> "Program":
-        """The program with another right-hand side for a line: `program.replace("s1", "select(q=pos, k=pos, op=10*(k == q - 2))")`.
-
-        Raises:
-            DraspError: there is no such line, or the program is not legal with that text.
-        """
-        from drasp.lang.edit import replaced
-
-        return replaced(self, name, text)
-
-    def _repr_html_(self) -> str:
-        from drasp.notebook.html import program_html
-
-        return program_html(self)
 
     @property
     def prediction(self) -> Prediction:

@@ -11,7 +11,7 @@ from drasp.ir.program import Program
 from drasp.ir.size import NUMBERS_AT_MOST
 from drasp.naming.operators import describe
 from drasp.naming.tuning import LineTuning
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
 
 Line = Select | Project | Table

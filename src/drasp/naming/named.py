@@ -11,6 +11,7 @@ from drasp.core.budget import Budget
 from drasp.ir.nodes import Aggregate, Project, Select
 from drasp.ir.program import Program
 from drasp.ir.size import size
+from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Doing, Found, Result, Steps, Trial
 from drasp.naming.attention import NamedHead, distance
 from drasp.naming.heads import Heads, described, head_choices, head_rewrites, still_read, undivided, with_heads
@@ -19,7 +20,7 @@ from drasp.naming.lines import Line, dense_lines, line_rewrites
 from drasp.naming.pieces import Naming, Piece, Rewrite, measured
 from drasp.naming.readout import Named, averages_for_attention, name_readout, readout_rewrite, shortest
 from drasp.naming.readout import target as readout_target
-from drasp.naming.samples import Oracle, Samples, draw_samples
+from drasp.naming.samples import Samples, draw_samples
 from drasp.naming.tuning import NamingTuning
 
 

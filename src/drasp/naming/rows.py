@@ -9,7 +9,7 @@ from drasp.ir.formulas import Coordinate
 from drasp.ir.program import Program
 from drasp.naming.judged import Judged
 from drasp.naming.tuning import ReadoutTuning
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 
 
 @dataclass(frozen=True)

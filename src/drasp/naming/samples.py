@@ -2,43 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
+from drasp.core.parallel import in_order
+from drasp.core.seeds import Stream
 from drasp.ir.operators import SPECIAL_TOKEN
 from drasp.ir.program import Program
+from drasp.learn.oracle import Oracle
 from drasp.naming.judged import Judged, Judging, as_sets, judged
 from drasp.naming.tuning import SampleTuning
-from drasp.run.parallel import in_order
 from drasp.tasks.protocol import Sample
-
-NAMING_STREAM = 9
-
-
-class Batch(Protocol):
-    """Sequences with the model's answers, see `drasp.learn.pools.Batch`."""
-
-    @property
-    def token_ids(self) -> Tensor: ...
-    @property
-    def position_ids(self) -> Tensor: ...
-    @property
-    def scored(self) -> Tensor: ...
-    @property
-    def model_logits(self) -> Tensor: ...
-
-
-class Oracle(Protocol):
-    """What of the model under study naming sees: the batches to fit on, of short sequences and of all lengths, and the seed."""
-
-    @property
-    def short(self) -> Sequence[Batch]: ...
-    @property
-    def long(self) -> Sequence[Batch]: ...
-    @property
-    def seed(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +32,7 @@ class Samples:
 
 def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, check_time: Callable[[], None]) -> Samples:
     """Labels sequences by the program. `check_time` is called for each batch, and may raise to stop."""
-    rng = np.random.default_rng([oracle.seed, NAMING_STREAM])
+    rng = np.random.default_rng([oracle.seed, Stream.NAMING])
     batches = [*oracle.short[:: tuning.short_every], *oracle.long[:: tuning.long_every]]
     samples = [Sample(*(part.cpu().numpy() for part in (b.token_ids, b.position_ids, b.scored))) for b in batches]
 

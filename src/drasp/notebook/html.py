@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drasp.export.facts import Facts, facts, line_costs
 from drasp.ir.nodes import Aggregate, Prediction, Project, Select, Statement
 from drasp.ir.program import Program
 from drasp.lang.printer import print_program
 from drasp.naming.captions import captions
-
-if TYPE_CHECKING:
-    from drasp.run.trace import SequenceTrace
+from drasp.run.trace import SequenceTrace
 
 # Of middling lightness: at least 3.5 to 1 against white and against a dark grey.
 _SELECTOR, _AVERAGE, _ELEMENTWISE, _OUTPUT = "#2f7fd6", "#0f8f6b", "#b06a1c", "#a259c4"
@@ -37,7 +35,7 @@ def program_html(program: Program, evidence: Mapping[str, Any] | None = None) ->
     return f'<div style="{style}">{"".join(rows)}</div>{_facts(facts(program, evidence))}'
 
 
-def trace_html(trace: "SequenceTrace") -> str:
+def trace_html(trace: SequenceTrace) -> str:
     """A row for each position: token, variables, prediction."""
     names = [*trace.variables, *trace.projections]
     head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in ("position", "token", *names, "prediction"))

@@ -11,7 +11,7 @@ from drasp.ir.nodes import ONE_READ, Aggregate, Compute, Mlp, Norm, Project, Rea
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program, alive
 from drasp.rewrite.draft import Draft, has_axis, is_dense
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 
 ONE_HOT = ("token", "pos")
 

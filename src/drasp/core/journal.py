@@ -1,15 +1,17 @@
 """What a run has learned so far, so that one that was killed goes on: the answers to its expensive questions, in the order it asked them.
 
 A search is deterministic but for what it asks of the model and of the clock. Given the same answers it takes the same way, so nothing else
-is kept: a run that goes on asks again from the start, and is answered from the file until it comes to where it was killed.
+is kept: a run that goes on asks again from the start, and is answered from the file until it comes to where it was killed. Each answer
+stands beside what it was asked about, so that it cannot answer for another program.
 """
 
+import ast
 import base64
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -17,28 +19,27 @@ from zlib import crc32
 
 import numpy as np
 
+from drasp.core.budget import Budget, OutOfBudget
 from drasp.errors import RunFolderError
 
 Answer = TypeVar("Answer")
 
-STOP = "time is up"
-
-
-class TimeIsUp(BaseException):
-    """The search has used its share of the time."""
+STOP = "out of budget"
+LIBRARIES = ("numpy", "scipy", "torch")  # whose versions decide the digits of an answer
+WITHOUT_ANSWERS = ("cli", "view", "report", "export", "notebook")  # packages that no answer depends on
 
 
 class _Entry(NamedTuple):
     """One line of the file: a checksum, then these as JSON.
 
     Attributes:
-        question: what was asked.
-        seconds: of the run, when it was answered.
+        question: what was asked, and about what.
+        spent: what the run had spent when it was answered, in the unit of its budget.
         answer: JSON values, and arrays.
     """
 
     question: str
-    seconds: float
+    spent: float
     answer: Any
 
 
@@ -49,19 +50,15 @@ class Journal:
         file: where each answer is added as soon as it is there. What stands there from another run, or from a damaged line on, counts for
             nothing and is replaced.
         run: what tells this run from others: settings, versions.
-
-    Attributes:
-        start: when the run began, as `time.monotonic` tells it, less what earlier processes took.
     """
 
     def __init__(self, file: Path | None = None, run: str = "") -> None:
         self._known: list[_Entry] = []
         self._starts: list[int] = []  # of each known line, in bytes
         self._next = 0
-        self._checks = 0  # of the time, since the last answer
+        self._stop_told = False
         self._file = file
         self._end = 0  # of the file, in bytes
-        self.start = time.monotonic()
         if file is not None:
             try:
                 self._read(file, run)
@@ -70,57 +67,52 @@ class Journal:
 
     @property
     def used(self) -> float:
-        """Seconds that earlier processes took."""
-        return self._known[-1].seconds if self._known else 0.0
+        """What earlier processes spent."""
+        return self._known[-1].spent if self._known else 0.0
 
-    def seconds(self) -> float:
-        """Seconds of the run so far; while it is answered from the file, those that it had then."""
-        if self._next < len(self._known):
-            return self._known[self._next - 1].seconds if self._next else 0.0
-        return time.monotonic() - self.start
-
-    def once(self, question: str, ask: Callable[[], Answer]) -> Answer:
+    def once(self, question: str, about: str, ask: Callable[[], Answer], budget: Budget) -> Answer:
         """What `ask` gives, or gave: JSON values and arrays. It must not call `once` itself.
 
+        Args:
+            about: a digest of what is asked about.
+            budget: replayed while the journal answers, and live from the first question that it cannot answer.
+
         Raises:
-            TimeIsUp: time was up while this was asked.
+            OutOfBudget: the budget was spent while this was asked.
         """
+        whole = f"{question} {about}"
+        self._stop_told = False
         if self._next < len(self._known):
             known = self._known[self._next]
-            if known.question in (question, STOP):
-                self._pass()
+            if known.question in (whole, STOP):
+                self._next += 1
+                budget.replay(known.spent)
                 if known.question == STOP:
-                    raise TimeIsUp
+                    self._stop_told = True
+                    raise OutOfBudget
                 return known.answer
             self._forget_rest()
-        answer = ask()
-        self._write(question, answer)
+        budget.replay(None)
+        try:
+            answer = ask()
+        except OutOfBudget:
+            self.stopped(budget)
+            self._stop_told = True
+            raise
+        if self._file is not None:
+            self._append(_line([whole, round(budget.spent(), 3), answer]))
         return answer
 
-    def check_time(self, deadline: float) -> None:
-        """Stops the search where it was stopped before, or where no more is known and the deadline, as `time.monotonic` tells it, is past.
-
-        Raises:
-            TimeIsUp
-        """
-        self._checks += 1
-        if self._next < len(self._known):
-            known = self._known[self._next]
-            if known.question == STOP and known.answer == self._checks:
-                self._pass()
-                raise TimeIsUp
-        elif time.monotonic() > deadline:
-            self._write(STOP, self._checks)
-            raise TimeIsUp
+    def stopped(self, budget: Budget) -> None:
+        """What was asked last ended a slice of the budget: when the run goes on, that slice ends there again."""
+        if self._file is not None and not self._stop_told:
+            self._append(_line([STOP, round(budget.spent(), 3), None]))
+        self._stop_told = False
 
     def close(self) -> None:
         """Nothing is added any more, nor answered: a run that was interrupted goes on from here."""
         self._known = []
         self._file = None
-
-    def _pass(self) -> None:
-        self._next += 1
-        self._checks = 0
 
     def _read(self, file: Path, run: str) -> None:
         first = _line(["drasp", 0.0, _fingerprint(run)])
@@ -152,11 +144,6 @@ class Journal:
             os.truncate(self._file, end)
             self._end = end
 
-    def _write(self, question: str, answer: object) -> None:
-        self._checks = 0
-        if self._file is not None:
-            self._append(_line([question, round(time.monotonic() - self.start, 3), answer]))
-
     def _append(self, line: bytes) -> None:
         assert self._file is not None
         with self._file.open("ab") as file:
@@ -164,6 +151,18 @@ class Journal:
                 raise RunFolderError(f"{self._file}: another process works on the same run")
             file.write(line)
         self._end += len(line)
+
+
+def digest(*parts: object) -> str:
+    """A short digest of arrays, bytes, and what else is told apart by `repr`."""
+    found = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype.str}{part.shape}".encode())
+            found.update(np.ascontiguousarray(part).data)
+        else:
+            found.update(part if isinstance(part, bytes) else repr(part).encode())
+    return found.hexdigest()
 
 
 def _line(entry: list[Any]) -> bytes:
@@ -191,10 +190,21 @@ def _unpack(packed: dict[str, Any]) -> Any:
 
 
 def _fingerprint(run: str) -> str:
-    """Of the run and of the code: with other code it would take another way."""
-    digest = hashlib.sha256(run.encode())
-    for library in ("numpy", "scipy", "torch"):
-        digest.update(version(library).encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    """Of the run, and of the code that answers: with other code it would be answered otherwise. Comments and docstrings do not count."""
+    return digest(run, [version(library) for library in LIBRARIES], _code())
+
+
+@cache
+def _code() -> str:
+    root = Path(__file__).parents[1]
+    sources = sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in WITHOUT_ANSWERS)
+    return digest(*(code_of(path.read_text(encoding="utf-8")) for path in sources))
+
+
+def code_of(source: str) -> str:
+    """Python source without what does not change what it does: comments, layout, docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

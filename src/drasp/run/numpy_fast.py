@@ -1,8 +1,7 @@
-"""The reference interpreter: plain NumPy, and the meaning of the language. Every other executor is tested against it.
+"""The fast interpreter, in NumPy: what everything is measured with. It means what `drasp.run.meaning` says, and is tested against it.
 
-It is written to be read next to the tables of the language reference. Two liberties are taken for speed: a variable known to be one-hot is
-kept as the index of its hot coordinate, so that a product with a matrix is a lookup; and attention is worked out in blocks that fit in the
-processor's cache, without the keys that a causal block does not see.
+A variable known to be one-hot is kept as the index of its hot coordinate, so that a product with a matrix is a lookup; and attention is
+worked out in blocks that fit in the processor's cache, without the keys that a causal block does not see.
 """
 
 from collections import Counter

@@ -1,0 +1,46 @@
+"""Decompiling for users: the search, with programs that have methods."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from drasp import pipeline
+from drasp.model.given import Model
+from drasp.notebook.html import program_html
+from drasp.pipeline import Progress, Settings
+from drasp.program import Program
+from drasp.tasks.protocol import Task
+
+
+class Decompilation(pipeline.Decompilation):
+    """A program and the evidence for it, as `evidence.json` holds it.
+
+    Attributes:
+        frontier: what else the search met, from small to large, the program among them.
+    """
+
+    program: Program
+
+    def _repr_html_(self) -> str:
+        return program_html(self.program, self.evidence)
+
+
+def decompile(
+    model: Model,
+    task: Task | str,
+    settings: Settings = Settings(),  # noqa: B008  it is frozen
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Decompilation:
+    """Decompiles a model.
+
+    Args:
+        model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
+            GPT-2-style `HookedTransformer` of TransformerLens.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
+        report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
+
+    Raises:
+        DraspError: the model is none of these or is not supported, or the task does not fit it.
+    """
+    found = pipeline.decompile(model, task, settings, report)
+    frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
+    return Decompilation(Program.of(found.program), found.evidence, frontier)

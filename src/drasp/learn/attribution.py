@@ -1,0 +1,43 @@
+"""Gradient attribution: how much each part of a program matters, without taking it away."""
+
+import torch
+from torch import Tensor
+
+from drasp.core.budget import Budget
+from drasp.core.parallel import in_order
+from drasp.ir.program import Program
+from drasp.learn.means import as_tensors, mean_values
+from drasp.learn.oracle import Oracle
+from drasp.learn.pools import Batch
+from drasp.run.gated import Executor, Knobs, Site, sites
+
+
+def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[Site, float]:
+    """The mean over sequences of |d loss / d multiplier| at 1, for each site.
+
+    (After Michel, Levy and Neubig, "Are sixteen heads really better than one?", 2019.) The loss is the one to the model's hard
+    predictions: that to its probabilities has no gradient where the program is exact.
+    """
+    every = sites(program)
+    batches = oracle.sample
+
+    def ask() -> list[float]:
+        executor = Executor(program, oracle.device)
+        index = {site: i for i, site in enumerate(every)}
+        means = as_tensors(mean_values(program, oracle, budget), oracle)
+
+        def gradients(batch: Batch) -> Tensor:
+            multipliers = torch.ones(batch.sequences, len(index), device=oracle.device, requires_grad=True)
+            logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, Knobs(index, multipliers, means))
+            oracle.loss(logits, batch, "hard").sum().backward()
+            assert multipliers.grad is not None
+            return multipliers.grad.abs().sum(0)
+
+        total = torch.zeros(len(index), device=oracle.device)
+        for found in in_order(gradients, batches):
+            budget.check()
+            budget.charge(len(program.statements), gradients=True)
+            total += found
+        return (total / sum(b.sequences for b in batches)).tolist()
+
+    return dict(zip(every, oracle.once("attribution", program.digest, ask, budget), strict=True))

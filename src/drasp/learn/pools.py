@@ -1,0 +1,201 @@
+"""Pools of sequences with the model's answers: what the learning passes fit and match programs on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drasp.core.budget import Budget
+from drasp.core.parallel import in_order
+from drasp.core.seeds import Stream
+from drasp.learn.tuning import PoolTuning
+from drasp.measure import task_bands
+from drasp.model.forward import TorchTransformer
+from drasp.model.transformer import Transformer
+from drasp.tasks.protocol import Sample, Task
+from drasp.tasks.user import checked_sample
+
+
+@dataclass(frozen=True)
+class Study:
+    """The model under study, and its task.
+
+    Attributes:
+        oracle: the model, ready to run.
+    """
+
+    transformer: Transformer
+    task: Task
+    oracle: TorchTransformer
+
+    @property
+    def device(self) -> torch.device:
+        return self.oracle.device
+
+    @property
+    def work(self) -> int:
+        """What a batch costs, in statements: about as many as an expanded program has for heads, MLPs and output."""
+        return len(self.transformer.blocks) * (4 * self.transformer.heads + 1) + 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of similar length with the model's answers.
+
+    Attributes:
+        token_ids, position_ids: (batch, time).  scored: (batch, time) booleans.
+        rows: (scored positions), the sequence each scored position belongs to.
+        model_logits: (scored positions, vocabulary).
+        band: which length band, or -1.
+        weight: how many of the sequences drawn each of these stands for.
+    """
+
+    token_ids: Tensor
+    position_ids: Tensor
+    scored: Tensor
+    rows: Tensor
+    model_logits: Tensor
+    band: int
+    weight: int = 1
+
+    @property
+    def sequences(self) -> int:
+        return self.token_ids.shape[0]
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Everything that the search sees of the model.
+
+    Attributes:
+        short, long: batches to fit on, of short sequences and of all lengths.
+        select, verify: to choose by, and to check the choice on; each batch within one band.
+        bands: how many length bands there are.
+    """
+
+    short: tuple[Batch, ...]
+    long: tuple[Batch, ...]
+    select: tuple[Batch, ...]
+    verify: tuple[Batch, ...]
+    bands: int
+
+
+def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> Pools:
+    """Draws the pools. Every pool has a generator of its own, so that one's size does not change another.
+
+    Raises:
+        OutOfBudget: before all of them are labelled.
+    """
+    cut = task_bands(study.task, lengths)
+
+    def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
+        rng = np.random.default_rng([seed, stream, band + 1])
+        sample = checked_sample(study.task, rng, count, low_high)
+        return _batches(study, sample, _labels(study, sample, how.most, tuning, budget), band, how, tuning)
+
+    close, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
+    short = drawn(Stream.FITTED_SHORT, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch))
+    long = drawn(Stream.FITTED_LONG, tuning.fitted_long, lengths, -1, close(tuning.long_batch))
+    select = [b for band, part in enumerate(cut) for b in drawn(Stream.SELECTED, tuning.selected, part, band, close(tuning.select_batch))]
+    verify = [
+        b for band, part in enumerate(cut) for b in drawn(Stream.VERIFIED, tuning.verified, part, band, verifying(tuning.verify_batch))
+    ]
+    return Pools(tuple(short), tuple(long), tuple(select[::-1]), tuple(verify[::-1]), len(cut))
+
+
+def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> list[Batch]:
+    """Some sequences with the model's logits, where there is no budget for the pools: as far as the budget goes, but some in any case."""
+    rng = np.random.default_rng(seed)
+    found: list[Batch] = []
+    for _ in range(tuning.fallback):
+        sample = checked_sample(study.task, rng, 1, lengths)
+        how = _Draw(1)
+        found += _batches(study, sample, _labels(study, sample, 1, tuning, Budget.of_seconds()), -1, how, tuning)
+        if not budget.left():
+            break
+    return found
+
+
+def margins(logits: Tensor, model_logits: Tensor, task: Task) -> Tensor:
+    """By how much the logits speak for each decision of the model, (scored positions, decisions); both are (scored positions, vocabulary).
+
+    It decides for one token over any other, or on each token.
+    """
+    if task.predict == "next-token":
+        predicted = model_logits.argmax(-1, keepdim=True)
+        return logits.gather(1, predicted) - logits.scatter(1, predicted, -torch.inf).amax(-1, keepdim=True)
+    return torch.where(model_logits > 0, logits, -logits)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """How sequences are cut into batches.
+
+    Attributes:
+        most: sequences of a batch.
+        rest_every: None keeps all. Else those on which the model decides most closely are kept, and of the rest one in so many, which stand
+            for it: a program that is nearly right is wrong on the close ones, and so is measured as well in half the time.
+    """
+
+    most: int
+    rest_every: int | None = None
+
+
+def _batches(study: Study, sample: Sample, logits: Sequence[Tensor], band: int, how: _Draw, tuning: PoolTuning) -> list[Batch]:
+    count = len(sample.scored)
+    if how.rest_every is None:
+        strata = [(np.arange(count), 1)]
+    else:
+        closest = torch.stack([margins(found, found, study.task).min() for found in logits])
+        order = np.argsort(closest.cpu().numpy(), kind="stable")
+        close = count // tuning.close_share
+        strata = [(order[:close], 1), (order[close :: how.rest_every], how.rest_every)]
+    found = []
+    for chosen, weight in strata:
+        for rows in _by_length(sample, chosen, how.most, tuning.cells):
+            token_ids, position_ids, scored = _rows(sample, rows, study.device)
+            model_logits = torch.cat([logits[row] for row in rows])
+            found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, band, weight))
+    return found
+
+
+def _labels(study: Study, sample: Sample, most: int, tuning: PoolTuning, budget: Budget) -> list[Tensor]:
+    """The model's logits for each sequence, (scored positions, vocabulary)."""
+
+    def label(rows: np.ndarray) -> tuple[Tensor, ...]:
+        token_ids, position_ids, scored = _rows(sample, rows, study.device)
+        with torch.no_grad():
+            logits = study.oracle.scored_logits(token_ids, position_ids, scored).float()
+        return logits.split(scored.sum(1).tolist())
+
+    parts = _by_length(sample, np.arange(len(sample.scored)), most, tuning.cells)
+    labelled: dict[int, Tensor] = {}
+    for rows, found in zip(parts, in_order(label, parts), strict=True):
+        budget.check()
+        budget.charge(study.work)
+        labelled.update(zip(rows.tolist(), found, strict=True))
+    return [labelled[row] for row in range(len(labelled))]
+
+
+def _rows(sample: Sample, rows: np.ndarray, device: torch.device) -> list[Tensor]:
+    """These rows as tensors, as far as any of them is scored."""
+    chosen = Sample(*(array[rows] for array in sample))
+    return [torch.from_numpy(array[:, : chosen.ends.max()].copy()).to(device) for array in chosen]
+
+
+def _by_length(sample: Sample, chosen: np.ndarray, most: int, cells: int) -> list[np.ndarray]:
+    """The rows of the batches into which sequences are cut: at most so many, and no more than memory bears."""
+    ends = sample.ends[chosen]
+    order = np.argsort(ends, kind="stable")
+    parts = []
+    start = 0
+    while start < len(order):
+        size = most
+        while size > 1 and size * ends[order[min(start + size, len(order)) - 1]] ** 2 > cells:
+            size = size * 3 // 4
+        parts.append(chosen[order[start : start + size]])
+        start += size
+    return parts

@@ -1,0 +1,69 @@
+"""Much at once: the lowest-ranked parts of a program removed together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drasp.core.budget import Budget
+from drasp.ir.program import Program
+from drasp.learn.attribution import attribution
+from drasp.learn.means import mean_values
+from drasp.learn.oracle import Oracle
+from drasp.learn.trial import Found, Steps, Trial
+from drasp.passes.aim import Aim
+from drasp.passes.refit import refit
+from drasp.passes.removals import complexity
+from drasp.rewrite.ablate import Ablation, ablate
+from drasp.run.gated import Site
+
+
+def cut_by_rank(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program]:
+    """Ranks the sites by gradient attribution and ablates the lowest together, as many as match bears; then again, until few can go."""
+    while True:
+        found = attribution(program, oracle, budget)
+        ranking = _Ranking(sorted(found, key=lambda site: found[site]), mean_values(program, oracle, budget))
+        smaller = yield from _cut(program, ranking, aim)
+        if smaller is None:
+            smaller = yield from _cut_refitted(program, ranking, oracle, aim, budget)
+        if smaller is None:
+            return program
+        program = smaller
+        yield Found(program)
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """The sites of a program from the least, and what ablates them."""
+
+    sites: Sequence[Site]
+    means: Mapping[Site, np.ndarray]
+
+    def cuts(self, program: Program, shares: Sequence[float]) -> Iterator[tuple[Program, str]]:
+        """The program without ever smaller shares of the lowest sites."""
+        for share in shares:
+            count = int(share * len(self.sites))
+            if count < 2:
+                return
+            yield (
+                ablate(program, Ablation(dict.fromkeys(self.sites[:count], 0.0), self.means)),
+                f"without {count} of {len(self.sites)} parts",
+            )
+
+
+def _cut(program: Program, ranking: _Ranking, aim: Aim) -> Steps[Program | None]:
+    """The program without the largest share of the lowest-ranked sites that match bears; None where it bears none."""
+    for smaller, trying in ranking.cuts(program, aim.prune.shares):
+        match = yield Trial(smaller, trying, aim.threshold)
+        if match >= aim.threshold and complexity(smaller, aim.prune) < complexity(program, aim.prune):
+            return smaller
+    return None
+
+
+def _cut_refitted(program: Program, ranking: _Ranking, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program | None]:
+    """The same, each refitted."""
+    for smaller, trying in ranking.cuts(program, aim.prune.refitted_shares):
+        fitted, match = yield from refit(smaller, f"{trying}, refitted", oracle, aim, budget)
+        if match >= aim.threshold and complexity(fitted, aim.prune) < complexity(program, aim.prune):
+            return fitted
+    return None

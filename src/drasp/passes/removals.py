@@ -1,0 +1,109 @@
+"""What can be removed from a program in one step, and in which order."""
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+import numpy as np
+import torch
+
+from drasp.core.budget import Budget
+from drasp.core.journal import digest
+from drasp.core.parallel import in_order
+from drasp.ir.nodes import Aggregate, Mlp, Norm, Prediction
+from drasp.ir.program import Program
+from drasp.learn.means import mean_values
+from drasp.learn.oracle import Oracle
+from drasp.learn.tuning import PruneTuning
+from drasp.passes.aim import Aim
+from drasp.rewrite.ablate import Ablation, ablate
+from drasp.run.gated import Executor, Site, sites
+
+Removal = frozenset[tuple[str, str, str]]
+"""Sites by statement, part and what they read: names that hold while the program shrinks."""
+
+
+def complexity(program: Program, tuning: PruneTuning) -> float:
+    """Statements, with a little for every input and divisor, so that ties go to the simpler program."""
+    inputs = sum(len(s.inputs) for s in program.statements if isinstance(s, Norm | Mlp))
+    divisions = sum(read.over is not None for s in program.statements for read in s.reads)
+    return len(program.statements) + tuning.input_cost * inputs + tuning.division_cost * divisions
+
+
+def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[Removal]:
+    """The removals that make the program simpler, by the loss after each for what it saves."""
+    every = removals(program)
+    batches = oracle.sample[:: aim.prune.loss_every]  # to put removals in order, fewer will do
+
+    @torch.no_grad()
+    def loss(smaller: Program) -> float:
+        executor = Executor(smaller, oracle.device)
+        losses = [oracle.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, aim.refit.targets).mean() for b in batches]
+        return float(torch.stack(losses).mean())
+
+    def ask() -> list[int]:
+        means = mean_values(program, oracle, budget)
+
+        def cost(removal: Removal) -> float:
+            smaller = without(program, removal, means)
+            saved = complexity(program, aim.prune) - complexity(smaller, aim.prune)
+            return loss(smaller) / saved if saved > 0 else inf
+
+        costs = []
+        for found in in_order(cost, every):
+            budget.check()
+            budget.charge(len(program.statements) * len(batches))
+            costs.append(found)
+        return sorted((i for i in range(len(every)) if costs[i] < inf), key=costs.__getitem__)
+
+    about = digest(program.digest, aim.refit.targets)
+    return [every[i] for i in oracle.once("order of removals", about, ask, budget)]
+
+
+def without(program: Program, removal: Removal, means: Mapping[Site, np.ndarray]) -> Program:
+    """The program with all sites of a removal ablated."""
+    turned = {site: 0.0 for site in sites(program) if identity(program, site) in removal}
+    return ablate(program, Ablation(turned, means))
+
+
+def identity(program: Program, site: Site) -> tuple[str, str, str]:
+    """What tells a site from all others, whichever slot it has by now: its statement, part, and what it reads."""
+    if site.part == "line":
+        return site.statement, site.part, ""
+    statement = program.by_name[site.statement]
+    slot = statement.reads[site.slot].variable if isinstance(statement, Norm | Mlp) else str(site.slot)
+    return site.statement, site.part, slot
+
+
+def removals(program: Program) -> list[Removal]:
+    """Everything that can be removed in one step: each site; each variable, norm and head with all its sites."""
+    every = sites(program)
+    groups = [[site] for site in every]
+    for statement in program.statements:
+        if isinstance(statement, Prediction):
+            continue
+        if isinstance(statement, Aggregate):
+            groups.append([s for s in every if s.part == "line" and s.statement in statement.selectors])
+        reading = _reading(program, statement.name)
+        groups.append([s for s in every if s.part != "division" and (s.statement, s.slot) in reading])
+        groups.append([s for s in every if s.part == "division" and program.by_name[s.statement].reads[s.slot].over == statement.name])
+    found = [frozenset(identity(program, s) for s in group) for group in groups if group]
+    return list(dict.fromkeys(found))
+
+
+def _reading(program: Program, variable: str) -> set[tuple[str, int]]:
+    """The lines and inputs that read a variable or an average of it; a line counts as slot 0 whichever side reads."""
+    found = set()
+    for statement in program.statements:
+        for slot, read in enumerate(statement.reads):
+            if read.variable == variable:
+                if isinstance(statement, Aggregate):
+                    found |= _reading(program, statement.name)
+                else:
+                    found.add((statement.name, slot if isinstance(statement, Norm | Mlp) else 0))
+    return found
+
+
+def describe(removals: Sequence[Removal]) -> str:
+    """`without a1, s2, s3 ...`, for a person."""
+    names = sorted({statement for removal in removals for statement, _, _ in removal})
+    return "without " + ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")

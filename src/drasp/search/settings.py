@@ -1,0 +1,64 @@
+"""What is asked for, and the numbers that steer the search."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from drasp.core.budget import Budget
+from drasp.core.tuning import knob
+from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
+from drasp.naming.tuning import NamingTuning
+from drasp.search.frontier import FrontierTuning
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for; the fields are the flags of `drasp decompile`.
+
+    Attributes:
+        match: share of sequences, in the worst length band, on which the program must predict what the model predicts.
+        statements, numbers: the most of each that a decompiled program may have.
+        lengths: of the sequences that are sampled, both ends included.
+        seed: of everything random.
+        device: "auto", or a torch device.
+        time: seconds at the most, the evidence included.
+        work: instead of a time, how many statements may be run on batches of sequences: the same result on every machine.
+        evidence: "quick" leaves out what is slow: off the task, interchanges, the whole language.
+    """
+
+    match: float = 0.99
+    statements: int = 30
+    numbers: int = 60
+    lengths: tuple[int, int] = (0, 150)
+    seed: int = 0
+    device: str = "auto"
+    time: float = 600.0
+    work: int | None = None
+    evidence: Literal["full", "quick"] = "full"
+
+    def budget(self, pace: float) -> Budget:
+        """What the run may spend, from now on; `pace`: the work that is counted as a second where work is counted."""
+        return Budget.of_seconds(self.time) if self.work is None else Budget.of_work(self.work, pace)
+
+
+@dataclass(frozen=True)
+class ChoiceTuning:
+    """How the result is chosen among the candidates."""
+
+    select_margin: float = knob(0.5, unit="of what is left to 1: at the most so much more match on select", origin="chosen")
+    verify_margin: float = knob(0.4, unit="the same, on verify", origin="chosen")
+    named: int = knob(200, unit="statements at the most of a program that is worth the time of naming", origin="chosen")
+    pace: float = knob(3000.0, unit="work counted as a second where work is counted", origin="measured: D2 3,800, tomita4 3,100")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Every number that steers a run, by stage."""
+
+    pools: PoolTuning = field(default_factory=PoolTuning)
+    linear_refit: RefitTuning = LINEAR_REFIT
+    exact_refit: RefitTuning = field(default_factory=RefitTuning)
+    circuit: CircuitTuning = field(default_factory=CircuitTuning)
+    prune: PruneTuning = field(default_factory=PruneTuning)
+    naming: NamingTuning = field(default_factory=NamingTuning)
+    choice: ChoiceTuning = field(default_factory=ChoiceTuning)
+    frontier: FrontierTuning = field(default_factory=FrontierTuning)
