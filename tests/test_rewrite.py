@@ -72,7 +72,7 @@ def test_ablate(file):
 
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_any_program_means_the_same_simplified_and_keeps_its_symbols(data):
+def test_any_program_means_the_same_simplified(data):
     program = data.draw(programs(moderate))
     token_ids, position_ids = data.draw(inputs(program))
     expected = logits(program, token_ids, position_ids)
