@@ -7,8 +7,6 @@ from drasp.ir.nodes import (
     POS,
     TOKEN,
     Aggregate,
-    Case,
-    Compare,
     Compute,
     Mlp,
     Norm,
@@ -30,10 +28,8 @@ STEMS: dict[type, tuple[str, str]] = {
     Norm: ("n", "G"),
     Mlp: ("m", "M"),
     Table: ("t", "T"),
-    Compare: ("m", ""),
-    Compute: ("m", ""),
-    Case: ("m", ""),
 }
+ELSE = ("m", "")  # computed element by element, with no tensor
 ASIDE = 0.05  # of the weight, that attention to the previous position may give to all the others together
 
 
@@ -50,7 +46,7 @@ def tidy(program: Program) -> Program:
         if isinstance(statement, Prediction):
             statements.append(renamed(statement, names))
             continue
-        stem, operator = STEMS[type(statement)]
+        stem, operator = STEMS.get(type(statement), ELSE)
         telling = _telling(program, statement)
         if telling is None:
             counts[stem] = counts.get(stem, 0) + 1
