@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from drasp.ir.axis import Side
 from drasp.ir.basis import Basis
 from drasp.ir.formulas import FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
+from drasp.ir.labels import Label, Range
 from drasp.ir.nodes import (
     Aggregate,
     Case,
@@ -24,34 +26,16 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import (
-    COMPARISONS,
-    HARD,
-    And,
-    Comparison,
-    Dense,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Not,
-    Operator,
-    Or,
-    Predicate,
-    Primitive,
-    Range,
-    Relation,
-    Rows,
-    Side,
-    Sum,
-    Term,
-)
+from drasp.ir.operators import HARD, Dense, Except, Operator, Sum, Term
+from drasp.ir.primitives.comparison import COMPARISONS, Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.logic import And, Not, Or
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Predicate, Primitive
+from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.ir.program import Header, Program
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -6,30 +6,19 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis, derived
-from drasp.ir.operators import (
-    HARD,
-    And,
-    Axis,
-    Comparison,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Primitive,
-    Range,
-    Relation,
-    Rows,
-    Sum,
-    Symbolic,
-    Term,
-)
+from drasp.ir.labels import Label, Range
+from drasp.ir.operators import HARD, Except, Sum, Symbolic, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.logic import And
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.ir.program import Header
 from drasp.naming.families import families, members_of
 from drasp.naming.gauge import Gauge, centred, smallest, sparsest

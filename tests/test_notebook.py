@@ -9,7 +9,9 @@ import pytest
 
 from drasp.errors import DraspError
 from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
-from drasp.ir.operators import HARD, Comparison, Index, Sum, Term
+from drasp.ir.operators import HARD, Sum, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.index import Index
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.pipeline import Decompilation

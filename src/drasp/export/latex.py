@@ -11,8 +11,8 @@ from typing import Any
 
 from drasp.export.facts import facts, line_costs
 from drasp.ir.basis import Basis
+from drasp.ir.labels import label_text
 from drasp.ir.nodes import Bilinear, Table
-from drasp.ir.operators import label_text
 from drasp.ir.program import Program, sides
 from drasp.lang.printer import print_program
 from drasp.naming.captions import captions

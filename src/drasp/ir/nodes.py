@@ -6,7 +6,9 @@ from typing import ClassVar
 from drasp.ir.formulas import Formula as Formula
 from drasp.ir.formulas import Read as Read
 from drasp.ir.formulas import reads_of
-from drasp.ir.operators import Label, Names, Operator, finite
+from drasp.ir.labels import Label, finite
+from drasp.ir.operators import Operator
+from drasp.ir.primitives.record import Names
 
 BUILT_IN = ("token", "pos", "one")
 

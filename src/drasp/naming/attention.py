@@ -9,30 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drasp.ir.axis import Axis
 from drasp.ir.basis import Basis
+from drasp.ir.labels import SPECIAL_TOKEN, Label
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
-from drasp.ir.operators import (
-    SPECIAL_TOKEN,
-    Axis,
-    Comparison,
-    Dense,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Operator,
-    Primitive,
-    Rows,
-    Sum,
-    Symbolic,
-    Term,
-)
+from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.measure import predictions
 from drasp.run.reference import OneHot, evaluate

@@ -14,25 +14,18 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import ProgramError
+from drasp.ir.axis import Axis, Side
 from drasp.ir.basis import Basis
-from drasp.ir.operators import (
-    And,
-    Axis,
-    Comparison,
-    Difference,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Predicate,
-    Primitive,
-    Range,
-    Relation,
-    Side,
-)
+from drasp.ir.labels import Label, Range
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.logic import And
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Predicate, Primitive
+from drasp.ir.primitives.tables import Relation
 from drasp.naming.gauge import Gauge
 
 Array = np.ndarray[Any, Any]

@@ -14,22 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from drasp.ir.operators import (
-    HARD,
-    SPECIAL_TOKEN,
-    And,
-    Axis,
-    Entries,
-    Except,
-    Label,
-    Member,
-    Primitive,
-    Relation,
-    Rows,
-    Sum,
-    Symbolic,
-    Term,
-)
+from drasp.ir.axis import Axis
+from drasp.ir.labels import SPECIAL_TOKEN, Label
+from drasp.ir.operators import HARD, Except, Sum, Symbolic, Term
+from drasp.ir.primitives.logic import And
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.naming.families import Family, families, members_of, only, rectangle
 from drasp.naming.gauge import Gauge, centred, group_sums, smallest, sparsest
 

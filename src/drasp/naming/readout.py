@@ -12,8 +12,12 @@ from itertools import product
 import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
+from drasp.ir.labels import SPECIAL_TOKEN, Label
 from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
-from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Entries, Except, Index, Label, Relation, Rows, Sum, Term
+from drasp.ir.operators import Except, Sum, Term
+from drasp.ir.primitives.comparison import COMPARISONS, Comparison
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.ir.program import Header, Program, alive, feeds_attention
 from drasp.measure import predictions
 from drasp.naming.linear import Form, Labelled, fit_form, separable
