@@ -36,6 +36,7 @@ from drasp.ir.primitives.nearest import Nearest
 from drasp.ir.primitives.place import First, Last
 from drasp.ir.primitives.record import Predicate, Primitive
 from drasp.ir.primitives.tables import Entries, Relation, Rows
+from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header, Program
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -160,13 +161,16 @@ class _Operators:
         if not self.narrow and here.basis == other.basis:
             forms.append("same")
         if not self.narrow and here.has_order and other.has_order:
-            forms.append("two")
+            forms += ["two", "total"]
         form = self.draw(st.sampled_from(forms))
         equality = st.sampled_from(["==", "!="])
         if form == "label":
             return Comparison(Index(side), self.draw(equality), self.draw(here.labels()))
         if form == "member":
             return Member(Index(side), self.draw(here.members()))
+        if form == "total":
+            modulo = self.draw(st.one_of(st.none(), st.integers(2, 5)))
+            return Total(self.draw(st.integers(0, (modulo or 9) - 1)), modulo)
         if form == "order":
             index = Index(side, self.draw(st.integers(-3, 3)))
             return Comparison(index, self.draw(st.sampled_from(["<", "<=", ">", ">="])), self.draw(here.ordered_labels()))
@@ -180,8 +184,8 @@ class _Operators:
         other_side: Side = "column" if side == "row" else "row"
         if form == "same":
             return Comparison(Index(side), self.draw(equality), Index(other_side))
-        modulo = self.draw(st.booleans())
-        return Comparison(self.index(side, modulo), self.draw(st.sampled_from(list(COMPARISONS))), self.index(other_side, modulo))
+        remainders = self.draw(st.booleans())
+        return Comparison(self.index(side, remainders), self.draw(st.sampled_from(list(COMPARISONS))), self.index(other_side, remainders))
 
     def index(self, side: Side, modulo: bool) -> Index:
         return Index(side, self.draw(st.integers(-3, 3)), self.draw(st.integers(2, 5)) if modulo else None)

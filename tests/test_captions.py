@@ -62,6 +62,10 @@ def clause(words: str) -> str:
         assert one or verb == "is"
         return f"({place(left)} {VERBS[verb]} {right})" if one else f"({place(left)} in {items(right)})"
 
+    def added(match: re.Match[str]) -> str:
+        return f"((k + q) % {match[1] or 10**9} == {match[2]})"
+
+    words = re.sub(r"the key position plus the query position(?: modulo (\d+))? is (\d+)", added, words)
     return re.sub(rf"({PLACE}) ({'|'.join(VERBS)}) ({PLACE}|{ITEMS})", compared, words)
 
 

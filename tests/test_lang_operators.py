@@ -21,6 +21,7 @@ from drasp.ir.primitives.nearest import Nearest
 from drasp.ir.primitives.place import First, Last
 from drasp.ir.primitives.record import Primitive
 from drasp.ir.primitives.tables import Entries, Relation, Rows
+from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
@@ -63,6 +64,9 @@ POSITION_CASES: list[tuple[str, Callable[[int, int], float]]] = [
     ("4*(k < q and k % 2 == 0)", lambda q, k: 4 * (k < q and k % 2 == 0)),
     ("4*(k < q or k == 0 or q == 0)", lambda q, k: 4 * (k < q or k == 0 or q == 0)),
     ("4*(not (k < q) and (k == 0 or q == 0))", lambda q, k: 4 * (not k < q and (k == 0 or q == 0))),
+    ("4*(k + q == 4)", lambda q, k: 4 * (k + q == 4)),
+    ("4*((k + q) % 3 == 1)", lambda q, k: 4 * ((k + q) % 3 == 1)),
+    ("hard(not (k + q == 0) and k < q)", lambda q, k: 10000 * (k + q != 0 and k < q)),
     ("last", lambda q, k: k),
     ("-0.5*last", lambda q, k: -0.5 * k),
     ("first", lambda q, k: -k),
@@ -113,6 +117,8 @@ TOKEN_CASES: list[tuple[str, Callable[[str, str], float]]] = [
     ("1*(k == q + 1)", _ordered(lambda q, k: k == q + 1)),
     ("1*(k + 1 != q)", _ordered(lambda q, k: k + 1 != q)),
     ("1*(k % 2 == q % 2)", _ordered(lambda q, k: k % 2 == q % 2)),
+    ("1*(k + q == 2)", _ordered(lambda q, k: k + q == 2)),
+    ("1*((k + q) % 3 == 0)", _ordered(lambda q, k: (k + q) % 3 == 0)),
     ('1*(k >= "1")', lambda q, k: k in ("1", "2")),
     ("1*(k % 2 == 1)", lambda q, k: k == "1"),
     ("1*(not (k < q))", lambda q, k: not (q in RANKS and k in RANKS and RANKS[k] < RANKS[q])),
@@ -151,6 +157,8 @@ PRIMITIVES: list[Primitive] = [
     Not(Comparison(COLUMN, "<", ROW)),
     And((Comparison(COLUMN, "<", ROW), Not(Not(Comparison(COLUMN, "!=", 0))))),
     Or((And((Comparison(COLUMN, "<", ROW), Comparison(ROW, "==", 0))), Comparison(COLUMN, "==", 0))),
+    Total(0),
+    Total(1, 3),
     Last(),
     First(),
     Difference("row"),
@@ -207,6 +215,9 @@ def test_a_project_prints_a_predicate_of_strength_one_bare() -> None:
         (lambda: Relation((("<bos>", (1, 1)),)), "row <bos> has 1 twice"),
         (lambda: Except(Sum(), ()), "except is empty"),
         (lambda: Index("row", 0, 1), "a modulus is at least 2, not 1"),
+        (lambda: Total(1, 1), "a modulus is at least 2, not 1"),
+        (lambda: Total(3, 3), "3 is no remainder modulo 3"),
+        (lambda: Total(-1), "-1 is no sum of two places"),
         (lambda: And((Comparison(ROW, "==", COLUMN),)), "and needs two predicates"),
         (lambda: Comparison(ROW, "=", COLUMN), "= is no comparison"),
     ],
@@ -223,6 +234,7 @@ TOKENS, POSITIONS = Basis("token", 5), Basis("position", 3)
     ("primitive", "rows", "columns", "order", "message"),
     [
         (Comparison(COLUMN, "<", ROW), TOKENS, TOKENS, None, "tokens have no order here: the header needs an order line"),
+        (Total(3), TOKENS, TOKENS, None, "tokens have no order here: the header needs an order line"),
         (Comparison(COLUMN, "<", "b"), TOKENS, TOKENS, ("0",), 'token "b" is not in the order'),
         (Comparison(COLUMN, "==", "z"), TOKENS, TOKENS, None, 'token "z" is not in the vocabulary'),
         (Comparison(COLUMN, "==", 2), TOKENS, TOKENS, None, "2 is no token: a token is written as a string"),

@@ -19,6 +19,7 @@ from drasp.ir.primitives.nearest import Nearest
 from drasp.ir.primitives.place import First, Last
 from drasp.ir.primitives.record import Primitive
 from drasp.ir.primitives.tables import Entries, Relation, Rows
+from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header
 from drasp.naming.families import families
 from drasp.naming.fitted import members_of
@@ -148,6 +149,16 @@ def test_tokens_without_an_order_need_none() -> None:
     row, column = axes(header, tokens, tokens)
     for found in describe(rng.normal(size=(20, 20)).cumsum(1), np.ones((20, 20)), row, column, role="select"):
         found.op.matrix(row, column)  # would raise ProgramError
+
+
+@pytest.mark.parametrize("primitive", [Total(9), Total(7, 10), Total(2, 4)])
+@pytest.mark.parametrize("role", ["select", "project-sets"])
+def test_a_sum_of_places_is_found_between_few_tokens_with_an_order(primitive: Total, role: Role) -> None:
+    digits = tuple(map(str, range(10)))
+    header = Header((*digits, *SPECIAL), 7, "next-token", digits)
+    tokens = header.built_in["token"]
+    op = Sum((Term(12, primitive),), 0.0 if role == "select" else -4)
+    assert described(op, header, tokens, tokens, role)[-1].op == op
 
 
 def test_a_small_matrix_without_any_form_is_a_table() -> None:

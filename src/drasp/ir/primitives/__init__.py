@@ -10,6 +10,7 @@ from importlib import import_module
 from drasp.ir.primitives.record import Asked, Primitive, Record
 
 FILES = (
+    "total",
     "comparison",
     "member",
     "logic",
