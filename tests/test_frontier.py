@@ -4,7 +4,6 @@ import json
 import random
 
 import pytest
-from drasp.search.settings import Settings, TimeIsUp, decompile
 
 from drasp import frontier as frontiers
 from drasp import pipeline
@@ -15,10 +14,9 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.rewrite.lift import lift
 from drasp.rewrite.simplify import simplify
-from drasp.search.record import check_target, finish, load_frontier
 from drasp.search.frontier import Frontier, Point, listing
-from drasp.search.settings import Settings, TimeIsUp, decompile
 from drasp.search.record import check_target, load_frontier, save
+from drasp.search.settings import Settings, TimeIsUp, decompile
 from drasp.tasks.registry import get_task
 
 ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_on": "select", "file": "."}]'

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from drasp.journal import Journal, TimeIsUp
 from drasp.passes.prune import SearchSettings
-from drasp.search.settings import Settings
 
 from drasp import journal as journals
 from drasp import pipeline
@@ -23,6 +22,7 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.passes import components
 from drasp.search.frontier import listing
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 
 
