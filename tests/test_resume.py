@@ -9,14 +9,11 @@ import time
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 
-from drasp import journal as journals
 from drasp import pipeline
-from drasp.errors import RunFolderError
 from drasp.search.frontier import listing
-from drasp.journal import Journal, TimeIsUp
+from drasp.journal import Journal
 from drasp.lang.folder import save_program
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
@@ -85,61 +82,6 @@ def test_what_stands_behind_a_damaged_line_is_worked_out_again(unbroken, tmp_pat
     assert again_worked_out == worked_out[10:]
 
 
-@pytest.mark.parametrize("start", [b"", b"no journal\n", b"\xff" * 100])
-def test_a_journal_that_is_none_counts_for_nothing(tmp_path, start):
-    (tmp_path / "journal").write_bytes(start)
-    journal = Journal(tmp_path / "journal", "run")
-    assert journal.used == 0
-    assert journal.once("what", lambda: 1) == 1
-    assert Journal(tmp_path / "journal", "run").once("what", lambda: 2) == 1
-
-
-def test_the_journal_of_another_run_or_of_other_code_counts_for_nothing(tmp_path, monkeypatch):
-    Journal(tmp_path / "journal", "run").once("what", lambda: 1)
-    assert Journal(tmp_path / "journal", "another").once("what", lambda: 2) == 2
-    monkeypatch.setattr(journals, "version", lambda library: "0")
-    assert Journal(tmp_path / "journal", "another").once("what", lambda: 3) == 3
-
-
-def test_answers_come_back_exactly(tmp_path):
-    answer = {"a": np.array([[0.1, np.pi]]), "b": [1e-300, 0.1 + 0.2, 3], "c": np.array(2, dtype=np.float32)}
-    Journal(tmp_path / "journal", "run").once("what", lambda: answer)
-    again = Journal(tmp_path / "journal", "run").once("what", dict)
-    assert again["b"] == answer["b"]
-    for name in ("a", "c"):
-        assert again[name].dtype == answer[name].dtype
-        assert np.array_equal(again[name], answer[name])
-
-
-def test_another_question_than_before_drops_the_rest(tmp_path):
-    journal = Journal(tmp_path / "journal", "run")
-    for question in "abc":
-        journal.once(question, lambda question=question: question)
-    journal = Journal(tmp_path / "journal", "run")
-    assert journal.once("a", lambda: "new") == "a"
-    assert journal.once("x", lambda: "new") == "new"
-    journal = Journal(tmp_path / "journal", "run")
-    assert [journal.once(question, lambda: "newest") for question in "axc"] == ["a", "new", "newest"]
-
-
-@pytest.mark.parametrize("within", [True, False])
-def test_time_is_up_where_it_was_up_before(tmp_path, within):
-    def search(journal, deadline):
-        steps = []
-        try:
-            for step in range(9):
-                journal.check_time(deadline if step >= 3 and not within else np.inf)
-                steps.append(step)
-                if step % 2 == 0:
-                    journal.once("what", lambda step=step: journal.check_time(deadline if step >= 3 and within else np.inf))
-        except TimeIsUp:
-            return steps
-        return "in time"
-
-    first = search(Journal(tmp_path / "journal", "run"), deadline=0)
-    assert search(Journal(tmp_path / "journal", "run"), deadline=np.inf) == first == list(range(5 if within else 3))
-
-
 def test_the_time_of_earlier_processes_counts(tmp_path):
     journal = Journal(tmp_path / "journal", "run")
     journal.start -= 100
@@ -149,13 +91,6 @@ def test_the_time_of_earlier_processes_counts(tmp_path):
     found = pipeline.decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=100.0), journal=again)
     assert found.evidence["stopped_by_time"] is True
     assert found.evidence["seconds"] > 100
-
-
-def test_two_processes_do_not_write_to_one_run(tmp_path):
-    first, second = (Journal(tmp_path / "journal", "run") for _ in range(2))
-    first.once("what", lambda: 1)
-    with pytest.raises(RunFolderError, match="another process"):
-        second.once("what", lambda: 2)
 
 
 def _command(out):
