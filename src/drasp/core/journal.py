@@ -104,9 +104,7 @@ class Journal:
         return answer
 
     def stopped(self, budget: Budget) -> None:
-        """The last check ended a slice of the budget: when the run goes on, that check ends it again. Whoever goes on behind OutOfBudget has
-        to say so.
-        """
+        """The last check ended a slice of the budget: when the run goes on, that check ends it again. Whoever catches OutOfBudget tells."""
         told, self._stop_told = self._stop_told, False
         if told:
             return
