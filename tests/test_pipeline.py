@@ -11,9 +11,7 @@ import pytest
 
 from drasp import measure, pipeline
 from drasp.cli import main
-from drasp.ir.nodes import TOKEN, Prediction, Project
-from drasp.ir.operators import Dense
-from drasp.ir.program import Header, Program
+from drasp.ir.program import Program
 from drasp.lang.folder import save_program
 from drasp.measure import make_judge, numpy_logits
 from drasp.model.bundled import ZOO
@@ -22,7 +20,6 @@ from drasp.model.forward import TorchTransformer
 from drasp.passes import components
 from drasp.passes import name as naming
 from drasp.passes.context import make_context
-from drasp.passes.fit import fit
 from drasp.passes.lift import lift
 from drasp.passes.pools import Subject
 from drasp.passes.prune import removals
@@ -178,22 +175,6 @@ def test_a_program_longer_than_asked_for_is_judged_on_as_few_sequences_as_time_a
     assert found.evidence["verdict"] == "not decompiled"
 
 
-def test_the_search_stops_in_the_middle_of_a_refit():
-    stops = iter(range(100))
-
-    def check_time():
-        if next(stops) == 20:
-            raise TimeIsUp
-
-    task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
-    context = make_context(
-        Subject(task, oracle.scored_logits, oracle.device), (0, 50), 0, lambda what, program: None, check_time, lambda program: None
-    )
-    program = lift(load_transformer(ZOO / "D2"), Header(task.vocabulary, 152, task.predict))
-    with pytest.raises(TimeIsUp):
-        fit(program, context, "hard", 10_000, 0.003, 0)
-
-
 def test_evidence_that_is_cut_short_is_left_out_and_the_rest_stays(monkeypatch):
     def too_slow(*arguments):
         raise TimeIsUp
@@ -264,95 +245,3 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
 def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
     found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), time=0.1))
     assert [band["lengths"] for band in found.evidence["match"]["bands"]] == [[0, 50]]
-
-
-class Judging:
-    """Stands in for the context of a search: candidates have the match of their place, and time ends after some matches."""
-
-    def __init__(self, matches, time_for=100):
-        self.verify, self.asked, self.time_for = "verify", [], time_for
-        header = Header(("a", "b"), 4, "next-token")
-        self.candidates = [token_table(header, count) for count in range(1, len(matches) + 1)]
-        self.matches = dict(zip(map(id, self.candidates), matches, strict=True))
-
-    def match(self, program, batches, at_least):
-        assert batches == self.verify
-        if len(self.asked) == self.time_for:
-            raise TimeIsUp
-        self.asked.append(program)
-        return self.matches[id(program)]
-
-    def chosen(self, found=None):
-        """The place of the candidate that is chosen; by default the search found the current-token table, then ever smaller ones."""
-        found = found or [0, *range(len(self.candidates) - 1, 0, -1)]
-        candidates = [self.candidates[place] for place in found]
-        search = pipeline._Search(lambda progress: None, np.inf, 30, pipeline.Journal(), candidates=candidates)
-        program = pipeline._choose(self, Settings(match=0.9, time=np.inf), search)
-        return next(place for place, candidate in enumerate(self.candidates) if candidate is program)
-
-
-def token_table(header, projections):
-    """A program of some statements."""
-    names = [f"logits{number}" for number in range(projections)]
-    lines = [Project(name, TOKEN, Dense(name)) for name in names]
-    return Program(header, (*lines, Prediction(tuple(names))), {name: np.eye(2) for name in names})
-
-
-@pytest.mark.parametrize("matches", [[0.1, 0.5, 0.95, 0.96, 1.0], [0.1, 0.95, 0.5, 0.96, 1.0], [0.1, 0.2, 0.3, 0.95, 0.3]])
-def test_the_smallest_candidate_that_holds_is_chosen(matches):
-    assert Judging(matches).chosen() == next(place for place, match in enumerate(matches) if match >= 0.94)
-
-
-def test_without_one_that_holds_the_best_is_chosen():
-    assert Judging([0.1, 0.5, 0.8, 0.7]).chosen() == 2
-    assert Judging([0.1, 0.5, 0.78, 0.8]).chosen() == 3
-
-
-def test_a_smaller_one_is_as_good_within_a_standard_error():
-    assert Judging([0.1, 0.5, 0.795, 0.8]).chosen() == 2
-
-
-def test_of_many_candidates_few_are_tried_before_one_that_holds_is_known():
-    judging = Judging([0.5] * 30 + [1.0] * 30, time_for=2)
-    assert judging.chosen() == 31  # the last first, then the middle of the 58 larger ones
-    assert Judging([0.1] + [0.5] * 40 + [1.0] * 19, time_for=3).chosen() >= 41
-
-
-@pytest.mark.parametrize(("fitted", "chosen"), [(0.95, 4), (0.907, 2), (0.9, 2)])
-def test_the_last_is_fitted_once_more_where_it_falls_short(monkeypatch, fitted, chosen):
-    judging = Judging([0.1, 0.905, 0.96, 0.97])
-    better = token_table(judging.candidates[0].header, 2)
-    judging.candidates.append(better)
-    judging.matches[id(better)] = fitted
-    monkeypatch.setattr(pipeline, "_fitted", lambda program, *_: better if program is judging.candidates[1] else None)
-    assert judging.chosen(found=[0, 3, 2, 1]) == chosen
-
-
-def test_of_a_last_candidate_and_it_fitted_the_better_is_judged_by(monkeypatch):
-    for fitted, chosen in ((0.907, 2), (0.9, 1)):
-        judging = Judging([0.1, 0.905])
-        better = token_table(judging.candidates[0].header, 2)
-        judging.candidates.append(better)
-        judging.matches[id(better)] = fitted
-        monkeypatch.setattr(pipeline, "_fitted", lambda *_, better=better: better)
-        assert judging.chosen(found=[0, 1]) == chosen
-
-
-def test_a_candidate_is_fitted_while_half_of_the_time_lasts(monkeypatch):
-    search = pipeline._Search(lambda progress: None, time.monotonic() + 1000, 30, pipeline.Journal())
-    deadlines = []
-
-    def fit(*_):
-        deadlines.append(search.deadline - time.monotonic())
-        raise TimeIsUp
-
-    monkeypatch.setattr(pipeline, "fit", fit)
-    program = token_table(Header(("a", "b"), 4, "next-token"), 1)
-    whole = search.deadline
-    assert pipeline._fitted(program, Judging([0.1]), Settings(), search) is program
-    assert 490 < deadlines[0] < 510
-    assert search.deadline == whole
-
-
-def test_without_time_for_any_the_last_is_chosen():
-    assert Judging([0.1, 0.5, 1.0, 1.0], time_for=0).chosen() == 1
