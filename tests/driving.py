@@ -1,8 +1,12 @@
 """Stands in for the runner: answers what passes yield, and remembers it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import pytest
+
+from drasp.core import parallel
 from drasp.core.budget import Budget
 from drasp.ir.program import Program
 from drasp.learn.circuit import Circuit
@@ -65,3 +69,10 @@ def measuring(oracle: Oracle, budget: Budget) -> Callable[[Trial], float]:
         return matcher.match(trial, lambda: run(candidate), len(candidate.statements), budget)
 
     return match
+
+
+def use_threads(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Works on so many pieces at once, whatever the machine has."""
+    pool = ThreadPoolExecutor(count)
+    monkeypatch.setattr(parallel, "threads", lambda: count)
+    monkeypatch.setattr(parallel, "_pool", lambda: pool)
