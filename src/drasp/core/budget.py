@@ -32,12 +32,15 @@ class _Meter:
         start: when it began, as `time.monotonic` tells it, less what an earlier process took.
         work: counted so far.
         replayed: what had been spent where a journal is answering; None once the run is live.
+        checks: since the journal last answered. stop: which of them ends a slice, while it answers.
     """
 
     unit: Unit
     start: float
     work: float = 0.0
     replayed: float | None = None
+    checks: int = 0
+    stop: int | None = None
 
     def spent(self) -> float:
         if self.replayed is not None:
@@ -93,11 +96,21 @@ class Budget:
 
     def charge(self, work: float, gradients: bool = False) -> None:
         """Counts work that was done, three times where it was done with gradients; where seconds are counted they count themselves."""
-        self._meter.work += 3 * work if gradients else work
+        done = 3 * work if gradients else work
+        self._meter.work += done
+        if self._meter.replayed is not None and self.unit == "work":
+            self._meter.replayed += done
+
+    @property
+    def checks(self) -> int:
+        """How often it was checked since the journal last answered."""
+        return self._meter.checks
 
     def check(self) -> None:
-        """Raises OutOfBudget where this slice is spent."""
-        if self.spent() >= self.limit:
+        """Raises OutOfBudget where this slice is spent; while a journal answers, where a slice was spent then."""
+        meter = self._meter
+        meter.checks += 1
+        if self.spent() >= self.limit if meter.replayed is None else meter.checks == meter.stop:
             raise OutOfBudget
 
     def until(self, share: float, seconds: float = inf) -> "Budget":
@@ -111,9 +124,13 @@ class Budget:
     def _cut(self, limit: float) -> "Budget":
         return Budget(min(limit, self.limit), self.whole, self.pace, self._meter)
 
-    def replay(self, spent: float | None) -> None:
-        """Where a journal answers, the run has spent what it had then; with None it is live again, and goes on from there."""
+    def replay(self, spent: float | None, stop: int | None = None) -> None:
+        """Where a journal answers, the run has spent what it had then; with None it is live again, and goes on from there.
+
+        Args:
+            stop: the check that ends a slice before the next answer, counted from this one.
+        """
         if spent is None and self._meter.replayed is not None:
             self._meter.start = time.monotonic() - self._meter.replayed if self.unit == "seconds" else self._meter.start
             self._meter.work = self._meter.replayed if self.unit == "work" else self._meter.work
-        self._meter.replayed = spent
+        self._meter.replayed, self._meter.checks, self._meter.stop = spent, 0, stop

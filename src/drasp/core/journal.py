@@ -75,7 +75,7 @@ class Journal:
 
         Args:
             about: a digest of what is asked about.
-            budget: replayed while the journal answers, and live from the first question that it cannot answer.
+            budget: replayed while the journal answers, and live from the last answer that it has.
 
         Raises:
             OutOfBudget: the budget was spent while this was asked.
@@ -85,8 +85,7 @@ class Journal:
         if self._next < len(self._known):
             known = self._known[self._next]
             if known.question in (whole, STOP):
-                self._next += 1
-                budget.replay(known.spent)
+                self._pass(budget)
                 if known.question == STOP:
                     self._stop_told = True
                     raise OutOfBudget
@@ -96,18 +95,26 @@ class Journal:
         try:
             answer = ask()
         except OutOfBudget:
-            self.stopped(budget)
+            self._tell_stop(None, budget)
             self._stop_told = True
             raise
         if self._file is not None:
             self._append(_line([whole, round(budget.spent(), 3), answer]))
+        budget.replay(None)
         return answer
 
     def stopped(self, budget: Budget) -> None:
-        """What was asked last ended a slice of the budget: when the run goes on, that slice ends there again."""
-        if self._file is not None and not self._stop_told:
-            self._append(_line([STOP, round(budget.spent(), 3), None]))
-        self._stop_told = False
+        """The last check ended a slice of the budget: when the run goes on, that check ends it again. Whoever catches OutOfBudget tells."""
+        told, self._stop_told = self._stop_told, False
+        if told:
+            return
+        if self._next < len(self._known):
+            if self._known[self._next].question == STOP:
+                self._pass(budget)
+                return
+            self._forget_rest()
+        self._tell_stop(budget.checks, budget)
+        budget.replay(None)
 
     def close(self) -> None:
         """Nothing is added any more, nor answered: a run that was interrupted goes on from here."""
@@ -131,6 +138,22 @@ class Journal:
             self._starts.append(end)
             end += len(line)
         self._cut(end)
+
+    def _pass(self, budget: Budget) -> None:
+        """The next line is answered; behind the last the run is live."""
+        spent = self._known[self._next].spent
+        self._next += 1
+        if self._next == len(self._known):
+            budget.replay(spent)
+            budget.replay(None)
+        else:
+            following = self._known[self._next]
+            budget.replay(spent, following.answer if following.question == STOP else None)
+
+    def _tell_stop(self, check: int | None, budget: Budget) -> None:
+        """`check`: which one since the last answer ended a slice; None for one while something was asked."""
+        if self._file is not None:
+            self._append(_line([STOP, round(budget.spent(), 3), check]))
 
     def _forget_rest(self) -> None:
         """The run has taken another way than before."""

@@ -109,6 +109,7 @@ def _last(choice: Choice, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Non
     try:
         choice.candidates[last] = fit(plain, oracle, Schedule(how, how.rate, oracle.seed, how.long), budget.next(0.5))
     except OutOfBudget:
+        oracle.journal.stopped(budget)
         return
     del choice.verified[last]
     if not (yield from choice.holds(last)) and choice.verified[last] < match:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf, isfinite
+from typing import Any
 
 import torch
 
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
-from drasp.core.records import from_json
+from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
@@ -107,8 +109,18 @@ def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
         record.reason,
         record.interrupted,
         record.stopped_by_time,
+        _steering(run.tuning),
     )
     return searched, frontier
+
+
+def _steering(tuning: Tuning) -> dict[str, Any]:
+    """The numbers that steer a run, as `evidence.json` holds them."""
+    stages = [
+        {**vars(stage), "passes": [apply.__name__ for apply in stage.passes], "seconds": stage.seconds if isfinite(stage.seconds) else None}
+        for stage in PLAN.stages
+    ]
+    return {**to_json(tuning), "plan": {**vars(PLAN), "stages": stages}}
 
 
 def _measured(
@@ -119,7 +131,8 @@ def _measured(
     def tell(what: str) -> None:
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
-    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured), tell):
+    seconds = run.tuning.choice.interrupted if searched.interrupted else inf
+    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured).next(1.0, seconds), tell):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)

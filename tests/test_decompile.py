@@ -1,0 +1,261 @@
+"""The whole way, on bundled models: the verdict, the same bytes for the same seed, and honest answers when it is cut short."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drasp.cli import main
+from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.intervals import bands
+from drasp.core.journal import Journal
+from drasp.core.seeds import Stream
+from drasp.evidence.schema import Evidence
+from drasp.ir.program import Program
+from drasp.lang.folder import save_program
+from drasp.learn.adam import Schedule
+from drasp.learn.evaluation import Examinee, draw, numpy_logits
+from drasp.learn.fit import fit
+from drasp.learn.oracle import Oracle
+from drasp.learn.pools import Study, draw_pools
+from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning
+from drasp.model.bundled import ZOO
+from drasp.model.checkpoint import load_transformer
+from drasp.model.forward import TorchTransformer
+from drasp.passes.circuit import header_of
+from drasp.passes.removals import removals
+from drasp.rewrite.lift import lift
+from drasp.search import runner
+from drasp.search.decompile import Session, decompile
+from drasp.search.plan import PLAN, Plan, Stage
+from drasp.search.settings import Settings, Tuning
+from drasp.tasks.registry import get_task
+from small_models import random_transformer
+
+SLOW = {"off_task", "interchange", "language"}
+SHORT = Settings(lengths=(0, 20))  # for what does not hang on the lengths, and is soon done
+
+
+@pytest.fixture(scope="module")
+def decompiled():
+    return decompile(load_transformer(ZOO / "D2"), get_task("D2"))
+
+
+def study(name):
+    transformer = load_transformer(ZOO / name)
+    return Study(transformer, get_task(name), TorchTransformer(transformer))
+
+
+def test_a_bundled_model_is_pruned_to_a_few_lines_that_match(decompiled):
+    evidence = decompiled.evidence
+    assert evidence.verdict in ("pruned", "decompiled")
+    assert min(band.low for band in evidence.match.bands) >= 0.99
+    assert sum(band.sequences for band in evidence.match.bands) == 20_000
+    assert evidence.size.statements == len(decompiled.program.statements) <= 9
+    assert evidence.baseline.current_token.all.accuracy < 0.5
+    assert Evidence.from_json(json.loads(json.dumps(evidence.to_json()))) == evidence
+
+
+def test_every_kind_of_evidence_is_there(decompiled):
+    evidence = decompiled.evidence
+    assert not evidence.gaps
+    assert evidence.mistakes is None  # the model makes none
+    assert evidence.off_task.random_strings.positions.accuracy > 0.8
+    assert [variable.variables for variable in evidence.interchange.variables] == [("histogram",)]
+    assert evidence.language.program.wrong == evidence.language.model.wrong == 0
+
+
+def test_the_numbers_that_steered_are_saved(decompiled):
+    tuning = decompiled.evidence.tuning
+    assert tuning["pools"]["verified"] == PoolTuning().verified
+    assert [stage["name"] for stage in tuning["plan"]["stages"]] == [stage.name for stage in PLAN.stages]
+
+
+def test_quick_evidence_leaves_out_what_is_slow():
+    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), replace(SHORT, evidence="quick")).evidence
+    assert evidence.settings["evidence"] == "quick"
+    assert evidence.lines
+    assert {gap.kind for gap in evidence.gaps} == SLOW
+
+
+def test_every_line_that_is_left_is_needed(decompiled):
+    lines = decompiled.evidence.lines
+    assert [line.statement for line in lines] == [s.name for s in decompiled.program.statements[:-1]]
+    assert all(line.match < 0.99 for line in lines)
+    assert removals(decompiled.program)
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
+    for name in ("first", "second"):
+        save_program(decompile(model, task, replace(SHORT, seed=3, evidence="quick")).program, tmp_path / name)
+    first, second = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("first", "second"))
+    assert first == second
+
+
+def test_where_work_is_counted_program_and_evidence_are_the_same_but_for_the_seconds():
+    settings = replace(SHORT, work=40_000)
+    found = [decompile(load_transformer(ZOO / "tomita2"), get_task("tomita2"), settings) for _ in range(2)]
+    first, second = (replace(each.evidence, seconds=0.0) for each in found)
+    assert found[0].program == found[1].program
+    assert first == second
+    assert first.match is not None
+
+
+def test_the_saved_program_predicts_the_same_without_torch(decompiled, tmp_path):
+    """The executor of the search and the interpreter in another process, on every sequence."""
+    import torch
+
+    from drasp.run.gated import Executor
+
+    save_program(decompiled.program, tmp_path / "program")
+    sample = get_task("D2").sample(np.random.default_rng(5), 500, (0, 150))
+    np.savez(tmp_path / "sample.npz", **sample._asdict())
+    code = (
+        "import sys, numpy as np\nfrom drasp import load_program\n"
+        "sample = np.load(sys.argv[2])\nlogits = load_program(sys.argv[1]).logits(sample['token_ids'], sample['position_ids'])\n"
+        "assert 'torch' not in sys.modules\nnp.save(sys.argv[3], logits[sample['scored']] > 0)"
+    )
+    paths = [str(tmp_path / name) for name in ("program", "sample.npz", "found.npy")]
+    subprocess.run([sys.executable, "-c", code, *paths], check=True)
+    executor = Executor(decompiled.program)
+    expected = executor.logits(torch.from_numpy(sample.token_ids), torch.from_numpy(sample.position_ids))
+    assert np.array_equal(np.load(tmp_path / "found.npy"), expected.numpy()[sample.scored] > 0)
+
+
+def test_ctrl_c_leaves_the_best_program_so_far_and_the_run_can_be_done_again(tmp_path, monkeypatch, capsys):
+    from drasp.cli.display import Display
+
+    seen = []
+
+    def interrupt(self, step):
+        seen.append(step.phase)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Display, "__call__", interrupt)
+    out = tmp_path / "run"
+    words = ["decompile", "bin_majority", "--lengths", "0-20", "--out", str(out)]
+    assert main(words) == 130
+    assert seen[3] == "interrupted, saving the best program so far"
+    assert json.loads((out / "evidence.json").read_text())["interrupted"] is True
+    assert "(interrupted)" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert json.loads((out / "evidence.json").read_text())["interrupted"] is False
+
+
+def test_out_of_time_is_said_and_gives_an_honest_verdict():
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=0.1))
+    assert found.evidence.stopped_by_time is True
+    assert found.evidence.verdict == "not decompiled"
+
+
+def planned(*passes):
+    """A plan of one stage."""
+    return Plan((Stage("only", passes, until=0.75),), PLAN.chosen, PLAN.named, PLAN.measured, PLAN.early, PLAN.early_seconds)
+
+
+def test_without_time_for_evidence_the_program_is_there_and_says_so(monkeypatch):
+    def used_up(edges, oracle, aim, budget):
+        budget._meter.start -= 600
+        budget.check()
+        yield
+
+    monkeypatch.setattr(runner, "PLAN", planned(used_up))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), SHORT)
+    assert found.evidence.match is None
+    assert found.evidence.verdict == "not decompiled"
+    assert found.evidence.reason.startswith("match could not be measured")
+    assert {gap.kind for gap in found.evidence.gaps} >= {"match", "lines", *SLOW}
+
+
+def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
+    def broken(edges, oracle, aim, budget):
+        raise ValueError("no such thing")
+        yield
+
+    monkeypatch.setattr(runner, "PLAN", planned(broken))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, evidence="quick"))
+    assert isinstance(found.program, Program)
+    assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
+    assert found.evidence.verdict == "not decompiled"
+
+
+def test_the_search_stops_in_the_middle_of_a_refit():
+    given = study("D2")
+    pools = draw_pools(given, (0, 50), 0, PoolTuning(), Budget.of_seconds())
+    oracle = Oracle(given, pools, 0, PoolTuning(), Journal())
+    program = lift(given.transformer, header_of(given))
+    budget = Budget.of_work(20_000)
+    with pytest.raises(OutOfBudget):
+        fit(program, oracle, Schedule(replace(LINEAR_REFIT, steps=10_000), 0.003, 0), budget)
+    assert budget.spent() < 21_000
+
+
+class SlowTask:
+    """D2, drawn slowly."""
+
+    vocabulary, predict = get_task("D2").vocabulary, "next-token-set"
+    name, answers = "slow", get_task("D2").answers
+
+    def sample(self, rng, count, lengths):
+        time.sleep(0.05)
+        return get_task("D2").sample(rng, count, lengths)
+
+
+def test_out_of_time_while_sequences_are_drawn_leaves_the_model_as_a_program():
+    found = decompile(load_transformer(ZOO / "D2"), SlowTask(), Settings(time=0.2))
+    assert len(found.program.statements) == 18
+    assert found.evidence.stopped_by_time is True
+    assert found.evidence.match is None
+
+
+def test_a_model_too_large_for_that_leaves_the_current_token_table():
+    model = random_transformer(layers=4, heads=2, seed=0, positions=152)
+    found = decompile(model, get_task("D2"), Settings(time=0.2))
+    assert [statement.name for statement in found.program.statements] == ["logits1", "prediction"]
+
+
+@pytest.mark.parametrize("phase", ["drawing sequences", "measuring the evidence"])
+def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
+    def interrupt(progress):
+        if progress.phase == phase:
+            raise KeyboardInterrupt
+
+    model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
+    found = decompile(model, task, SHORT, Session(report=interrupt))
+    assert found.evidence.interrupted is True
+    assert (found.evidence.match is None) == (phase == "measuring the evidence")
+
+
+def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned():
+    tuning = Tuning(circuit=CircuitTuning(prices=1, steps=10, tried_alone=0, failures=1))
+    model = random_transformer(layers=4, heads=2, seed=0, positions=152)
+    found = decompile(model, get_task("D2"), replace(SHORT, time=60.0, evidence="quick"), tuning=tuning)
+    assert found.evidence.verdict == "not decompiled"
+    assert "statements" in found.evidence.reason
+    assert isinstance(found.program, Program)
+
+
+def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
+    given = study("D2")
+    pools = draw_pools(given, (60, 100), 0, PoolTuning(), Budget.of_seconds())
+    ids = [b.token_ids.numpy() for pool in (pools.short, pools.long, pools.select, pools.verify) for b in pool]
+    searched = {tuple(row[row != 5]) for each in ids for row in each}
+    examinee = Examinee(given.task, numpy_logits(given.oracle), (60, 100))
+    judge = draw(examinee, 500, np.random.default_rng([0, Stream.EVIDENCE]))
+    judged = {tuple(row[row != 5][:-1]) for chunk in judge.chunks for row in chunk.sample.token_ids} | {
+        tuple(row[row != 5]) for chunk in judge.chunks for row in chunk.sample.token_ids
+    }
+    assert not searched & judged
+    assert bands((60, 100)) == list(judge.bands)
+
+
+def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), time=30.0, evidence="quick"))
+    assert [band.lengths for band in found.evidence.match.bands] == [(0, 50)]

@@ -1,0 +1,108 @@
+"""Where work is counted a search is the same on every machine: however many threads it has, however fast it is, and when it was killed."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.journal import Journal
+from drasp.core.threads import one_thread
+from drasp.learn.circuit import Edges
+from drasp.passes.circuit import prune_circuit
+from drasp.passes.cut import cut_by_rank
+from drasp.passes.eliminate import eliminate
+from drasp.passes.sweep import sweep
+from driving import drive, measuring, use_threads
+from planted import AIM, PLANTED, POSITIONS, transformer_oracle
+from small_models import random_transformer
+
+SHORT = replace(AIM, circuit=replace(AIM.circuit, steps=3, prices=2), refit=replace(AIM.refit, steps=3))
+
+
+def on_a_program(apply):
+    planted = PLANTED[0]
+    return planted.oracle(), lambda oracle, budget: apply(planted.program, oracle, SHORT, budget)
+
+
+def on_a_transformer(apply):
+    oracle = transformer_oracle(random_transformer(1, 2, 0, positions=POSITIONS))
+    return oracle, lambda oracle, budget: apply(Edges(oracle, SHORT.circuit), oracle, SHORT, budget)
+
+
+PASSES = {"sweep": (on_a_program, sweep), "cut by rank": (on_a_program, cut_by_rank), "eliminate": (on_a_program, eliminate)}
+PASSES |= {"circuit": (on_a_transformer, prune_circuit)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_in_a_run():
+    """Torch has one thread, as several batches are worked on at once instead."""
+    with one_thread(True):
+        yield
+
+
+@pytest.fixture(scope="module", params=PASSES)
+def searched(request):
+    """Drives one pass with so much work, and tells what it tried and found, and what it spent."""
+    make, apply = PASSES[request.param]
+    known, start = make(apply)
+
+    def search(work, journal=None):
+        oracle = replace(known, journal=journal or Journal())
+        budget = Budget.of_work(work, pace=1)
+        trials, found = [], []
+        stopped = True
+        try:
+            drive(start(oracle, budget), measuring(oracle, budget), trials, found)
+            stopped = False
+        except OutOfBudget:
+            oracle.journal.stopped(budget)
+        tried = [(trial.candidate.digest, trial.trying) for trial in trials]
+        return tried, [candidate.digest for candidate in found], budget.spent(), stopped
+
+    return search
+
+
+@pytest.fixture(scope="module")
+def whole(searched):
+    """The pass with more work than it needs."""
+    found = searched(1e9)
+    assert not found[-1]
+    return found
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_it_tries_the_same_and_stops_at_the_same_trial_however_many_threads_there_are(monkeypatch, searched, whole, share):
+    work = int(share * whole[2])
+    found = []
+    for threads in (1, 2, 4):
+        use_threads(monkeypatch, threads)
+        found.append(searched(work))
+    assert found[0] == found[1] == found[2]
+    tried, kept, spent, stopped = found[0]
+    assert stopped
+    assert work <= spent < whole[2]
+    assert tried == whole[0][: len(tried)]
+    assert kept == whole[1][: len(kept)]
+    assert share < 0.9 or tried
+
+
+@pytest.mark.parametrize("share", [0.5, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_that_was_killed_goes_on_to_the_same_end(searched, whole, tmp_path, share, seed):
+    work, file = int(share * whole[2]), tmp_path / "journal"
+    first = searched(work, Journal(file, "run"))
+    assert first[:2] == searched(work)[:2]
+    data = file.read_bytes()
+    file.write_bytes(data[: random.Random(seed).randrange(len(data))])
+    assert searched(work, Journal(file, "run")) == first
+    assert file.read_bytes() == data
+
+
+@pytest.mark.parametrize("later", [1, 1e9])
+def test_a_search_that_was_stopped_stops_there_again_whatever_work_there_is_now(searched, whole, tmp_path, later):
+    work, file = int(0.6 * whole[2]), tmp_path / "journal"
+    first = searched(work, Journal(file, "run"))
+    data = file.read_bytes()
+    assert searched(later, Journal(file, "run")) == first
+    assert file.read_bytes() == data
