@@ -166,7 +166,7 @@ class Runner:
             if left is None:
                 return False
             subject = left
-            if stage.named_after_each and self._named_early(subject, oracle, budget):
+            if apply in stage.named_after and self._named_early(subject, oracle, budget):
                 return True
         assert isinstance(subject, Program)
         return stage.enough and self._measured(Trial(subject, "", pool="verify"), budget) >= self.run.settings.match
