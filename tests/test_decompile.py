@@ -31,7 +31,7 @@ from drasp.passes.removals import removals
 from drasp.rewrite.lift import lift
 from drasp.search import runner
 from drasp.search.decompile import Session, decompile
-from drasp.search.plan import PLAN, Plan, Stage
+from drasp.search.plan import PLAN, Stage
 from drasp.search.settings import Settings, Tuning
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
@@ -157,7 +157,7 @@ def test_out_of_time_is_said_and_gives_an_honest_verdict():
 
 def planned(*passes):
     """A plan of one stage."""
-    return Plan((Stage("only", passes, until=0.75),), PLAN.chosen, PLAN.named, PLAN.measured, PLAN.early, PLAN.early_seconds)
+    return replace(PLAN, stages=(Stage("only", passes, until=0.75),))
 
 
 def test_without_time_for_evidence_the_program_is_there_and_says_so(monkeypatch):

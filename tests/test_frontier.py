@@ -2,21 +2,25 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
-from drasp import frontier as frontiers
-from drasp import pipeline
+from drasp.core.budget import OutOfBudget
 from drasp.errors import RunFolderError
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
+from drasp.learn.trial import Found, Trial
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
-from drasp.rewrite.lift import lift
-from drasp.rewrite.simplify import simplify
-from drasp.search.frontier import Frontier, Point, listing
+from drasp.passes.circuit import expand, header_of
+from drasp.passes.token_table import token_table
+from drasp.search import runner
+from drasp.search.decompile import decompile
+from drasp.search.frontier import Frontier, FrontierTuning, Point, listing
+from drasp.search.plan import PLAN, Stage
 from drasp.search.record import check_target, load_frontier, save
-from drasp.search.settings import Settings, TimeIsUp, decompile
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 
 ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_on": "select", "file": "."}]'
@@ -36,7 +40,7 @@ def _points(frontier):
 def test_what_is_kept_is_what_no_other_program_beats(seed):
     rng = random.Random(seed)
     met = [(rng.randrange(2, 18), rng.randrange(40, 100) / 100) for _ in range(60)]
-    frontier = Frontier()
+    frontier = Frontier(FrontierTuning())
     for statements, match in met:
         frontier.add(_program(statements), match, "select")
     expected = {(s, m) for s, m in met if m >= 0.5 and not any(o != (s, m) and o[0] <= s and o[1] >= m for o in met)}
@@ -44,22 +48,21 @@ def test_what_is_kept_is_what_no_other_program_beats(seed):
 
 
 def test_a_program_measured_again_stands_with_its_last_match():
-    frontier, program = Frontier(), _program(3)
+    frontier, program = Frontier(FrontierTuning()), _program(3)
     frontier.add(program, 0.99, "select")
     frontier.add(program, 0.97, "verify")
     assert _points(frontier) == [(3, 0.97)]
 
 
-def test_of_too_many_programs_those_go_that_gain_least(monkeypatch):
-    monkeypatch.setattr(frontiers, "POINTS_AT_MOST", 3)
-    frontier = Frontier()
+def test_of_too_many_programs_those_go_that_gain_least():
+    frontier = Frontier(FrontierTuning(points=3))
     for statements, match in ((2, 0.5), (3, 0.75), (4, 0.76), (5, 0.9), (6, 0.91)):
         frontier.add(_program(statements), match, "select")
     assert _points(frontier) == [(2, 0.5), (3, 0.75), (6, 0.91)]
 
 
 def test_programs_too_large_are_not_kept():
-    frontier = Frontier()
+    frontier = Frontier(FrontierTuning())
     frontier.add(_program(101), 1.0, "select")
     assert _points(frontier) == []
 
@@ -68,15 +71,16 @@ def test_programs_too_large_are_not_kept():
 def stopped():
     """A search that met the model as a program and the current-token table, and was stopped."""
 
-    def stop(transformer, header, context, settings, search):
-        for program in (*search.candidates, simplify(lift(transformer, header))):
-            context.match(program, context.select)
-            context.found(program)
-        raise TimeIsUp
+    def stop(edges, oracle, aim, budget):
+        for program in (token_table(header_of(oracle.study), oracle.sample), expand(edges.whole, oracle, aim)):
+            yield Trial(program, "")
+            yield Found(program)
+        raise OutOfBudget
 
+    plan = replace(PLAN, stages=(Stage("only", (stop,), until=0.75),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_run_passes", stop)
-        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 10)))
+        patch.setattr(runner, "PLAN", plan)
+        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 10), evidence="quick"))
 
 
 def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):

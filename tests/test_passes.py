@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from drasp.run.reference import evaluate
 
 from drasp.core.budget import Budget, OutOfBudget
 from drasp.learn.adam import Schedule
@@ -25,6 +24,7 @@ from drasp.passes.removals import by_loss, complexity, identity, removals, witho
 from drasp.passes.sweep import sweep
 from drasp.passes.token_table import token_table
 from drasp.run.gated import Executor, Knobs, Site, sites
+from drasp.run.numpy_fast import evaluate
 from driving import drive, measuring
 from planted import AIM, PLANTED, POSITIONS, random_mlp, transformer_oracle
 from small_models import random_transformer
