@@ -1,4 +1,4 @@
-"""Checks the interpreter of the report page against the reference interpreter, in a headless Chromium, on programs of all kinds.
+"""Checks the interpreter of the report page against the meaning of the language, in a headless Chromium, on programs of all kinds.
 
     python benchmarks/browser.py runs/* examples/tomita4.drasp
 
@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import TaskError
+from drasp.ir.nodes import BUILT_IN, Aggregate
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
-from drasp.measure import predictions
-from drasp.record import load_evidence
+from drasp.learn.evaluation import predictions
+from drasp.search.record import load_evidence
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
-from drasp.run.reference import evaluate
+from drasp.run.meaning import attention, meaning
 from drasp.tasks.registry import get_task
 
 MARGIN = 1e-9  # in relation to the largest logit: below it, two logits, or one and 0, are taken as equal
@@ -81,7 +82,7 @@ def interpreter_page(browser: Any) -> Any:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The browser against the reference interpreter on one input: the largest difference, and whether both predict the same.
+    """The browser against what the program means on one input: the largest difference, and whether both predict the same.
 
     A prediction that hangs on the last digits (see MARGIN) is not counted: sums in another order decide it.
     """
@@ -97,19 +98,21 @@ def compare(page: Any, program: Program, inputs: Iterable[tuple[np.ndarray, np.n
     page.evaluate("async (data) => { program = await Interpreter.load(data); }", data)
     found = []
     for ids, positions in inputs:
-        trace = evaluate(program, ids[None], positions[None])
-        names = {"vectors": list(trace.values), "attention": list(trace.attention)}
-        expected = [array.ravel() for array in (trace.logits, *trace.values.values(), *trace.attention.values())]
+        meant = meaning(program, ids, positions)
+        aggregates = [statement for statement in program.statements if isinstance(statement, Aggregate)]
+        names = {"vectors": [name for name in program.bases if name not in BUILT_IN], "attention": [a.name for a in aggregates]}
+        weights = [attention(program, statement, meant) for statement in aggregates]
+        expected = [array.ravel() for array in (meant["prediction"], *(meant[name] for name in names["vectors"]), *weights)]
         result = page.evaluate(RUN, [ids.tolist(), positions.tolist(), names])
         numbers = np.frombuffer(base64.b64decode(result["numbers"]))
         given = np.split(numbers, np.cumsum([len(array) for array in expected])[:-1])
         difference = max(map(_difference, given, expected))
-        found.append(Comparison(difference, _same(program, trace.logits[0], result["predictions"])))
+        found.append(Comparison(difference, _same(program, meant["prediction"], result["predictions"])))
     return found
 
 
 def _same(program: Program, logits: np.ndarray, said: list[Any]) -> bool:
-    """Whether the browser predicts what the reference interpreter predicts from `logits` (time, vocabulary)."""
+    """Whether the browser predicts what the program predicts from `logits` (time, vocabulary)."""
     answers = predictions(logits, program.header.predict)
     margin = MARGIN * np.maximum(1, np.abs(logits).max(-1, keepdims=True))
     if answers.ndim == 2:
@@ -128,7 +131,8 @@ def _difference(given: np.ndarray, expected: np.ndarray) -> float:
 def _inputs(program: Program, path: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Token and position ids of sequences, of the task where it is known."""
     rng = np.random.default_rng(0)
-    settings: dict[str, Any] = {"task": path.stem, "lengths": [0, 150]} | (load_evidence(path) or {"settings": {}})["settings"]
+    evidence = load_evidence(path)
+    settings: dict[str, Any] = {"task": path.stem, "lengths": [0, 150]} | ({} if evidence is None else evidence.settings)
     try:
         sample = get_task(settings["task"]).sample(rng, count, tuple(settings["lengths"]))
     except TaskError:

@@ -78,8 +78,9 @@ def _row(model: Path, task: str, seed: int, flags: list[str]) -> str:
         evidence = json.loads((out / "evidence.json").read_text())
     size = evidence["size"]
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
-    bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence["match"]["bands"])
-    trivial = " | ".join(f"{evidence['baseline'][name]['all']['accuracy']:.4f}" for name in ("constant", "current_token"))
+    bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence.get("match", {"bands": []})["bands"])
+    baseline = evidence.get("baseline", {})
+    trivial = " | ".join(f"{baseline[name]['all']['accuracy']:.4f}" if baseline else "" for name in ("constant", "current_token"))
     counts = f"{size['statements']} | {size['opaque']} | {size['numbers']}"
     return f"| {model.name} | {seed} | {verdict} | {counts} | {bands} | {trivial} | {done.seconds:.1f} |"
 

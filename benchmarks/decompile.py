@@ -62,7 +62,7 @@ def _row(model: str, task: str, flags: list[str], seed: int, keep: Path | None) 
         if keep is not None:
             shutil.copytree(out, keep / Path(model).name, dirs_exist_ok=True)
     size = evidence["size"]
-    bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence["match"]["bands"])
+    bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence.get("match", {"bands": []})["bands"])
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
     search = sum(step["seconds"] for step in evidence["passes"])
     named = ", ".join(_piece(piece) for piece in evidence.get("named", []))

@@ -3,7 +3,7 @@
     python benchmarks/exports.py benchmarks/programs --sequences 200
 
 The folder holds `.drasp` files or run folders, at any depth. Each program is run on random token strings, of lengths up to 150 or as many
-positions as it has, by the reference interpreter and by the Python file in a process where drasp cannot be imported. "Predicts alike"
+positions as it has, by the NumPy interpreter and by the Python file in a process where drasp cannot be imported. "Predicts alike"
 counts the sequences on which that holds at every position. Needs pdflatex and markdown-it-py.
 """
 
@@ -24,7 +24,7 @@ from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 
 HEADER = (
     "| program | statements | opaque | predicts alike | largest difference | Python lines | LaTeX pages | Markdown |\n"

@@ -24,11 +24,11 @@ import torch
 
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
-from drasp.measure import predictions, task_bands
+from drasp.learn.evaluation import predictions, task_bands
 from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from drasp.tasks.registry import get_task
 
 PROGRAMS = Path(__file__).parent / "programs"

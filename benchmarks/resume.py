@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from drasp.record import EVIDENCE_FILE, JOURNAL_FILE
+from drasp.search.record import EVIDENCE_FILE, JOURNAL_FILE
 from process import drasp_or_exit
 
 HEADER = "| killed at s | kept | seconds to the end | program and frontier |\n|---|---|---|---|"

@@ -69,8 +69,8 @@ def _run(layers: int, heads: int, arguments: argparse.Namespace) -> Run:
     evidence = json.loads((out / "evidence.json").read_text())
     passes = {step["name"]: step["seconds"] for step in evidence["passes"]}
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
-    right = min(band["accuracy"] for band in evidence["model_task"]["bands"])
-    match = min(band["accuracy"] for band in evidence["match"]["bands"])
+    nothing = {"bands": [{"accuracy": float("nan")}]}
+    right, match = (min(band["accuracy"] for band in evidence.get(key, nothing)["bands"]) for key in ("model_task", "match"))
     print(
         f"| {layers} | {heads} | {right:.3f} | {verdict} | {evidence['size']['statements']} | {match:.4f} "
         f"| {passes.get('components', 0):.1f} | {sum(passes.values()):.1f} | {done.seconds:.1f} | {done.peak:.2f} |",

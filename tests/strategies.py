@@ -53,6 +53,7 @@ from drasp.ir.operators import (
     Term,
 )
 from drasp.ir.program import Header, Program
+from drasp.run.meaning import meaning
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -349,6 +350,12 @@ class _Programs:
 def programs(draw: Draw, numbers: st.SearchStrategy[float] = any_numbers) -> Program:
     """Random legal programs; `small_numbers` for those that are to be run without overflow."""
     return _Programs(draw, numbers).program()
+
+
+def meant_logits(program: Program, token_ids: np.ndarray, position_ids: np.ndarray) -> np.ndarray:
+    """Logits (batch, time, vocabulary) by the meaning of the language, which takes one sequence."""
+    with np.errstate(all="ignore"):
+        return np.stack([meaning(program, *ids)["prediction"] for ids in zip(token_ids, position_ids, strict=True)])
 
 
 @st.composite

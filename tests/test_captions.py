@@ -17,7 +17,7 @@ from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.naming.captions import caption, captions
 from drasp.naming.families import families
-from drasp.run.reference import evaluate
+from drasp.run.numpy_fast import evaluate
 from strategies import symbolic_operators
 from test_lang_operators import PRIMITIVES
 

@@ -6,14 +6,18 @@ import pickle
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from drasp.pipeline import Decompilation, Progress
 from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
+from drasp.evidence.lines import LineCost
+from drasp.evidence.schema import PENDING, Evidence, Gap
 from drasp.search.frontier import Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
@@ -21,7 +25,9 @@ from drasp.ir.program import Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
+from drasp.search.frontier import Point, listing
 from drasp.pipeline import Decompilation, Progress
+from sample_evidence import LANGUAGE, sample_evidence
 
 PROGRAM = """drasp 1
 vocabulary "a" "b" <bos> <sep> <eos> <pad>
@@ -362,25 +368,9 @@ def _d2_program(folder: Path) -> Path:
     return folder / "d2"
 
 
-def _share(low: int = 0, high: int = 50) -> dict:
-    return {"lengths": [low, high], "accuracy": 0.5, "low": 0.4, "high": 0.6, "sequences": 10}
-
-
-def _evidence(**changed) -> dict:
-    banded = {"all": _share(), "bands": [_share()]}
-    return {
-        "verdict": "decompiled",
-        "interrupted": False,
-        "stopped_by_time": False,
-        "match": banded,
-        "task": banded,
-        "model_task": banded,
-        "baseline": {"constant": banded, "current_token": banded},
-        "lines": [{"statement": "a1", "match": 0.25}],
-        "size": {"statements": 5, "opaque": 0, "numbers": 9},
-        "seconds": 1.0,
-        **changed,
-    }
+def _evidence(**changed) -> Evidence:
+    evidence = sample_evidence(parse(PROGRAM), "D2", stopped_by_time=False)
+    return replace(evidence, lines=(LineCost("a1", 0.25),), named=(), interchange=None, **changed)
 
 
 SMALLER = parse(PROGRAM[: PROGRAM.index("a1 =")] + "logits1 = project(inp=token, op=(out == inp))\nprediction = sigmoid(logits1)\n")
@@ -393,15 +383,20 @@ def search(monkeypatch):
     `search["program"]` is what they find."""
     changed = {"asked": 0}
 
-    def fake(transformer, task, settings, report, start, journal):
+    def fake(transformer, task, settings, report, start, journal, arrived):
         changed["asked"] += 1
         if "error" in changed:
             raise changed["error"]
         report(Progress("prune", "without a1", 5, 0.998, 0.1))
-        evidence = {key: value for key, value in changed.items() if key not in ("asked", "program")}
+        evidence = {key: value for key, value in changed.items() if key not in ("asked", "program", "killed")}
         program = changed.get("program", parse(PROGRAM))
         frontier = (Point(SMALLER, 0.75, "select"), Point(program, 1.0, "evidence"))
-        return Decompilation(program, _evidence(**evidence, seed=settings.seed, frontier=listing(frontier)), frontier)
+        found = Decompilation(program, _evidence(**evidence, seed=settings.seed, frontier=listing(frontier)), frontier)
+        arrived(replace(found, evidence=replace(found.evidence, gaps=(Gap("match", PENDING),))))
+        if "killed" in changed:
+            raise changed["killed"]
+        arrived(found)
+        return found
 
     monkeypatch.setattr("drasp.pipeline.decompile", fake)
     return changed
@@ -428,37 +423,17 @@ def test_the_exit_code_tells_the_verdict_and_the_program_is_always_written(searc
 
 
 def test_each_kind_of_further_evidence_has_a_line(program, capsys):
-    share = _share()
-    changed = {"agreement": 0.5, "low": 0.4, "high": 0.6, "pairs": 10}
-    off = {"positions": share, "sequences": {"all": share}, "baseline": {"constant": {"positions": share}}}
-    swapped = {
-        "variables": ["a1"],
-        "stands_for": [{"kind": "head", "layer": 0, "head": 1}],
-        "value": {"changed": changed},
-        "reading": {"changed": None},
-        "faithful": False,
-    }
-    evidence = _evidence(
-        mistakes={"same": {"all": share}, "program_wrong": {"all": share}},
-        off_task={"random_strings": off, "one_token_edits": None},
-        interchange={"variables": [swapped, {**swapped, "variables": ["m1"], "value": {"changed": None}, "faithful": None}]},
-        language={
-            "lengths": [0, 4],
-            "sequences": 9,
-            "program": {"wrong": 1, "shortest": {"tokens": ["<bos>", "a"], "predicted": ["a"], "right": ["b"]}},
-            "model": {"wrong": 0, "shortest": None},
-        },
-    )
-    (program / "evidence.json").write_text(json.dumps(evidence))
+    evidence = sample_evidence(parse(PROGRAM), language=LANGUAGE)
+    (program / "evidence.json").write_text(json.dumps(evidence.to_json()))
     assert main(["show", str(program)]) == 0
     shown = capsys.readouterr().out
     for line in (
-        "mistakes   of 10 sequences that the model gets wrong the program predicts 0.500 [0.400, 0.600] exactly alike, and gets 0.500",
-        "off task   random strings: alike at 0.500 [0.400, 0.600] of positions (trivially 0.500), on 0.500 of sequences",
-        "swaps      a1 for head 0.1: both predict the same after 0.500 [0.400, 0.600] of swaps that change something; not faithful",
-        "swaps      m1 for head 0.1: no swap changes anything",
+        "mistakes   of 13334 sequences that the model gets wrong the program predicts 0.999 [0.998, 0.999] exactly alike (trivially 0.999)",
+        "off task   random strings: alike at 0.750 [0.700, 0.800] of positions (trivially 0.250), on 0.999 of sequences",
+        "swaps      a1 for head 0.1: both predict the same after 0.500 [0.400, 0.600] of 93 swaps that change something; not faithful",
         'language   of all 9 sequences at 0-4 the program gets 1 wrong, first after "<bos> a", the model 0 wrong',
-        "(without it: match 0.250; not faithful)",
+        "gap        language: its budget ran out before it was done",
+        "(behaviour only; without it: match 0.125; not faithful)",
     ):
         assert line in shown
 
@@ -513,6 +488,32 @@ def test_a_run_that_was_killed_can_be_done_again(search, tmp_path, capsys):
     assert main(["decompile", "D2", "--out", str(out)]) == 0
 
 
+def test_a_run_killed_while_its_evidence_is_measured_leaves_its_program_and_can_be_done_again(search, tmp_path, capsys):
+    out = tmp_path / "out"
+    search["killed"] = KeyboardInterrupt()
+    assert main(["decompile", "D2", "--out", str(out)]) == 130
+    assert load_program(out) == parse(PROGRAM)
+    assert {file.name for file in out.iterdir()} == {*FILES, "run.json", ".journal"}
+    capsys.readouterr()
+    assert main(["show", str(out)]) == 0
+    assert "gap        match: not measured yet" in capsys.readouterr().out
+    del search["killed"]
+    assert main(["decompile", "D2", "--out", str(out)]) == 0
+    assert {file.name for file in out.iterdir()} == FILES
+
+
+def test_the_version_is_told(capsys):
+    assert main_code("--version") == 0
+    assert capsys.readouterr().out.startswith("drasp ")
+
+
+def main_code(*arguments):
+    try:
+        return main([*arguments])
+    except SystemExit as stop:  # argparse
+        return stop.code
+
+
 def test_force_replaces_a_finished_run_only_by_a_complete_one(search, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["decompile", "D2", "--out", str(out)]) == 0
@@ -532,16 +533,16 @@ def test_a_crash_while_a_run_is_replaced_leaves_no_evidence_of_another_program(s
     assert main(["decompile", "D2", "--out", str(out)]) == 0
     before = load_program(out)
     search["program"] = Program(before.header, (Project("logits1", TOKEN, Dense("B1")), Prediction(("logits1",))), {"B1": np.eye(6)})
-    replace = os.replace
+    move = os.replace
 
     def crash(source, target):
         if Path(target) == out / file:
             raise KeyboardInterrupt
-        replace(source, target)
+        move(source, target)
 
     monkeypatch.setattr(os, "replace", crash)
     assert main(["decompile", "D2", "--out", str(out), "--seed", "1", "--force"]) == 130
-    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "replace", move)
     assert not (out / "evidence.json").exists()
     assert main(["decompile", "D2", "--out", str(out), "--seed", "1"]) == 0
     assert {path.name for path in out.iterdir()} == {*FILES, "operators.safetensors"}

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from drasp.model.forward import forward
+from drasp.model.wired import WiredTransformer
 from drasp.model.wiring import Consumer, Source, full_wiring, live_sources
-from drasp.passes.lift import expanded_statements, lift
-from drasp.passes.simplify import simplify
-from drasp.run.reference import logits
+from drasp.rewrite.lift import expanded_statements, lift
+from drasp.rewrite.simplify import simplify
+from drasp.run.numpy_fast import logits
 from drasp.model.wired import WiredTransformer
 from small_models import header, random_tokens, random_transformer
 

@@ -162,7 +162,7 @@ def test_the_python_of_the_page_on_python_runs(monkeypatch: pytest.MonkeyPatch) 
     assert names["trace"].predictions[-1] == {"1", "<eos>"}
     pytest.importorskip("transformers")
     exec(in_memory, names)
-    assert names["found"].evidence["verdict"] == "decompiled"
+    assert names["found"].evidence.verdict == "decompiled"
 
 
 def test_the_printed_script_writes_the_example_file(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_the_python_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPa
     (script,) = _blocks("README.md", "python")
     names: dict[str, Any] = {}
     exec(script, names)
-    assert names["found"].evidence["verdict"] == "decompiled"
+    assert names["found"].evidence.verdict == "decompiled"
     assert names["logits"].shape == (1, 3, 6)
     assert names["trace"].predictions[-1] == {"1", "<eos>"}
     assert names["edited"].trace("<bos> 1 0 0").predictions[-1] == {"0", "1", "<eos>"}

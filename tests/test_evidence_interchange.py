@@ -5,24 +5,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drasp.core.budget import Budget
 from drasp.evidence.interchange import groups, interchange
+from drasp.evidence.kind import Study
 from drasp.ir.nodes import Project
 from drasp.ir.program import Header
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.lift import lift
-from drasp.passes.simplify import simplify
+from drasp.rewrite.lift import lift
+from drasp.rewrite.simplify import simplify
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
+from test_evaluation import MAJORITY
 from test_evidence_language import D2
-from test_measure import MAJORITY
 
 
 def _measured(program, model, task="D2", lengths=(4, 12), pairs=200):
-    rng = np.random.default_rng(0)
-    return interchange(program, get_task(task), TorchTransformer(model), lengths, pairs, rng, lambda: None)
+    study = Study(model, TorchTransformer(model), get_task(task), Settings(lengths=lengths))
+    return interchange(program, study, pairs, np.random.default_rng(0), Budget.of_seconds())
 
 
 def _lifted(model):
@@ -38,17 +41,18 @@ def exact():
 
 def test_an_exact_program_changes_as_the_model_does(exact):
     found = _measured(*exact)
-    stands_for = [[tuple(part.values())[:-1] for part in variable["stands_for"]] for variable in found["variables"]]
-    assert stands_for == [[("head", 0, 0)], [("mlp", 0)], [("head", 1, 0)], [("mlp", 1)]]
-    for variable in found["variables"]:
-        head = variable["stands_for"][0]["kind"] == "head"
-        assert variable["stands_for"][0]["total_variation" if head else "distance"] < 1e-4
-        assert variable["faithful"]
+    stands_for = [[(part.kind, part.layer, part.head) for part in variable.stands_for] for variable in found.variables]
+    assert stands_for == [[("head", 0, 0)], [("mlp", 0, None)], [("head", 1, 0)], [("mlp", 1, None)]]
+    for variable in found.variables:
+        part = variable.stands_for[0]
+        head = part.kind == "head"
+        assert (part.total_variation if head else part.distance) < 1e-4
+        assert variable.faithful
         for swap in ("value", "reading")[: 1 + head]:
-            assert variable[swap]["all"]["agreement"] == 1.0
-            assert variable[swap]["changed"]["agreement"] == 1.0
-            assert variable[swap]["changed"]["pairs"] > 20
-            assert variable[swap]["baseline"]["unmoved"] < 1.0
+            assert getattr(variable, swap).all.agreement == 1.0
+            assert getattr(variable, swap).changed.agreement == 1.0
+            assert getattr(variable, swap).changed.pairs > 20
+            assert getattr(variable, swap).baseline.unmoved < 1.0
 
 
 def test_a_variable_that_is_read_the_wrong_way_round_is_not_faithful(exact):
@@ -57,9 +61,9 @@ def test_a_variable_that_is_read_the_wrong_way_round_is_not_faithful(exact):
     turned = {s.op.name: -program.matrix(s.name) for s in program.statements if isinstance(s, Project) and s.input.variable in averages}
     assert turned
     wrong = program.with_statements(program.statements, {**program.operators, **turned})
-    found = _measured(wrong, model)["variables"][2]
-    assert found["faithful"] is False
-    assert found["value"]["changed"]["agreement"] < 0.8
+    found = _measured(wrong, model).variables[2]
+    assert found.faithful is False
+    assert found.value.changed.agreement < 0.8
 
 
 def test_one_average_can_stand_for_several_heads():
@@ -70,20 +74,20 @@ def test_one_average_can_stand_for_several_heads():
     twice, once = ({name: getattr(block, name)[heads] for name in weights} for heads in ([0, 1, 1], [0, 1]))
     once["w_head_out"] = once["w_head_out"] * np.array([1, 2])[:, None, None]
     program = _lifted(replace(model, blocks=(replace(block, **once),)))
-    found = _measured(program, replace(model, blocks=(replace(block, **twice),)))["variables"]
-    assert [[part.get("head") for part in variable["stands_for"]] for variable in found] == [[0], [1, 2], [None]]
-    assert all(variable["faithful"] for variable in found)
+    found = _measured(program, replace(model, blocks=(replace(block, **twice),))).variables
+    assert [[part.head for part in variable.stands_for] for variable in found] == [[0], [1, 2], [None]]
+    assert all(variable.faithful for variable in found)
 
 
 def test_the_readout_is_swapped_with_the_whole_input_where_nothing_bypasses_it():
     model = load_transformer(ZOO / "D2")
     found = _measured(parse(D2), model)
-    assert (found["readout"], found["no_component"]) == (["m1"], [])
+    assert (found.readout, found.no_component) == (("m1",), ())
     beside = D2.replace("sigmoid(logits1)", "sigmoid(logits1 + logits2)").replace(
         "prediction =", "logits2 = project(inp=a1, op=(out == inp))\nprediction ="
     )
     found = _measured(parse(beside), model)
-    assert (found["readout"], found["no_component"]) == ([], ["m1"])
+    assert (found.readout, found.no_component) == ((), ("m1",))
 
 
 def test_averages_are_told_apart_by_their_attention_and_under_uniform_attention_by_their_depth():

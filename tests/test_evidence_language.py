@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from drasp.evidence.language import MOST, language
-from drasp.lang.parser import parse
 from drasp.measure import make_judge, trivial
+from drasp.program import parse
+from drasp.core.budget import Budget
+from drasp.evidence.language import TUNING, Counterexample, Wrong, language
+from drasp.lang.parser import parse
+from drasp.learn.evaluation import Examinee, draw, trivial
 from drasp.tasks.registry import get_task, task_names
+from test_evaluation import MAJORITY
 from test_evidence_mistakes import ALWAYS_0
-from test_measure import MAJORITY
 
 D2 = """drasp 1
 vocabulary "a" "b" <bos> <sep> <eos> <pad>
@@ -24,28 +28,25 @@ D1 = D2.replace("3*a1[<bos>]", "a1[<bos>]")  # opens one bracket at the most
 
 
 def _found(name, program, model, lengths=(0, 150)):
-    task, model = get_task(name), parse(model)
-    fitting = make_judge(task, model.logits, lengths, 100, np.random.default_rng(0))
-    return language(parse(program), task, model.logits, lengths, trivial(fitting), lambda: None)
+    examinee = Examinee(get_task(name), parse(model).logits, lengths)
+    fitting = draw(examinee, 100, np.random.default_rng(0))
+    return language(parse(program), examinee, trivial(fitting), Budget.of_seconds())
 
 
 def test_the_shortest_counterexample_of_a_set_of_tokens():
     found = _found("D2", D1, D2, (0, 10))
-    assert (found["lengths"], found["sequences"]) == ([0, 10], 1 + 1 + 2 + 4 + 8 + 16)
-    assert found["program"] == {
-        "wrong": 31,
-        "shortest": {"tokens": ["<bos>", "a"], "predicted": ["b"], "right": ["a", "b"]},
-    }
-    assert found["model"] == {"wrong": 0, "shortest": None}
-    assert found["alike"] == 1  # the empty word
+    assert (found.lengths, found.sequences) == ((0, 10), 1 + 1 + 2 + 4 + 8 + 16)
+    assert found.program == Wrong(31, Counterexample(("<bos>", "a"), ("b",), ("a", "b")))
+    assert found.model == Wrong(0, None)
+    assert found.alike == 1  # the empty word
 
 
 def test_the_shortest_counterexample_of_a_next_token():
     found = _found("bin_majority", MAJORITY, ALWAYS_0)
-    assert found["program"] == {"wrong": 0, "shortest": None}
-    assert found["model"]["wrong"] == found["sequences"] / 2
-    assert found["model"]["shortest"] == {"tokens": ["<bos>", "1", "<sep>"], "predicted": "0", "right": "1"}
-    assert found["baseline"]["constant"]["wrong"] == found["model"]["wrong"]  # the model is that constant
+    assert found.program == Wrong(0, None)
+    assert found.model.wrong == found.sequences / 2
+    assert found.model.shortest == Counterexample(("<bos>", "1", "<sep>"), "0", "1")
+    assert found.baseline.constant.wrong == found.model.wrong  # the model is that constant
 
 
 def test_a_task_whose_sequences_cannot_be_listed_has_no_such_evidence():
@@ -65,7 +66,7 @@ def test_what_a_task_lists_is_what_it_draws(name):
     """Among the listed sequences of a length is every one that is drawn, each listed once, in order, and scored alike."""
     task, several = get_task(name), 0
     for length in range(7):
-        listed = task.every(length, MOST)
+        listed = task.every(length, TUNING.most)
         if listed is None:
             continue
         rows = [tuple(row) for row in listed.token_ids]

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from drasp.evidence.kind import Measured, NotMeasured
 from drasp.evidence.mistakes import mistakes
-from drasp.lang.parser import parse
 from drasp.measure import make_judge, predictor, trivial
+from drasp.program import parse
+from drasp.lang.parser import parse
+from drasp.learn.evaluation import Examinee, draw, predictor, trivial
 from drasp.tasks.registry import get_task
-from test_measure import MAJORITY
+from test_evaluation import MAJORITY
 
 ALWAYS_0 = """drasp 1
 vocabulary "0" "1" <bos> <sep> <eos> <pad>
@@ -19,10 +22,10 @@ prediction = softmax(logits1)
 """
 
 
-def _found(program, model):
-    task, model, program = get_task("bin_majority"), parse(model), parse(program)
-    judge, fitting = (make_judge(task, model.logits, (0, 150), n, np.random.default_rng(n)) for n in (300, 100))
-    return mistakes(judge, predictor(program, judge), trivial(fitting))
+def _found(program, model, sequences=300):
+    examinee, program = Examinee(get_task("bin_majority"), parse(model).logits, (0, 150)), parse(program)
+    fresh, fitting = (draw(examinee, n, np.random.default_rng(n)) for n in (sequences, 100))
+    return mistakes(Measured(fresh, predictor(program, fresh), trivial(fitting)))
 
 
 def test_a_model_that_is_always_right_has_no_mistakes():
@@ -32,7 +35,12 @@ def test_a_model_that_is_always_right_has_no_mistakes():
 @pytest.mark.parametrize(("program", "share"), [(ALWAYS_0, 1.0), (MAJORITY, 0.0)])
 def test_the_share_of_the_mistakes_that_the_program_makes_too(program, share):
     found = _found(program, ALWAYS_0)
-    assert 100 < found["same"]["all"]["sequences"] < 200  # the model is wrong where 1 is commoner
-    assert found["same"]["all"]["accuracy"] == found["program_wrong"]["all"]["accuracy"] == share
-    assert found["same"]["all"]["low"] <= share <= found["same"]["all"]["high"]
-    assert found["baseline"]["constant"]["accuracy"] == 1.0  # the model is that constant
+    assert 100 < found.same.all.sequences < 200  # the model is wrong where 1 is commoner
+    assert found.same.all.accuracy == found.program_wrong.all.accuracy == share
+    assert found.same.all.low <= share <= found.same.all.high
+    assert found.baseline.constant.accuracy == 1.0  # the model is that constant
+
+
+def test_a_handful_of_mistakes_is_no_evidence():
+    with pytest.raises(NotMeasured, match=r"the model gets \d+ of the sequences wrong; fewer than 20 are no evidence"):
+        _found(ALWAYS_0, ALWAYS_0, 15)

@@ -2,30 +2,34 @@
 
 import numpy as np
 
+from drasp.core.budget import Budget
 from drasp.evidence.off_task import edited, off_task, random_symbols
+from drasp.program import parse
 from drasp.lang.parser import parse
+from drasp.learn.evaluation import Examinee
 from drasp.tasks.registry import get_task
-from test_measure import MAJORITY
+from test_evaluation import MAJORITY
 
 SWAPPED = MAJORITY.replace("8*(out == inp)", '8*{"0": {"1"}, "1": {"0"}}')
 
 
 def _measured(program, model, task, sequences=300):
-    return off_task(parse(program), task, parse(model).logits, (0, 150), sequences, np.random.default_rng(0), lambda: None)
+    examinee = Examinee(task, parse(model).logits, (0, 150))
+    return off_task(parse(program), examinee, sequences, np.random.default_rng(0), Budget.of_seconds())
 
 
 def test_a_program_agrees_with_itself_everywhere():
     found = _measured(MAJORITY, MAJORITY, get_task("bin_majority"))
     for kind in ("random_strings", "one_token_edits"):
-        assert found[kind]["positions"]["accuracy"] == found[kind]["sequences"]["all"]["accuracy"] == 1.0
-        assert found[kind]["baseline"]["constant"]["positions"]["accuracy"] < 0.7
-        assert [band["lengths"] for band in found[kind]["sequences"]["bands"]] == [[0, 50], [51, 100], [101, 150]]
+        assert getattr(found, kind).positions.accuracy == getattr(found, kind).sequences.all.accuracy == 1.0
+        assert getattr(found, kind).baseline.constant.positions.accuracy < 0.7
+        assert [band.lengths for band in getattr(found, kind).sequences.bands] == [(0, 50), (51, 100), (101, 150)]
 
 
 def test_the_opposite_program_agrees_where_the_bits_are_tied_alone():
-    found = _measured(SWAPPED, MAJORITY, get_task("bin_majority"))["random_strings"]["positions"]
-    assert found["accuracy"] < 0.2
-    assert found["low"] < found["accuracy"] < found["high"]
+    found = _measured(SWAPPED, MAJORITY, get_task("bin_majority")).random_strings.positions
+    assert found.accuracy < 0.2
+    assert found.low < found.accuracy < found.high
 
 
 def test_random_strings_keep_special_tokens_positions_and_what_is_scored():
@@ -60,5 +64,5 @@ logits1 = project(op={"a": 1, <eos>: 1})
 prediction = sigmoid(logits1)
 """
     found = _measured(program, program, get_task("aastar"))
-    assert found["one_token_edits"] is None
-    assert found["random_strings"]["positions"]["accuracy"] == 1.0
+    assert found.one_token_edits is None
+    assert found.random_strings.positions.accuracy == 1.0

@@ -1,5 +1,6 @@
 """The LaTeX and Markdown that are exported: compiled and rendered."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -10,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
-from drasp.errors import DraspError
 from drasp.export.latex import to_latex
 from drasp.export.markdown import to_markdown
 from drasp.export.python import to_python
@@ -19,7 +19,9 @@ from drasp.ir.operators import Dense, Relation, Sum, Term
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
-from sample_evidence import sample_evidence
+from drasp.notebook.html import program_html
+from drasp.view.facts import terminal
+from sample_evidence import LANGUAGE, sample_evidence
 from small_models import header, random_transformer
 from strategies import programs
 
@@ -80,7 +82,7 @@ def test_latex_compiles(program: Program, tmp_path: Path) -> None:
 
 
 def test_latex_of_a_whole_lifted_model_compiles(tmp_path: Path) -> None:
-    from drasp.passes.lift import lift
+    from drasp.rewrite.lift import lift
 
     model = random_transformer(1, 2, 0)
     assert compiled(to_latex(lift(model, header(model))), tmp_path).startswith(b"%PDF")
@@ -102,18 +104,17 @@ def test_the_listing_in_markdown_is_the_program(program: Program) -> None:
 
 
 def test_markdown_renders_with_tables_of_evidence() -> None:
-    html = rendered(to_markdown(EXAMPLE, sample_evidence(EXAMPLE, "a_task*with* | `marks` <b>")))
-    assert html.count("<table>") == 2
-    assert "<td>a_task*with* | `marks` &lt;b&gt;</td>" in html
-    assert "<td>0.9987 (0.9979 to 0.9992) of 6667 sequences</td>" in html
-    assert "<tr>\n<td>s1</td>\n<td>0.125</td>\n</tr>" in html
-    assert "attend to the previous position" in html
+    page = rendered(to_markdown(EXAMPLE, sample_evidence(EXAMPLE, "a_task*with* | `marks` <b>")))
+    assert page.count("<table>") == 1
+    assert "<td>a_task*with* | `marks` &lt;b&gt;</td>" in page
+    assert "<td>0.9987 [0.9979, 0.9992] at 0-50, 0.5000 [0.9979, 0.9992] at 51-100</td>" in page
+    assert "attend to the previous position (10) (behaviour only; without it: match 0.125)" in page
 
 
 def test_hostile_tokens_are_text_in_markdown() -> None:
-    html = rendered(to_markdown(hostile_program()))
-    assert html.count("<pre>") == 1
-    assert "<script>" not in html
+    page = rendered(to_markdown(hostile_program()))
+    assert page.count("<pre>") == 1
+    assert "<script>" not in page
 
 
 def test_hostile_evidence_stays_in_the_docstring() -> None:
@@ -123,7 +124,10 @@ def test_hostile_evidence_stays_in_the_docstring() -> None:
     assert "decompiled" in str(space["__doc__"])
 
 
-@pytest.mark.parametrize("write", [to_python, to_latex, to_markdown])
-def test_damaged_evidence_is_refused(write) -> None:
-    with pytest.raises(DraspError, match="the program's evidence is damaged: KeyError"):
-        write(EXAMPLE, {"verdict": "decompiled"})
+@pytest.mark.parametrize("write", [to_python, to_latex, to_markdown, lambda *given: terminal(*given), lambda *given: program_html(*given)])
+def test_every_kind_of_evidence_is_in_every_format(write) -> None:
+    said = html.unescape(write(EXAMPLE, sample_evidence(EXAMPLE))).replace("{-}", "-").replace("\\", "")
+    for words in ("behaviour only", "exactly alike", "random strings", "for head 0.1", "not faithful", "0.125", "its budget ran out"):
+        assert words in said
+    said = write(EXAMPLE, sample_evidence(EXAMPLE, language=LANGUAGE, gaps=()))
+    assert "of all 9 sequences" in said

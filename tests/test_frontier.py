@@ -2,29 +2,34 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
-from drasp import frontier as frontiers
-from drasp import pipeline
+from drasp.core.budget import OutOfBudget
 from drasp.errors import RunFolderError
-from drasp.search.frontier import Frontier, Point, listing
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
+from drasp.learn.trial import Found, Trial
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
-from drasp.passes.lift import lift
-from drasp.passes.simplify import simplify
-from drasp.pipeline import Settings, TimeIsUp, decompile
-from drasp.record import check_target, finish, load_frontier
+from drasp.passes.circuit import expand, header_of
+from drasp.passes.token_table import token_table
+from drasp.search import runner
+from drasp.search.decompile import decompile
+from drasp.search.frontier import Frontier, FrontierTuning, Point, listing
+from drasp.search.plan import PLAN, Stage
+from drasp.search.record import check_target, load_frontier, save
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 
 ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_on": "select", "file": "."}]'
 HEADER = 'drasp 1\nvocabulary "a" <bos>\npositions 6\npredict next-token\n'
 
 
-def _program(statements):
-    body = "".join(f"logits{i} = project(op={{<bos>: {i + 1}}})\n" for i in range(statements - 1))
+def _program(statements, number=1):
+    """A program of some statements; with another number it is another one."""
+    body = "".join(f"logits{i} = project(op={{<bos>: {i + number}}})\n" for i in range(statements - 1))
     return parse(HEADER + body + f"prediction = softmax({' + '.join(f'logits{i}' for i in range(statements - 1))})\n")
 
 
@@ -36,30 +41,29 @@ def _points(frontier):
 def test_what_is_kept_is_what_no_other_program_beats(seed):
     rng = random.Random(seed)
     met = [(rng.randrange(2, 18), rng.randrange(40, 100) / 100) for _ in range(60)]
-    frontier = Frontier()
-    for statements, match in met:
-        frontier.add(_program(statements), match, "select")
+    frontier = Frontier(FrontierTuning())
+    for number, (statements, match) in enumerate(met, 1):
+        frontier.add(_program(statements, number), match, "select")
     expected = {(s, m) for s, m in met if m >= 0.5 and not any(o != (s, m) and o[0] <= s and o[1] >= m for o in met)}
     assert _points(frontier) == sorted(expected)
 
 
 def test_a_program_measured_again_stands_with_its_last_match():
-    frontier, program = Frontier(), _program(3)
+    frontier, program = Frontier(FrontierTuning()), _program(3)
     frontier.add(program, 0.99, "select")
     frontier.add(program, 0.97, "verify")
     assert _points(frontier) == [(3, 0.97)]
 
 
-def test_of_too_many_programs_those_go_that_gain_least(monkeypatch):
-    monkeypatch.setattr(frontiers, "POINTS_AT_MOST", 3)
-    frontier = Frontier()
+def test_of_too_many_programs_those_go_that_gain_least():
+    frontier = Frontier(FrontierTuning(points=3))
     for statements, match in ((2, 0.5), (3, 0.75), (4, 0.76), (5, 0.9), (6, 0.91)):
         frontier.add(_program(statements), match, "select")
     assert _points(frontier) == [(2, 0.5), (3, 0.75), (6, 0.91)]
 
 
 def test_programs_too_large_are_not_kept():
-    frontier = Frontier()
+    frontier = Frontier(FrontierTuning())
     frontier.add(_program(101), 1.0, "select")
     assert _points(frontier) == []
 
@@ -68,23 +72,23 @@ def test_programs_too_large_are_not_kept():
 def stopped():
     """A search that met the model as a program and the current-token table, and was stopped."""
 
-    def stop(transformer, header, context, settings, search):
-        for program in (*search.candidates, simplify(lift(transformer, header))):
-            context.match(program, context.select)
-            context.found(program)
-        raise TimeIsUp
+    def stop(edges, oracle, aim, budget):
+        for program in (token_table(header_of(oracle.study), oracle.sample), expand(edges.whole, oracle, aim)):
+            yield Trial(program, "")
+            yield Found(program)
+        raise OutOfBudget
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_run_passes", stop)
+        patch.setattr(runner, "PLAN", replace(PLAN, stages=(Stage("stopped", (stop,), until=0.75),)))
         return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 10)))
 
 
 def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):
     assert [point.statements for point in stopped.frontier] == [2, len(stopped.program.statements)]
-    finish(tmp_path / "run", stopped.frontier, stopped.evidence)
+    save(tmp_path / "run", stopped.frontier, stopped.evidence)
     entries = load_frontier(tmp_path / "run")
-    assert [entry._asdict() for entry in entries] == stopped.evidence["frontier"] == listing(stopped.frontier)
-    assert json.loads((tmp_path / "run" / "frontier.json").read_text()) == stopped.evidence["frontier"]
+    assert tuple(entries) == stopped.evidence.frontier == listing(stopped.frontier)
+    assert json.loads((tmp_path / "run" / "frontier.json").read_text()) == stopped.evidence.to_json()["frontier"]
     assert load_program(tmp_path / "run") == stopped.program
     for entry, point in zip(entries, stopped.frontier, strict=True):
         program = load_program(tmp_path / "run" / entry.file)

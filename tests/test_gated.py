@@ -1,4 +1,4 @@
-"""The torch executor means what the reference interpreter means, and its knobs what `bake` makes of them."""
+"""The torch executor computes what the language means, and its knobs what `ablate` makes of them."""
 
 import numpy as np
 import pytest
@@ -7,22 +7,22 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from drasp.ir.nodes import Select
-from drasp.passes.bake import Turned, bake
-from drasp.passes.lift import lift
+from drasp.rewrite.ablate import Ablation, ablate
+from drasp.rewrite.lift import lift
 from drasp.run.gated import Executor, Knobs, Site, read_elsewhere, sites
-from drasp.run.reference import logits
+from drasp.run.numpy_fast import logits
 from small_models import header, random_tokens, random_transformer
-from strategies import inputs, programs
+from strategies import inputs, meant_logits, programs
 
 moderate = st.integers(-40, 40).map(lambda n: n / 8)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_it_computes_what_the_reference_interpreter_computes(data):
+def test_it_computes_what_the_program_means(data):
     program = data.draw(programs(moderate))
     token_ids, position_ids = data.draw(inputs(program))
-    expected = logits(program, token_ids, position_ids)
+    expected = meant_logits(program, token_ids, position_ids)
     scale = max(1.0, float(np.abs(expected).max()))
     assume(np.isfinite(expected).all() and scale < 1e6)
     found = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids)).numpy()
@@ -66,7 +66,7 @@ def test_what_no_other_position_reads_is_computed_from_the_first_scored_one_on(l
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_single_precision_agrees_with_the_reference_interpreter_to_1e_5(layers):
+def test_single_precision_agrees_with_the_interpreter_to_1e_5(layers):
     model = random_transformer(layers=layers, heads=2, seed=layers)
     program = lift(model, header(model))
     token_ids, position_ids = random_tokens(model, seed=3)
@@ -98,9 +98,9 @@ def test_a_baked_program_computes_what_the_turned_knobs_compute(seed):
         {site: torch.from_numpy(value) for site, value in stand_ins.items()},
     )
     turned = executor.logits(token_ids, position_ids, knobs).numpy()
-    baked = bake(program, Turned(multipliers, stand_ins))
-    found = logits(baked, token_ids.numpy(), position_ids.numpy())
-    # Means are vectors in the factor of a norm's Gram matrix, which the executor and `bake` share.
+    ablated = ablate(program, Ablation(multipliers, stand_ins))
+    found = logits(ablated, token_ids.numpy(), position_ids.numpy())
+    # Means are vectors in the factor of a norm's Gram matrix, which the executor and `ablate` share.
     assert np.abs(found - turned).max() <= 1e-8 * max(1.0, np.abs(turned).max())
 
 
@@ -122,9 +122,9 @@ def test_a_divisor_that_is_off_becomes_its_stand_in():
         {site: torch.from_numpy(value) for site, value in stand_ins.items()},
     )
     turned = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids), knobs).numpy()
-    baked = bake(program, Turned(dict.fromkeys(off, 0.0), stand_ins))
-    assert not any(read.over for statement in baked.statements for read in statement.reads)
-    assert np.abs(logits(baked, token_ids, position_ids) - turned).max() <= 1e-9 * max(1.0, np.abs(turned).max())
+    ablated = ablate(program, Ablation(dict.fromkeys(off, 0.0), stand_ins))
+    assert not any(read.over for statement in ablated.statements for read in statement.reads)
+    assert np.abs(logits(ablated, token_ids, position_ids) - turned).max() <= 1e-9 * max(1.0, np.abs(turned).max())
 
 
 def test_every_site_is_listed_once():

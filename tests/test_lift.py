@@ -9,9 +9,9 @@ from drasp.ir.program import Header
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
 from drasp.model.wiring import full_wiring
-from drasp.passes.lift import expanded_statements, lift
-from drasp.passes.simplify import simplify
-from drasp.run.reference import logits
+from drasp.rewrite.lift import expanded_statements, lift
+from drasp.rewrite.simplify import simplify
+from drasp.run.numpy_fast import logits
 from small_models import header, random_tokens, random_transformer
 
 

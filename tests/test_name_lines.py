@@ -6,6 +6,7 @@ from drasp.ir.nodes import Aggregate, Prediction, Project, Read, Select, Table
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.naming.lines import dense_lines, descriptions
+from drasp.naming.tuning import LineTuning
 from drasp.tasks.protocol import Sample
 
 VOCABULARY = ("a", "b", "<bos>", "<sep>", "<eos>", "<pad>")
@@ -33,14 +34,14 @@ def test_each_dense_line_gets_short_descriptions_close_to_it():
     program = _program(np.array([[2.01, -1.02, 0.03, 55, 66, 77.0]]))
     assert [line.name for line in dense_lines(program)] == ["s1", "t1", "logits1"]
     for line in dense_lines(program):
-        found = list(descriptions(program, line, _samples()))
+        found = list(descriptions(program, line, _samples(), LineTuning()))
         assert found
         assert all(op.numbers() <= 16 for op in found)
 
 
 def test_coordinates_that_never_occur_are_not_described():
     program = _program(np.array([[2.01, -1.02, 0.03, 55, 66, 77.0]]))
-    finest = list(descriptions(program, program.by_name["s1"], _samples()))[-1]
+    finest = list(descriptions(program, program.by_name["s1"], _samples(), LineTuning()))[-1]
     axis = program.header.axis(program.bases["token"])
     matrix = finest.matrix(program.header.axis(program.bases["one"]), axis)
     assert (matrix[0, 3:] == 0).all()

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drasp.decompilation import Decompilation
 from drasp.errors import DraspError
 from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
 from drasp.ir.operators import HARD, Comparison, Index, Sum, Term
-from drasp.ir.program import Header, Program
-from drasp.lang.folder import load_program
-from drasp.pipeline import Decompilation
+from drasp.ir.program import Header
+from drasp.program import Program, load_program
 from sample_evidence import sample_evidence
 
 EXAMPLE = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
@@ -57,8 +57,8 @@ def test_a_program_shows_its_lines_captions_and_size() -> None:
 def test_a_decompilation_shows_the_evidence_too() -> None:
     read = Reader(Decompilation(EXAMPLE, sample_evidence(EXAMPLE), ())._repr_html_())
     assert not read.open
-    assert "(without it: match 0.125)" in read.text
-    assert "match with the model, lengths 0 to 50" in read.text
+    assert "without it: match 0.125)" in read.text
+    assert "0.9987 [0.9979, 0.9992] at 0-50" in read.text
 
 
 def test_hostile_tokens_are_text_in_a_notebook() -> None:

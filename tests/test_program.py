@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drasp.errors import DraspError, ProgramError
+from drasp.errors import ProgramError
 from drasp.ir.basis import Basis, derived
 from drasp.ir.formulas import Coordinate, Number, Read
 from drasp.ir.nodes import (
@@ -145,11 +145,3 @@ def test_a_programs_matrices_are_read_only() -> None:
 def test_with_statements_leaves_out_the_tensors_that_nothing_uses() -> None:
     made = program(Select("t", POS, POS, Dense("W")), W=np.eye(6))
     assert not made.with_statements([END]).operators
-
-
-def test_a_program_runs_without_torch_and_default_positions_count_from_zero() -> None:
-    made = Program(HEADER, (Project("l", POS, Dense("W")), Prediction(("l",))), {"W": np.arange(18.0).reshape(6, 3)})
-    np.testing.assert_array_equal(made.logits(np.array([[0, 0]])), [[[0, 1, 2], [3, 4, 5]]])
-    np.testing.assert_array_equal(made.logits(np.array([[0, 0]]), np.array([[4, 5]])), [[[12, 13, 14], [15, 16, 17]]])
-    with pytest.raises(DraspError, match="position ids must lie in"):
-        made.logits(np.array([[0]]), np.array([[6]]))

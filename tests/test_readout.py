@@ -1,4 +1,4 @@
-"""Sign forms and readouts: planted ones are found again, and what cannot be one is not called one."""
+"""Linear threshold functions and readouts: planted ones are found again, and what cannot be one is not called one."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,13 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.lang.parser import parse
+from drasp.learn.evaluation import predictions
 from drasp.measure import predictions
+from drasp.naming.judged import Judging, agreement, judged
 from drasp.naming.linear import Labelled, fit_form
-from drasp.naming.readout import agreement, judged, name_readout
-from drasp.run.reference import logits
+from drasp.naming.readout import name_readout
+from drasp.naming.tuning import FormTuning, ReadoutTuning
+from drasp.run.numpy_fast import logits
 from drasp.tasks.protocol import Sample
 
 VOCABULARY = ("a", "b", "c", "<bos>", "<sep>", "<eos>", "<pad>")
@@ -27,7 +30,7 @@ def _labelled(rng, coefficients, rows):
 def test_a_planted_form_is_found_again(coefficients):
     rng = np.random.default_rng(0)
     wanted = np.array(coefficients, dtype=float)
-    found = fit_form(_labelled(rng, wanted, 4000), _labelled(rng, wanted, 500))
+    found = fit_form(_labelled(rng, wanted, 4000), _labelled(rng, wanted, 500), FormTuning())
     assert found is not None
     assert found.agreement >= 0.98
     scale = wanted[wanted != 0][0] / found.coefficients[wanted != 0][0]
@@ -38,7 +41,7 @@ def test_what_no_form_separates_gets_none():
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 10, (500, 2)).astype(float)
     labelled = Labelled(counts, counts[:, 0] % 2 == 0)
-    assert fit_form(labelled, labelled) is None
+    assert fit_form(labelled, labelled, FormTuning()) is None
 
 
 def test_a_form_agrees_off_the_task_where_the_task_leaves_a_choice():
@@ -48,7 +51,7 @@ def test_a_form_agrees_off_the_task_where_the_task_leaves_a_choice():
     real = Labelled(np.stack([x, x, np.ones(800)], 1), x > 0)
     y = rng.integers(-20, 20, 800).astype(float)
     off = Labelled(np.stack([x, y, np.ones(800)], 1), x > 0)
-    found = fit_form(real, off)
+    found = fit_form(real, off, FormTuning())
     assert found is not None
     assert found.agreement >= 0.98
     assert found.coefficients[1] == 0
@@ -76,7 +79,7 @@ def _dense(matrix_of_average, matrix_of_token=None):
 
 
 def _judged(dense):
-    return [[judged(dense, sample) for sample in _samples(seed)] for seed in (0, 1)]
+    return Judging(*([judged(dense, sample) for sample in _samples(seed)] for seed in (0, 1)))
 
 
 def test_a_readout_of_an_average_becomes_one_line_of_forms():
@@ -84,7 +87,7 @@ def test_a_readout_of_an_average_becomes_one_line_of_forms():
     matrix[:4, 0] = (2.03, -1.98, 0, 1.01)  # a iff 2a + bos > 2b
     matrix[:4, 1] = (-2.03, 1.98, 0, -1.01)  # b iff not
     dense = _dense(matrix)
-    found = list(name_readout(dense, dense, *_judged(dense)))
+    found = list(name_readout(dense, dense, _judged(dense), ReadoutTuning()))
     assert found
     best = max(found, key=lambda named: named.agreement)
     assert best.agreement >= 0.97
@@ -92,14 +95,14 @@ def test_a_readout_of_an_average_becomes_one_line_of_forms():
     assert counted.opaque == 0
     assert counted.numbers <= 12
     fresh = [judged(dense, sample) for sample in _samples(2)]
-    assert agreement(best.program, fresh, fresh) >= 0.97
+    assert agreement(best.program, Judging(fresh, fresh)) >= 0.97
 
 
 def test_a_readout_of_the_current_token_becomes_a_relation():
     table = np.full((7, 7), -3.0)
     table[0, [0, 1]] = table[1, 1] = table[2, [2, 5]] = table[3, 0] = 2.5
     dense = _dense(np.full((7, 7), -0.1), table)
-    named = next(iter(name_readout(dense, dense, *_judged(dense))))
+    named = next(iter(name_readout(dense, dense, _judged(dense), ReadoutTuning())))
     text = parse(
         'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 30\npredict next-token-set\n\n'
         'logits1 = project(inp=token, op={"a": {"a", "b"}, "b": {"b"}, "c": {"c", <eos>}, <bos>: {"a"}})\n'
@@ -120,7 +123,7 @@ def test_a_position_that_decides_nothing_is_left_out_of_the_readout():
     )
     slight = np.random.default_rng(5).normal(0, 1e-4, (30, 7))
     dense = Program(Header(VOCABULARY, 30, "next-token"), statements, {"B1": 5 * np.eye(7), "B2": slight})
-    named = next(iter(name_readout(dense, dense, *_judged(dense))))
+    named = next(iter(name_readout(dense, dense, _judged(dense), ReadoutTuning())))
     assert named.agreement >= 0.95  # it does decide between equal shares
     assert [s.name for s in named.program.statements] == ["a1", "logits1", "prediction"]
     assert size(named.program).opaque == 0
@@ -149,8 +152,8 @@ def _at_any_offset(seed):
 @pytest.mark.parametrize("rule", ["(x % 4 == y % 4)", "(x % 3 == (y + 2) % 3)"])
 def test_a_readout_of_the_distance_to_a_position_becomes_a_comparison_modulo_a_number(rule):
     planted = parse(FAR_FROM_BOS.replace("RULE", rule))
-    parts = [[judged(planted, sample) for sample in _at_any_offset(seed)] for seed in (0, 1)]
-    found = [named for named in name_readout(planted, planted, *parts) if named.agreement == 1]
+    judging = Judging(*([judged(planted, sample) for sample in _at_any_offset(seed)] for seed in (0, 1)))
+    found = [named for named in name_readout(planted, planted, judging, ReadoutTuning()) if named.agreement == 1]
     assert found
     comparisons = [s for s in found[0].program.statements if isinstance(s, Compare)]
     assert [s.op for s in comparisons] == [planted.by_name["m1"].op]
@@ -158,5 +161,5 @@ def test_a_readout_of_the_distance_to_a_position_becomes_a_comparison_modulo_a_n
 
 def test_a_readout_of_the_distance_itself_has_no_name():
     planted = parse(FAR_FROM_BOS.replace("RULE", "(x > y + 9)"))
-    parts = [[judged(planted, sample) for sample in _at_any_offset(seed)] for seed in (0, 1)]
-    assert list(name_readout(planted, planted, *parts)) == []
+    judging = Judging(*([judged(planted, sample) for sample in _at_any_offset(seed)] for seed in (0, 1)))
+    assert list(name_readout(planted, planted, judging, ReadoutTuning())) == []

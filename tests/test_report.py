@@ -1,9 +1,10 @@
-"""The report: it says what program and evidence say, runs the program as the reference interpreter does, and takes any text."""
+"""The report: it says what program and evidence say, runs the program as the language means it, and takes any text."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from hypothesis import strategies as st
 from browser import chromium, compare, interpreter_page
 from drasp.cli import main
 from drasp.errors import DraspError
+from drasp.evidence.examples import Example
+from drasp.evidence.schema import Evidence, FrontierEntry, Gap
 from drasp.ir.nodes import POS, TOKEN, Aggregate, Norm, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
-from drasp.passes.lift import lift
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
-from drasp.run.reference import logits
+from drasp.rewrite.lift import lift
+from drasp.run.numpy_fast import logits
+from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
-from strategies import inputs, programs
+from strategies import inputs, meant_logits, programs
 
 ROOT = Path(__file__).parent.parent
 COUNTING = (ROOT / "examples" / "tomita4.drasp").read_text(encoding="utf-8")
@@ -122,7 +126,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the report of a program; the test fails where the page complained or asked for anything."""
     pages: list[_Page] = []
 
-    def open_report(program: Program, evidence: dict[str, Any] | None = None) -> _Page:
+    def open_report(program: Program, evidence: Evidence | None = None) -> _Page:
         file = tmp_path / f"{len(pages)}.html"
         file.write_text(report(program, evidence, "a program"), encoding="utf-8")
         pages.append(_Page(browser, file))
@@ -132,32 +136,6 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     for page in pages:
         assert page.complaints == []
         page.context.close()
-
-
-def _evidence(program: Program, **more: Any) -> dict[str, Any]:
-    """Evidence as a run leaves it."""
-    share = {"lengths": [0, 50], "accuracy": 0.9975, "low": 0.9931, "high": 0.9999, "sequences": 400}
-    banded = {"all": share, "bands": [share, {**share, "lengths": [51, 100], "accuracy": 0.5}]}
-    return {
-        "verdict": "decompiled",
-        "interrupted": False,
-        "stopped_by_time": True,
-        "match": banded,
-        "task": banded,
-        "model_task": banded,
-        "baseline": {"constant": banded, "current_token": banded},
-        "lines": [{"statement": program.statements[0].name, "match": 0.25}],
-        "examples": [],
-        "size": {"statements": 1, "opaque": 0, "numbers": 1},
-        "passes": [{"name": "lift", "seconds": 0.1, "statements": 9, "opaque": 3, "match": 1.0}],
-        "seconds": 2.5,
-        "seed": 0,
-        "settings": {"match": 0.99, "lengths": [0, 100], "seed": 0, "time": 60.0, "task": "tomita4"},
-        "versions": {"drasp": "0"},
-        "model": {"sha256": "ab" * 32, "layers": 1, "heads": 2, "width": 16},
-        "named": [{"kind": "attention", "statements": ["s1"], "total_variation": 0.1234, "match": 0.99, "behaviour_only": True}],
-        **more,
-    }
 
 
 def _every_statement(header_line: str = "") -> Program:
@@ -175,10 +153,10 @@ moderate = st.integers(-40, 40).map(lambda n: n / 8)
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_the_page_computes_what_the_reference_interpreter_computes(blank: Any, data: Any) -> None:
+def test_the_page_computes_what_the_program_means(blank: Any, data: Any) -> None:
     program = data.draw(programs(moderate))
     token_ids, position_ids = data.draw(inputs(program))
-    expected = logits(program, token_ids, position_ids)
+    expected = meant_logits(program, token_ids, position_ids)
     assume(np.isfinite(expected).all() and np.abs(expected).max(initial=0) < 1e6)
     for found in compare(blank, program, zip(token_ids, position_ids, strict=True)):
         assert found.difference <= 1e-9
@@ -267,9 +245,8 @@ def test_the_operator_is_drawn_as_it_is(opened: Any) -> None:
 
 def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None:
     program = parse(COUNTING)
-    right = {"tokens": ["<bos>", "0", "0"], "positions": 7, "scored": [1, 2], "model": [["0", "1", "<eos>"], ["1", "<eos>"]]}
-    wrong = {**right, "positions": 8, "model": [["0", "1", "<eos>"], ["0"]]}
-    page = opened(program, _evidence(program, examples=[right, wrong]))
+    wrong = replace(EXAMPLE, positions=8, model=(("0", "1", "<eos>"), ("0",)))
+    page = opened(program, sample_evidence(program, examples=(EXAMPLE, wrong)))
     assert page.texts("#examples .small") == ["same answer at 2 of 2 positions", "same answer at 1 of 2 positions"]
     page.page.locator("#examples button").nth(1).click()
     assert page.texts("#agreement") == ["Program and model say the same at 1 of the 2 positions that count."]
@@ -279,39 +256,29 @@ def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None
     assert page.texts("#agreement") == [""]
 
 
-def test_the_evidence_is_all_there_also_keys_that_the_report_does_not_know(opened: Any) -> None:
+def test_the_evidence_is_all_there(opened: Any) -> None:
     program = parse(COUNTING)
-    point = {"statements": 5, "opaque": 0, "numbers": 9, "match": 0.9, "measured_on": "evidence", "file": "p.drasp"}
-    frontier = [point, {**point, "statements": 9, "opaque": 2, "match": 1, "file": "q"}]
-    share = {"accuracy": 0.75, "low": 0.7, "high": 0.8, "sequences": 100}
-    more = {
-        "frontier": frontier,
-        "off_task": {"random": share, "edits": {"all": share, "bands": [share]}},
-        "interchange": {"variables": [{"variables": ["a1"], "value": {"agreement": 0.9625}, "faithful": False}], "readout": []},
-        "mistakes": None,
-        "never_heard_of": [["x", "y"], None, {"deep": {"deeper": [1, 2.5]}}, "<b>bold</b>"],
-    }
-    page = opened(program, _evidence(program, **more))
+    point = FrontierEntry(5, 0, 9, 0.9, "evidence", "p.drasp")
+    frontier = (point, replace(point, statements=9, opaque=2, match=1.0, file="q"))
+    gaps = (Gap("language", "<b>bold</b>"),)
+    page = opened(program, sample_evidence(program, frontier=frontier, gaps=gaps, stopped_by_time=True))
     text = " ".join(page.texts("main")[0].split())
     for part in (
-        "0.9975",
-        "[0.9931, 0.9999]",
-        "behaviour only",
-        "0.123",
-        "0.9625",
-        "0.7500",
-        "p.drasp",
-        "deeper",
-        "<b>bold</b>",
-        "match without it 0.250",
+        *("0.9987", "[0.9979, 0.9992]", "behaviour only", "0.123", "p.drasp", "<b>bold</b>", "match without it 0.125"),
+        *("exactly alike", "random strings", "of 93 swaps that change something", "not faithful"),
     ):
         assert part in text
     assert "The search ran out of time." in text
-    assert "It does not apply here." in text
     assert page.texts("#listing em") == [" behaviour only", " not faithful"]
     assert "drasp decompile MODEL --match 0.99 --lengths 0-100 --seed 0 --time 60s --task tomita4" in text
     assert page.page.locator("svg.frontier circle").count() == 2
     assert page.texts("#title") == ["tomita4 decompiled"]
+
+
+def test_a_page_without_match_says_why(opened: Any) -> None:
+    program, nothing = parse(COUNTING), {"match": None, "task": None, "model_task": None, "baseline": None, "lines": None}
+    page = opened(program, sample_evidence(program, **nothing, verdict="not decompiled", reason="match could not be measured: no budget"))
+    assert "match could not be measured: no budget." in page.texts("#evidence-body")[0]
 
 
 @pytest.mark.parametrize("predict", ["next-token", "next-token-set"])
@@ -327,14 +294,9 @@ def test_any_vocabulary_is_shown_as_text(opened: Any, predict: Any) -> None:
         Prediction(("l1",)),
     )
     program = Program(shape, statements, {"W": np.roll(np.eye(size), 1, axis=1), "V": np.eye(60)})
-    example = {
-        "tokens": ["<bos>", *HOSTILE],
-        "positions": 0,
-        "scored": [0],
-        "model": [HOSTILE[0] if predict == "next-token" else [HOSTILE[0]]],
-    }
+    example = Example(("<bos>", *HOSTILE), 0, (0,), (HOSTILE[0] if predict == "next-token" else (HOSTILE[0],),))
     settings = {"match": 0.5, "lengths": [0, 1], "task": "</title><script>alert(2)</script>"}
-    page = opened(program, _evidence(program, examples=[example], settings=settings, reason="<script>alert(3)</script>"))
+    page = opened(program, sample_evidence(program, examples=(example,), settings=settings, reason="<script>alert(3)</script>"))
     assert page.texts("#title")[0].startswith("</title><script>alert(2)</script>")
     assert page.page.title().startswith("</title><script>alert(2)</script>")
     assert page.page.evaluate("document.scripts.length") == 3
@@ -378,7 +340,7 @@ def test_a_program_that_would_make_the_page_too_large_is_shown_but_not_run(opene
         Prediction(("l1",)),
     )
     program = Program(Header(("a", "b"), positions, "next-token"), statements, dense)
-    evidence = _evidence(program, examples=[{"tokens": ["a"], "positions": 0, "scored": [0], "model": ["a"]}])
+    evidence = sample_evidence(program, examples=(Example(("a",), 0, (0,), ("a",)),))
     assert len(report(program, evidence, "x").encode()) <= LARGEST
     page = opened(program, evidence)
     assert page.page.locator("#form").is_visible() == fits
@@ -422,10 +384,10 @@ def test_a_report_prints(opened: Any) -> None:
 def test_the_command_writes_a_page_once_and_again_only_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = parse(COUNTING)
     save_program(program, tmp_path)
-    (tmp_path / "evidence.json").write_text(json.dumps(_evidence(program)))
+    (tmp_path / "evidence.json").write_text(json.dumps(sample_evidence(program).to_json()))
     assert main(["report", str(tmp_path)]) == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page == report(load_program(tmp_path), _evidence(program), tmp_path.name)
+    assert page == report(load_program(tmp_path), sample_evidence(program), tmp_path.name)
     capsys.readouterr()
     assert main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines() == [
@@ -439,21 +401,13 @@ def test_the_command_writes_a_page_once_and_again_only_by_force(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        {"match": None},
-        {"lines": [{}]},
-        {"settings": {"task": 3}},
-        {"examples": [{"tokens": ["none"], "positions": 0, "scored": [], "model": []}]},
-        {"examples": [{"tokens": ["0"], "positions": 0, "scored": [1], "model": [["0"]]}]},
-        {"seconds": "long"},
-        {"further": float("nan")},
-    ],
+    "changed",
+    [{"tokens": ("none",)}, {"tokens": ()}, {"positions": 150}, {"scored": (5, 6)}, {"scored": (1,)}, {"model": (("0",), ("none",))}],
 )
-def test_damaged_evidence_is_refused_in_one_line(damage: dict[str, Any]) -> None:
+def test_examples_of_another_program_are_refused_in_one_line(changed: dict[str, Any]) -> None:
     program = parse(COUNTING)
-    with pytest.raises(DraspError, match=r"^x: evidence.json is damaged: [^\n]*$"):
-        report(program, {**_evidence(program), **damage}, "x")
+    with pytest.raises(DraspError, match=r"^evidence.json is damaged: examples: one does not fit the program$"):
+        report(program, sample_evidence(program, examples=(replace(EXAMPLE, **changed),)), "x")
 
 
 def test_the_report_needs_no_torch(tmp_path: Path) -> None:

@@ -10,16 +10,16 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from drasp.journal import Journal
+from drasp.passes.prune import SearchSettings
+from drasp.search.settings import Settings
 
 from drasp import pipeline
-from drasp.search.frontier import listing
-from drasp.journal import Journal
 from drasp.lang.folder import save_program
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.passes import components
-from drasp.passes.prune import SearchSettings
-from drasp.pipeline import Settings
+from drasp.search.frontier import listing
 from drasp.tasks.registry import get_task
 
 
@@ -44,7 +44,7 @@ def _run(folder, file):
         found = pipeline.decompile(_deep_model(), get_task("tomita2"), Settings(match=0.9, lengths=(0, 20)), journal=journal)
     save_program(found.program, folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return files, listing(found.frontier), worked_out, [step | {"seconds": 0} for step in found.evidence["passes"]]
+    return files, listing(found.frontier), worked_out, [replace(step, spent=0) for step in found.evidence.passes]
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def test_the_time_of_earlier_processes_counts(tmp_path):
     again = Journal(tmp_path / "journal", "run")
     assert 100 <= again.used < 101
     found = pipeline.decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=100.0), journal=again)
-    assert found.evidence["stopped_by_time"] is True
-    assert found.evidence["seconds"] > 100
+    assert found.evidence.stopped_by_time is True
+    assert found.evidence.seconds > 100
 
 
 def _command(out):

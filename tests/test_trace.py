@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from drasp.errors import DraspError
-from drasp.lang.folder import load_program
-from drasp.lang.parser import parse
-from drasp.run.reference import evaluate
+from drasp.program import load_program, parse
+from drasp.run.numpy_fast import evaluate
 
 EXAMPLE = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
 
 
-def test_it_holds_what_the_reference_interpreter_computes() -> None:
+def test_it_holds_what_the_interpreter_computes() -> None:
     trace = EXAMPLE.trace(["<bos>", "1", "0", "0"], offset=3)
     expected = evaluate(EXAMPLE, np.array([[2, 1, 0, 0]]), np.array([[3, 4, 5, 6]]))
     assert trace.tokens == ("<bos>", "1", "0", "0")

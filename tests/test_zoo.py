@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from drasp.measure import BAND_EDGES, make_judge, model_accuracy
+from drasp.core.intervals import BAND_EDGES
+from drasp.learn.evaluation import Examinee, by_the_model, draw
 from drasp.model.bundled import ZOO, bundled_models
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
@@ -38,7 +39,7 @@ def test_the_recorded_accuracy_is_what_the_model_has(name):
     assert record["task"] == name
     assert record["command"].startswith(f"drasp train {name} ")
     oracle = TorchTransformer(load_transformer(ZOO / name))
-    judge = make_judge(get_task(name), lambda t, p: oracle(t, p).numpy(), (0, 150), 200 * len(BAND_EDGES), np.random.default_rng(7))
-    for share, recorded in zip(model_accuracy(judge).bands, record["accuracy"], strict=True):
-        low, high = share.interval
-        assert low - 0.03 <= recorded["accuracy"] <= high + 0.03
+    examinee = Examinee(get_task(name), lambda t, p: oracle(t, p).numpy(), (0, 150))
+    fresh = draw(examinee, 200 * len(BAND_EDGES), np.random.default_rng(7))
+    for share, recorded in zip(fresh.accuracy(by_the_model).bands, record["accuracy"], strict=True):
+        assert share.low - 0.03 <= recorded["accuracy"] <= share.high + 0.03

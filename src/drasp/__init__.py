@@ -4,31 +4,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from drasp.decompilation import Decompilation, decompile
     from drasp.errors import DraspError
-    from drasp.ir.program import Header, Program
-    from drasp.lang.folder import load_program, save_program
-    from drasp.lang.parser import parse
+    from drasp.ir.program import Header
+    from drasp.lang.folder import save_program
     from drasp.lang.printer import print_program
     from drasp.model.checkpoint import from_hf, load_transformer
-    from drasp.pipeline import Decompilation, Settings, decompile
-    from drasp.run.trace import SequenceTrace
+    from drasp.program import Program, SequenceTrace, load_program, parse
+    from drasp.search.settings import Settings
     from drasp.tasks.registry import get_task
     from drasp.tasks.user import load_task
 
+    __version__: str
+
 _HOMES = {
-    "Decompilation": "drasp.pipeline",
-    "Settings": "drasp.pipeline",
-    "decompile": "drasp.pipeline",
+    "Decompilation": "drasp.decompilation",
+    "decompile": "drasp.decompilation",
     "DraspError": "drasp.errors",
     "Header": "drasp.ir.program",
-    "Program": "drasp.ir.program",
-    "load_program": "drasp.lang.folder",
     "save_program": "drasp.lang.folder",
-    "parse": "drasp.lang.parser",
     "print_program": "drasp.lang.printer",
     "from_hf": "drasp.model.checkpoint",
     "load_transformer": "drasp.model.checkpoint",
-    "SequenceTrace": "drasp.run.trace",
+    "Settings": "drasp.search.settings",
+    "Program": "drasp.program",
+    "SequenceTrace": "drasp.program",
+    "load_program": "drasp.program",
+    "parse": "drasp.program",
     "get_task": "drasp.tasks.registry",
     "load_task": "drasp.tasks.user",
 }
@@ -54,6 +56,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first used: a program runs without torch, and the command line starts at once."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("drasp")
     if name not in _HOMES:
         raise AttributeError(f"module 'drasp' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the public names, and those with two underscores."""
+    return sorted({*__all__, "__version__", *(name for name in globals() if name.startswith("__"))})

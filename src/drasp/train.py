@@ -15,11 +15,12 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
+from drasp.core.intervals import BAND_EDGES
+from drasp.core.threads import ONE_THREAD_WIDTH, one_thread
 from drasp.errors import DraspError, RunFolderError, TaskError
-from drasp.measure import BAND_EDGES, has_sequences
+from drasp.learn.evaluation import has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
 from drasp.model.gpt2 import EPS, GPT2
-from drasp.core.threads import ONE_THREAD_WIDTH, one_thread
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_answers, checked_sample, is_python
 

@@ -5,12 +5,23 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
+from drasp.core.tuning import knob
+
 Unit = Literal["seconds", "work"]
 """What is counted. Work is the same on every machine: a statement run on a batch of sequences is one, three where it is fitted."""
 
 
 class OutOfBudget(BaseException):
     """A slice of the budget is spent. No `Exception`, so that code which guards against those of a user's task does not swallow it."""
+
+
+@dataclass(frozen=True)
+class BudgetTuning:
+    """How work stands for seconds."""
+
+    pace: float = knob(
+        3000.0, unit="work counted as a second, where a slice is limited in seconds", origin="measured: D2 3,800, tomita4 3,100"
+    )
 
 
 @dataclass
@@ -58,9 +69,14 @@ class Budget:
         return cls(seconds, seconds)
 
     @classmethod
-    def of_work(cls, work: float, pace: float) -> "Budget":
-        """Work is counted; `pace` is how much of it goes for a second where a slice is limited in seconds."""
-        return cls(work, work, pace, _Meter("work", time.monotonic()))
+    def of_work(cls, work: float, tuning: BudgetTuning = BudgetTuning()) -> "Budget":
+        """Work is counted, so that whatever the machine the same is done."""
+        return cls(work, work, tuning.pace, _Meter("work", time.monotonic()))
+
+    @classmethod
+    def of(cls, seconds: float, work: float | None) -> "Budget":
+        """Of work, where that is given; else of seconds."""
+        return cls.of_seconds(seconds) if work is None else cls.of_work(work)
 
     @property
     def unit(self) -> Unit:
@@ -78,11 +94,12 @@ class Budget:
         """Of the clock since the run began, whatever is counted: for records, never for decisions."""
         return time.monotonic() - self._meter.start
 
-    def charge(self, work: float) -> None:
-        """Counts work that was done; where seconds are counted they count themselves."""
-        self._meter.work += work
+    def charge(self, work: float, gradients: bool = False) -> None:
+        """Counts work that was done, three times where it was done with gradients; where seconds are counted they count themselves."""
+        counted = 3 * work if gradients else work
+        self._meter.work += counted
         if self._meter.replayed is not None and self.unit == "work":
-            self._meter.replayed += work
+            self._meter.replayed += counted
 
     @property
     def checks(self) -> int:

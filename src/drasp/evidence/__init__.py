@@ -1,1 +1,1 @@
-"""Evidence beyond match, one file a kind: see `docs/evidence.md`. Each kind is told when time is up by `check_time`, which raises."""
+"""The evidence for a program, one file a kind: see `docs/evidence.md`. Each file ends in the `Kind` that `Evidence` lists."""

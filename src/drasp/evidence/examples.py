@@ -1,47 +1,103 @@
 """A few sequences of the task with what the model predicts on them, recorded so that they can be shown without the model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drasp.measure import Logits, has_sequences, predictions
-from drasp.tasks.protocol import Sample, Task
+from drasp.core.budget import Budget
+from drasp.core.seeds import Stream
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Bench, Kind, KindTuning, Row
+from drasp.learn.evaluation import Examinee, has_sequences, predictions, spend, work
+from drasp.tasks.protocol import Sample
 from drasp.tasks.user import checked_sample
 
-SHORT, LONG = 12, 40  # the lengths up to which they are drawn
-SHORT_ONES, LONG_ONES = 5, 1
-DRAWN = 50  # of which the first that differ are kept, of the long ones the longest
-FEWEST = 3  # tokens: shorter ones show nothing
+if TYPE_CHECKING:
+    from drasp.evidence.schema import Evidence
 
 
-def examples(task: Task, model: Logits, lengths: tuple[int, int], rng: np.random.Generator) -> list[dict[str, object]]:
-    """Different sequences, short ones first and then a longer one.
+@dataclass(frozen=True)
+class Example:
+    """A sequence with what the model predicts.
 
-    Returns:
-        for each: "tokens"; "positions", the id of the first position; "scored", the places whose predictions count; "model", what the model
-        predicts there: a token each, or the list of the tokens that may come next.
+    Attributes:
+        positions: the id of the first position.
+        scored: the places whose predictions count.
+        model: what the model predicts there: a token each, or the tokens that may come next.
     """
-    found: dict[tuple[str, ...], dict[str, object]] = {}
-    for longest, count in ((SHORT, SHORT_ONES), (LONG, LONG_ONES)):
+
+    tokens: tuple[str, ...]
+    positions: int
+    scored: tuple[int, ...]
+    model: tuple[str | tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class ExamplesTuning(KindTuning):
+    """Which sequences are recorded."""
+
+    least: int = knob(1, unit="sequences", origin="chosen: they are shown, nothing is counted on them")
+    most: int = knob(100, unit="sequences", origin="chosen: as many are drawn")
+    short: int = knob(12, unit="length up to which short ones are drawn", origin="chosen: they fit a line")
+    long: int = knob(40, unit="length up to which the long one is drawn", origin="chosen")
+    short_ones: int = knob(5, unit="sequences", origin="chosen")
+    long_ones: int = knob(1, unit="sequences", origin="chosen")
+    drawn: int = knob(50, unit="sequences of which the first that differ are kept, of the long ones the longest", origin="chosen")
+    fewest: int = knob(3, unit="tokens", origin="chosen: shorter ones show nothing")
+
+
+TUNING = ExamplesTuning()
+
+
+def examples(examinee: Examinee, rng: np.random.Generator, budget: Budget) -> tuple[Example, ...]:
+    """Different sequences, short ones first and then a longer one."""
+    task, lengths = examinee.task, examinee.lengths
+    found: dict[tuple[str, ...], Example] = {}
+    for longest, count in ((TUNING.short, TUNING.short_ones), (TUNING.long, TUNING.long_ones)):
         span = (lengths[0], max(lengths[0], min(lengths[1], longest)))
-        drawn = checked_sample(task, rng, DRAWN, span if has_sequences(task, span) else lengths)
+        drawn = checked_sample(task, rng, TUNING.drawn, span if has_sequences(task, span) else lengths)
         ends = drawn.ends
-        rows = range(DRAWN) if longest == SHORT else np.argsort(-ends, kind="stable")
+        rows = range(TUNING.drawn) if longest == TUNING.short else np.argsort(-ends, kind="stable")
         wanted = len(found) + count
         for row in rows:
             sample = Sample(*(array[row : row + 1, : ends[row]] for array in drawn))
             tokens = tuple(task.vocabulary[i] for i in sample.token_ids[0])
-            if len(found) < wanted and len(tokens) >= FEWEST and tokens not in found:
-                answers = predictions(model(sample.token_ids, sample.position_ids)[sample.scored], task.predict)
-                found[tokens] = {
-                    "tokens": list(tokens),
-                    "positions": int(sample.position_ids[0, 0]),
-                    "scored": np.flatnonzero(sample.scored[0]).tolist(),
-                    "model": [_said(answer, task.vocabulary) for answer in answers],
-                }
-    return list(found.values())
+            if len(found) < wanted and len(tokens) >= TUNING.fewest and tokens not in found:
+                spend(budget, examinee.parts * work(sample))
+                found[tokens] = _example(examinee, sample, tokens)
+    return tuple(found.values())
 
 
-def _said(answer: np.ndarray, vocabulary: Sequence[str]) -> str | list[str]:
-    """A prediction in tokens."""
-    return vocabulary[int(answer)] if answer.ndim == 0 else [token for token, may in zip(vocabulary, answer, strict=True) if may]
+def _example(examinee: Examinee, sample: Sample, tokens: tuple[str, ...]) -> Example:
+    answers = predictions(examinee.logits(sample.token_ids, sample.position_ids)[sample.scored], examinee.task.predict)
+    said = tuple(in_tokens(answer, examinee.task.vocabulary) for answer in answers)
+    return Example(tokens, int(sample.position_ids[0, 0]), tuple(np.flatnonzero(sample.scored[0]).tolist()), said)
+
+
+def in_tokens(answer: np.ndarray, vocabulary: Sequence[str]) -> str | tuple[str, ...]:
+    """A prediction: the token, or the tokens that may come next."""
+    if answer.ndim == 0:
+        return vocabulary[int(answer)]
+    return tuple(token for token, may in zip(vocabulary, answer, strict=True) if may)
+
+
+def _measure(bench: Bench) -> Mapping[str, Any]:
+    return {"examples": examples(bench.question.examinee, bench.rng(Stream.EXAMPLES), bench.budget)}
+
+
+def _rows(evidence: "Evidence") -> Sequence[Row]:
+    """None: they are not said, but shown and run by the report."""
+    return []
+
+
+EXAMPLES = Kind(
+    name="examples",
+    question="What does the model predict on a handful of sequences?",
+    how="Short sequences of the task and a longer one; the report shows the program's answers beside the model's.",
+    runs=lambda program: 1.0,
+    measure=_measure,
+    rows=_rows,
+    tuning=TUNING,
+)

@@ -9,32 +9,125 @@ the average looks at the other input's keys and values, with its own query, and 
 read.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from drasp.core.budget import Budget
+from drasp.core.intervals import rounded
+from drasp.core.seeds import Stream
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Bench, Kind, KindTuning, Question, Row
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
-from drasp.measure import alike, chunked, predictions, program_predictions, wilson
-from drasp.model.forward import Part, TorchTransformer
+from drasp.learn.evaluation import alike, chunked, predictions, program_predictions, spend, work
 from drasp.model.wiring import Consumer, Source
-from drasp.run.reference import Scores, Trace, dense, evaluate, softmax
+from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, softmax
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
-FAITHFUL = 0.95  # the least agreement, on pairs where the swap changes something
-NEARLY = 0.02  # of agreement that fewer components may cost
-CHOOSING_SHARE = 4  # the components are chosen on a quarter as many pairs
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from drasp.evidence.schema import Evidence
+    from drasp.model.forward import Part, TorchTransformer
+
 
 Group = tuple[str, ...]
 """Variables that stand for the same components and so are swapped together."""
 Components = tuple[Source, ...]
-Swap = Literal["value", "reading"]
-SWAPS: tuple[Swap, ...] = ("value", "reading")
+SwapKind = Literal["value", "reading"]
+SWAPS: tuple[SwapKind, ...] = ("value", "reading")
+
+
+@dataclass(frozen=True)
+class PairShare:
+    """A share of pairs of sequences with its 95 % Wilson interval."""
+
+    agreement: float
+    low: float
+    high: float
+    pairs: int
+
+    @classmethod
+    def of(cls, agree: int, pairs: int) -> "PairShare | None":
+        """None where there are no pairs."""
+        return cls(*rounded(agree / pairs, pairs), pairs) if pairs else None
+
+
+@dataclass(frozen=True)
+class Unmoved:
+    """The share of the pairs that the swap changes on which the model predicts what it did before; None where it changes none."""
+
+    unmoved: float | None
+
+
+@dataclass(frozen=True)
+class Swap:
+    """How often program and model predict the same after a swap: of the pairs on which it changes what either predicts, and of all."""
+
+    changed: PairShare | None
+    all: PairShare | None
+    baseline: Unmoved
+
+
+@dataclass(frozen=True)
+class Component:
+    """A head or MLP of the model that a variable stands for.
+
+    Attributes:
+        total_variation: of a head, between its attention and the variable's. distance: of an MLP, between its values and the variable's.
+    """
+
+    kind: str
+    layer: int
+    head: int | None = None
+    total_variation: float | None = None
+    distance: float | None = None
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """What came of swapping some variables that stand for the same components.
+
+    Attributes:
+        faithful: whether enough swaps that change something leave program and model alike; None where none changes anything.
+    """
+
+    variables: tuple[str, ...]
+    stands_for: tuple[Component, ...]
+    value: Swap
+    reading: Swap
+    faithful: bool | None
+
+
+@dataclass(frozen=True)
+class Interchange:
+    """Of all variables but the prediction.
+
+    Attributes:
+        readout: those that are swapped when the whole input is, so that match tells of them.
+        no_component: those that no part of the model stands behind.
+    """
+
+    variables: tuple[Swapped, ...]
+    readout: tuple[str, ...]
+    no_component: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InterchangeTuning(KindTuning):
+    """On how many pairs is measured, and what counts as the same."""
+
+    most: int = knob(1_000, unit="pairs", origin="chosen: .95 is told from .97")
+    faithful: float = knob(0.95, unit="agreement, on pairs where the swap changes something", origin="chosen")
+    nearly: float = knob(0.02, unit="agreement that fewer components may cost", origin="chosen")
+    choosing_share: float = knob(0.25, unit="share of the pairs", origin="chosen: as many others choose the components")
+
+
+TUNING = InterchangeTuning()
 
 
 @dataclass(frozen=True)
@@ -67,43 +160,55 @@ class Counts:
         return self.changed_agree / self.changed if self.changed else None
 
 
-def interchange(
-    program: Program,
-    task: Task,
-    oracle: TorchTransformer,
-    lengths: tuple[int, int],
-    pairs: int,
-    rng: np.random.Generator,
-    check_time: Callable[[], None],
-) -> dict[str, object] | None:
+@dataclass(frozen=True)
+class _Laboratory:
+    """Program and model, and the budget that each run of both is charged to."""
+
+    program: Program
+    oracle: "TorchTransformer"
+    parts: int
+    budget: Budget
+
+    def charge(self, sample: Sample) -> None:
+        """For a run of both. Raises OutOfBudget where the budget is spent."""
+        spend(self.budget, (len(self.program.statements) + self.parts) * work(sample))
+
+
+def interchange(program: Program, question: Question, pairs: int, rng: np.random.Generator, budget: Budget) -> Interchange | None:
     """For each variable that stands for heads or MLPs of the model, how often program and model agree after a swap of its whole value.
 
-    What is left are the variables of the readout, which are swapped when the whole input is, so that match tells of them, and those that no
-    component of the model's own stands behind. None where no two sequences have the same scored positions.
+    None where no two sequences have the same scored positions.
+
+    Raises:
+        OutOfBudget: the budget is spent.
     """
-    found = groups(program)
-    choosing = list(_draw(task, lengths, max(1, pairs // CHOOSING_SHARE), rng))
+    found, lengths = groups(program), question.settings.lengths
+    choosing = list(_draw(question.study.task, lengths, max(1, int(TUNING.choosing_share * pairs)), rng))
     if not choosing:
         return None
-    distances = _distances(program, oracle, found, choosing, check_time)
+    both = _Laboratory(program, question.study.oracle, question.parts, budget)
+    distances = _distances(both, found, choosing)
     candidates = {group: _candidates(program, group, distances[group]) for group in found}
-    counted = _count(program, oracle, choosing, {g: c for g, c in candidates.items() if len(c) > 1}, rng, check_time)
+    several = [(group, parts, SWAPS[0]) for group, each in candidates.items() if len(each) > 1 for parts in each]
+    counted = _count(both, choosing, several, rng)
     chosen = {
-        group: _fewest({parts: counted[group, parts, "value"].agreement or 0.0 for parts in c}) if len(c) > 1 else c[0]
-        for group, c in candidates.items()
+        group: _fewest({parts: counted[group, parts, "value"].agreement or 0.0 for parts in each}) if len(each) > 1 else each[0]
+        for group, each in candidates.items()
     }
-    final = _count(program, oracle, list(_draw(task, lengths, pairs, rng)), {g: [c] for g, c in chosen.items()}, rng, check_time, SWAPS)
+    final = _count(
+        both, list(_draw(question.study.task, lengths, pairs, rng)), [(g, c, swap) for g, c in chosen.items() for swap in SWAPS], rng
+    )
+    swapped = (_swapped(group, chosen[group], distances[group], [final[group, chosen[group], swap] for swap in SWAPS]) for group in found)
+    return Interchange(tuple(swapped), *_left(program, found))
+
+
+def _left(program: Program, found: Sequence[Group]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The variables that were not swapped: those of the readout, and those that no component stands behind."""
     swapped = {name for group in found for name in group}
     left = [s.name for s in program.statements if not isinstance(s, Select | Project | Prediction) and s.name not in swapped]
     readout = {name for s in program.statements if isinstance(s, Project) for name in s.input.variables()}
     whole = readout <= {*left, "one"}
-    return {
-        "variables": [
-            _as_json(group, chosen[group], distances[group], [final[group, chosen[group], swap] for swap in SWAPS]) for group in found
-        ],
-        "readout": [name for name in left if whole and name in readout],
-        "no_component": [name for name in left if not (whole and name in readout)],
-    }
+    return tuple(name for name in left if whole and name in readout), tuple(name for name in left if not (whole and name in readout))
 
 
 def groups(program: Program) -> list[Group]:
@@ -139,17 +244,16 @@ def _draw(task: Task, lengths: tuple[int, int], count: int, rng: np.random.Gener
         yield Pairs(*(Sample(*(array[chosen, :end] for array in whole)) for whole in (base, other)))
 
 
-def _distances(
-    program: Program, oracle: TorchTransformer, found: Sequence[Group], pairs: Sequence[Pairs], check_time: Callable[[], None]
-) -> dict[Group, dict[Source, float]]:
+def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]) -> dict[Group, dict[Source, float]]:
     """From each group to each head the total variation between the two attentions; from an MLP to each MLP the distance of the values.
 
     Means over all positions where the prediction may depend on them: the scored ones alone, unless something attends to the variable.
     """
+    program, oracle = both.program, both.oracle
     totals: dict[Group, dict[Source, float]] = {group: {} for group in found}
     feeding, places = feeds_attention(program), 0
     for chunk in pairs:
-        check_time()
+        both.charge(chunk.base)
         scored = chunk.base.scored
         real = np.cumsum(scored[:, ::-1], axis=1)[:, ::-1] > 0
         trace = evaluate(program, chunk.base.token_ids, chunk.base.position_ids)
@@ -162,9 +266,8 @@ def _distances(
                 gaps = {source: np.abs(mine - weights).sum(-1)[where] / 2 for source, weights in theirs.items()}
             else:
                 value = trace.value(group[0])
-                gaps = {
-                    s: np.linalg.norm(value - z, axis=-1)[where] for s, z in components.items() if isinstance(s, Source) and s.kind == "mlp"
-                }
+                mlps = {s: z for s, z in components.items() if isinstance(s, Source) and s.kind == "mlp"}
+                gaps = {source: np.linalg.norm(value - z, axis=-1)[where] for source, z in mlps.items()}
             for source, gap in gaps.items():
                 totals[group][source] = totals[group].get(source, 0.0) + float(gap.mean()) * len(scored)
         places += len(scored)
@@ -181,14 +284,14 @@ def _candidates(program: Program, group: Group, distances: Mapping[Source, float
 def _fewest(agreements: Mapping[Components, float]) -> Components:
     """The fewest components that agree nearly as often as any."""
     best = max(agreements.values())
-    return min((parts for parts, agreement in agreements.items() if agreement >= best - NEARLY), key=len)
+    return min((parts for parts, agreement in agreements.items() if agreement >= best - TUNING.nearly), key=len)
 
 
-def recorded(oracle: TorchTransformer, sample: Sample) -> dict[Part, Tensor]:
+def recorded(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
     """Every head's keys, values and what it has read, and what every MLP puts out."""
     found: dict[Part, Tensor] = {}
 
-    def record(part: Part, value: Tensor) -> Tensor:
+    def record(part: "Part", value: "Tensor") -> "Tensor":
         found[part] = value
         return value
 
@@ -196,8 +299,10 @@ def recorded(oracle: TorchTransformer, sample: Sample) -> dict[Part, Tensor]:
     return found
 
 
-def patched(oracle: TorchTransformer, sample: Sample, values: Mapping[Part, Tensor]) -> np.ndarray:
+def patched(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
     """The model's logits at the scored positions with some parts' values put in their place."""
+    import torch
+
     logits = oracle(*sample[:2], lambda part, value: values.get(part, value))
     return logits[torch.as_tensor(sample.scored, device=oracle.device)].cpu().numpy()
 
@@ -216,29 +321,23 @@ def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.nda
     return softmax(total, None if program.header.bidirectional else 0) @ value
 
 
-def _parts(components: Components, swap: Swap) -> list[Part]:
+def _parts(components: Components, swap: SwapKind) -> "list[Part]":
     """What is patched in the model."""
     if swap == "value":
         return list(components)
     return [Consumer(kind, source.layer, source.head) for source in components for kind in ("key", "value")]
 
 
-def _count(
-    program: Program,
-    oracle: TorchTransformer,
-    pairs: Sequence[Pairs],
-    candidates: Mapping[Group, Sequence[Components]],
-    rng: np.random.Generator,
-    check_time: Callable[[], None],
-    swaps: Sequence[Swap] = ("value",),
-) -> dict[tuple[Group, Components, Swap], Counts]:
-    """Swaps each group in the program, and each of its candidates in the model."""
-    found = {(group, parts, swap): Counts() for group, several in candidates.items() for parts in several for swap in swaps}
-    if not found:
-        return found
-    predict = program.header.predict
-    for chunk in pairs:
-        check_time()
+Wanted = tuple[Group, Components, SwapKind]
+"""A group to be swapped in the program, the components to be patched in the model, and how."""
+
+
+def _count(both: _Laboratory, pairs: Sequence[Pairs], wanted: Sequence[Wanted], rng: np.random.Generator) -> dict[Wanted, Counts]:
+    """Swaps each group in the program, and its components in the model."""
+    found = {each: Counts() for each in wanted}
+    program, oracle, predict = both.program, both.oracle, both.program.header.predict
+    for chunk in pairs if found else ():
+        both.charge(chunk.base)
         keys = rng.random(chunk.base.scored.shape)
         before = program_predictions(program, chunk.base), predictions(patched(oracle, chunk.base, {}), predict)
         base, other = (evaluate(program, *sample[:2]) for sample in (chunk.base, chunk.other))
@@ -246,7 +345,7 @@ def _count(
         for (group, components, swap), counts in found.items():
             if swap == "reading" and components[0].kind == "mlp":
                 continue
-            check_time()
+            both.charge(chunk.base)
             mine = {name: other.value(name) if swap == "value" else looking_at(program, name, base, other) for name in group}
             theirs = {part: values[part] for part in _parts(components, swap)}
             after = program_predictions(program, chunk.base, mine), predictions(patched(oracle, chunk.base, theirs), predict)
@@ -278,31 +377,60 @@ def _tally(
     counts.still += int(at_one(still, changed).sum())
 
 
-def _as_json(group: Group, chosen: Components, distances: Mapping[Source, float], counts: Sequence[Counts]) -> dict[str, object]:
+def _swapped(group: Group, chosen: Components, distances: Mapping[Source, float], counts: Sequence[Counts]) -> Swapped:
     agreement = counts[0].agreement
-    measure = "total_variation" if chosen[0].kind == "head" else "distance"
-    return {
-        "variables": list(group),
-        "stands_for": [
-            {"kind": s.kind, "layer": s.layer, **({"head": s.head} if s.kind == "head" else {}), measure: round(distances[s], 4)}
-            for s in chosen
-        ],
-        **{swap: _counted(found) for swap, found in zip(SWAPS, counts, strict=True)},
-        "faithful": None if agreement is None else agreement >= FAITHFUL,
-    }
+    stands_for = tuple(
+        Component("head", source.layer, source.head, total_variation=round(distances[source], 4))
+        if source.kind == "head"
+        else Component(source.kind, source.layer, distance=round(distances[source], 4))
+        for source in chosen
+    )
+    value, reading = map(_swap, counts)
+    return Swapped(group, stands_for, value, reading, None if agreement is None else agreement >= TUNING.faithful)
 
 
-def _counted(counts: Counts) -> dict[str, object]:
+def _swap(counts: Counts) -> Swap:
     unmoved = round(counts.still / counts.changed, 6) if counts.changed else None
-    return {
-        "changed": _share(counts.changed_agree, counts.changed),
-        "all": _share(counts.agree, counts.pairs),
-        "baseline": {"unmoved": unmoved},
-    }
+    changed, whole = PairShare.of(counts.changed_agree, counts.changed), PairShare.of(counts.agree, counts.pairs)
+    return Swap(changed, whole, Unmoved(unmoved))
 
 
-def _share(agree: int, pairs: int) -> dict[str, object] | None:
-    if not pairs:
-        return None
-    low, high = wilson(agree / pairs, pairs)
-    return {"agreement": round(agree / pairs, 6), "low": round(low, 6), "high": round(high, 6), "pairs": pairs}
+def _measure(bench: Bench) -> Mapping[str, Any]:
+    return {"interchange": interchange(bench.program, bench.question, bench.sequences, bench.rng(Stream.PAIRS), bench.budget)}
+
+
+def _rows(evidence: "Evidence") -> Sequence[Row]:
+    found = evidence.interchange
+    if found is None:
+        return []
+    rows = []
+    for each in found.variables:
+        parts = ", ".join(f"{part.kind} {part.layer}" + ("" if part.head is None else f".{part.head}") for part in each.stands_for)
+        mark = "not faithful" if each.faithful is False else ""
+        label = f"{', '.join(each.variables)} for {parts}"
+        rows.append(Row("swaps", label, _said(each) + f"; {mark}" * bool(mark), each.variables, mark))
+    rest = {"of the readout, swapped with the whole input": found.readout, "stand for no part of the model": found.no_component}
+    return [*rows, *(Row("swaps", ", ".join(names), f"not swapped: {why}", names) for why, names in rest.items() if names)]
+
+
+def _said(swapped: Swapped) -> str:
+    changed, reading = swapped.value.changed, swapped.reading.changed
+    if changed is None:
+        return "no swap changes anything"
+    text = (
+        f"both predict the same after {changed.agreement:.3f} [{changed.low:.3f}, {changed.high:.3f}] of {changed.pairs} swaps "
+        "that change something"
+    )
+    return text if reading is None else text + f" ({reading.agreement:.3f} where what is read is swapped)"
+
+
+INTERCHANGE = Kind(
+    name="interchange",
+    question="A variable's value is taken from another input, in the program and in the model: do both change alike?",
+    how="On pairs of sequences of the task with the same scored positions, one position of each pair.",
+    runs=lambda program: 2.0 + 3.0 * len(groups(program)),
+    measure=_measure,
+    rows=_rows,
+    tuning=TUNING,
+    slow=True,
+)

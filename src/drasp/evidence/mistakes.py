@@ -1,30 +1,88 @@
 """The model's own mistakes: does the program make them too?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drasp.measure import Banded, Chunk, Judge, Predictor
+from drasp.core.intervals import Banded, Share
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Measured, NotMeasured, Row
+from drasp.learn.evaluation import Chunk, Predictor
+
+if TYPE_CHECKING:
+    from drasp.evidence.schema import Evidence
 
 
-def mistakes(judge: Judge, predicted: Predictor, baselines: Mapping[str, Predictor]) -> dict[str, object] | None:
-    """Of the sequences that the model gets wrong, the share that the program predicts exactly alike, and that a baseline does.
+@dataclass(frozen=True)
+class Mistakes:
+    """Of the sequences that the model gets wrong. Bands in which it is always right are left out.
 
-    `program_wrong` is the share of them that the program gets wrong in any way. Bands in which the model is always right are left out; None
-    where it is always right.
+    Attributes:
+        same: the share that the program predicts exactly alike.
+        program_wrong: the share that the program gets wrong in any way.
+        baseline: the share that is trivially predicted exactly alike.
     """
+
+    same: Banded
+    program_wrong: Banded
+    baseline: Baseline[Share]
+
+
+@dataclass(frozen=True)
+class MistakesTuning(KindTuning):
+    """It runs nothing: the sequences are those of match."""
+
+    least: int = knob(20, unit="sequences that the model gets wrong", origin="chosen: all of 20 alike show .84 at the least")
+
+
+TUNING = MistakesTuning()
+
+
+def mistakes(measured: Measured) -> Mistakes | None:
+    """None where the model is always right; raises NotMeasured where it is nearly so."""
+    fresh = measured.fresh
 
     def wrong(chunk: Chunk) -> np.ndarray:
         return ~chunk.right(chunk.model, chunk.truth)
 
-    def same(found: Predictor) -> Banded:
-        return judge.score(lambda chunk: chunk.right(found(chunk), chunk.model), wrong)
+    def same(predicted: Predictor) -> Banded | None:
+        return fresh.score(lambda chunk: chunk.right(predicted(chunk), chunk.model), wrong)
 
-    program_wrong = judge.score(lambda chunk: ~chunk.right(predicted(chunk), chunk.truth), wrong)
-    if not program_wrong.bands:
+    found = same(measured.predicted)
+    program_wrong = fresh.score(lambda chunk: ~chunk.right(measured.predicted(chunk), chunk.truth), wrong)
+    trivially = {name: shares.all for name, guess in measured.trivial.items() if (shares := same(guess))}
+    if found is None or program_wrong is None:
         return None
-    return {
-        "same": same(predicted).as_json(),
-        "program_wrong": program_wrong.as_json(),
-        "baseline": {name: same(found).all.as_json() for name, found in baselines.items()},
-    }
+    if found.all.sequences < TUNING.least:
+        raise NotMeasured(f"the model gets {found.all.sequences} of the sequences wrong; fewer than {TUNING.least} are no evidence")
+    return Mistakes(found, program_wrong, Baseline(**trivially))
+
+
+def _measure(bench: Bench) -> Mapping[str, Any]:
+    return {"mistakes": mistakes(bench.measured)}
+
+
+def _rows(evidence: "Evidence") -> Sequence[Row]:
+    found = evidence.mistakes
+    if found is None:
+        return []
+    same, wrong = found.same.all, found.program_wrong.all
+    text = (
+        f"of {same.sequences} sequences that the model gets wrong the program predicts {same.accuracy:.3f} "
+        f"[{same.low:.3f}, {same.high:.3f}] exactly alike (trivially {found.baseline.current_token.accuracy:.3f}), "
+        f"and gets {wrong.accuracy:.3f} wrong"
+    )
+    return [Row("mistakes", "", text)]
+
+
+MISTAKES = Kind(
+    name="mistakes",
+    question="Of the sequences that the model gets wrong: does the program get them wrong in the same way?",
+    how="On the sequences of match.",
+    runs=lambda program: 0.0,
+    measure=_measure,
+    rows=_rows,
+    tuning=TUNING,
+)

@@ -4,46 +4,88 @@ The oracle is the model, as everywhere. Nobody says what is right there; a progr
 the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drasp.core.budget import Budget
+from drasp.core.intervals import Banded, Share, rounded
+from drasp.core.seeds import Stream
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Row
 from drasp.ir.program import Program
-from drasp.measure import Banded, Chunk, Judge, Logits, Predictor, alike, make_judge, predictor, trivial, wilson
-from drasp.tasks.protocol import Sample, Task
+from drasp.learn.evaluation import Change, EvaluationSet, Examinee, Predictor, alike, draw, predictor, trivial
+from drasp.tasks.protocol import Sample
 
-SPECIAL_TOKENS = 4
-FITTING_SHARE = 4  # the baselines are fitted on a quarter as many sequences of the same kind
+if TYPE_CHECKING:
+    from drasp.evidence.schema import Evidence
+
+SPECIAL_TOKENS = 4  # at the end of every vocabulary
 
 
-def off_task(
-    program: Program,
-    task: Task,
-    model: Logits,
-    lengths: tuple[int, int],
-    sequences: int,
-    rng: np.random.Generator,
-    check_time: Callable[[], None],
-) -> dict[str, object]:
-    """For each kind the share of scored positions, and of whole sequences, on which the program predicts what the model predicts.
-
-    None for a kind that the task does not have: with a single symbol there is nothing to edit.
+@dataclass(frozen=True)
+class PositionShare:
+    """A share of scored positions. Those of a sequence are not independent: the interval is that of as many trials as there are sequences,
+    so too wide.
     """
-    symbols = len(task.vocabulary) - SPECIAL_TOKENS
-    kinds: Mapping[str, Callable[[Sample], Sample]] = {
-        "random_strings": lambda sample: random_symbols(sample, symbols, rng),
-        "one_token_edits": lambda sample: edited(sample, symbols, rng),
-    }
 
-    def timed(token_ids: np.ndarray, position_ids: np.ndarray) -> np.ndarray:
-        check_time()
-        return model(token_ids, position_ids)
+    accuracy: float
+    low: float
+    high: float
+    positions: int
 
-    found: dict[str, object] = {}
-    for kind, change in kinds.items():
-        judge, fitting = (make_judge(task, timed, lengths, n, rng, change) for n in (sequences, max(1, sequences // FITTING_SHARE)))
-        found[kind] = _agreement(program, judge, fitting, check_time) if judge.chunks and fitting.chunks else None
-    return found
+
+@dataclass(frozen=True)
+class Trivially:
+    """What is trivial on the same inputs."""
+
+    positions: PositionShare
+    sequences: Share
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """On one kind of input the shares of scored positions and of whole sequences on which the program predicts what the model predicts."""
+
+    positions: PositionShare
+    sequences: Banded
+    baseline: Baseline[Trivially]
+
+
+@dataclass(frozen=True)
+class OffTask:
+    """Kind by kind; None for a kind that the task does not have: with a single symbol there is nothing to edit."""
+
+    random_strings: Agreement | None
+    one_token_edits: Agreement | None
+
+
+@dataclass(frozen=True)
+class OffTaskTuning(KindTuning):
+    """Two kinds of input, and sequences of each that the baselines are fitted on."""
+
+    most: int = knob(2_000, unit="sequences of each kind of input", origin="chosen: .95 is told from .97")
+    fitting_share: float = knob(0.25, unit="share of the sequences", origin="chosen: as many more of the same kind for the baselines")
+
+
+TUNING = OffTaskTuning()
+
+
+def off_task(program: Program, examinee: Examinee, sequences: int, rng: np.random.Generator, budget: Budget) -> OffTask:
+    """Draws `sequences` of each kind of input and compares. Raises OutOfBudget where the budget is spent."""
+    symbols = len(examinee.task.vocabulary) - SPECIAL_TOKENS
+
+    def measured(change: Change) -> Agreement | None:
+        counts = (sequences, max(1, int(TUNING.fitting_share * sequences)))
+        fresh, fitting = (draw(examinee, count, rng, budget, change) for count in counts)
+        return _agreement(program, fresh, fitting, budget) if fresh.chunks and fitting.chunks else None
+
+    return OffTask(
+        measured(lambda sample: random_symbols(sample, symbols, rng)),
+        measured(lambda sample: edited(sample, symbols, rng)),
+    )
 
 
 def random_symbols(sample: Sample, symbols: int, rng: np.random.Generator) -> Sample:
@@ -69,24 +111,43 @@ def edited(sample: Sample, symbols: int, rng: np.random.Generator) -> Sample:
     return Sample(token_ids, position_ids, scored & (place >= chosen[:, None]))
 
 
-def _agreement(program: Program, judge: Judge, fitting: Judge, check_time: Callable[[], None]) -> dict[str, object]:
-    ran = predictor(program, judge)
-
-    def timed(chunk: Chunk) -> np.ndarray:
-        check_time()
-        return ran(chunk)
-
-    positions, sequences = _shares(judge, timed)
-    baseline = {}
-    for name, found in trivial(fitting).items():
-        its_positions, its_sequences = _shares(judge, found)
-        baseline[name] = {"positions": its_positions, "sequences": its_sequences.all.as_json()}
-    return {"positions": positions, "sequences": sequences.as_json(), "baseline": baseline}
+def _agreement(program: Program, fresh: EvaluationSet, fitting: EvaluationSet, budget: Budget) -> Agreement:
+    predicted = predictor(program, fresh, budget)
+    guesses = {name: Trivially(_positions(fresh, guess), fresh.match(guess).all) for name, guess in trivial(fitting).items()}
+    return Agreement(_positions(fresh, predicted), fresh.match(predicted), Baseline(**guesses))
 
 
-def _shares(judge: Judge, predicted: Predictor) -> tuple[dict[str, object], Banded]:
-    """The positions of a sequence are not independent: their interval is that of as many trials as there are sequences, so too wide."""
-    same = np.concatenate([alike(predicted(chunk), chunk.model) for chunk in judge.chunks])
-    share, sequences = float(same.mean()), judge.score(lambda chunk: chunk.right(predicted(chunk), chunk.model))
-    low, high = wilson(share, sequences.all.sequences)
-    return {"accuracy": round(share, 6), "low": round(low, 6), "high": round(high, 6), "positions": len(same)}, sequences
+def _positions(fresh: EvaluationSet, predicted: Predictor) -> PositionShare:
+    same = np.concatenate([alike(predicted(chunk), chunk.model) for chunk in fresh.chunks])
+    return PositionShare(*rounded(float(same.mean()), fresh.sequences), len(same))
+
+
+def _measure(bench: Bench) -> Mapping[str, Any]:
+    return {"off_task": off_task(bench.program, bench.question.examinee, bench.sequences, bench.rng(Stream.OFF_TASK), bench.budget)}
+
+
+def _rows(evidence: "Evidence") -> Sequence[Row]:
+    found = evidence.off_task
+    each = {} if found is None else {field.name.replace("_", " "): getattr(found, field.name) for field in fields(found)}
+    return [Row("off task", name, _said(agreement)) for name, agreement in each.items() if agreement is not None]
+
+
+def _said(found: Agreement) -> str:
+    trivially = max(guess.positions.accuracy for guess in (found.baseline.constant, found.baseline.current_token))
+    at = found.positions
+    return (
+        f"alike at {at.accuracy:.3f} [{at.low:.3f}, {at.high:.3f}] of positions (trivially {trivially:.3f}), "
+        f"on {found.sequences.all.accuracy:.3f} of sequences"
+    )
+
+
+OFF_TASK = Kind(
+    name="off_task",
+    question="Beyond what the model was trained on: does the program still say what the model says?",
+    how="On uniform random strings, and on sequences of the task with one symbol edited, at the positions that the task scores.",
+    runs=lambda program: 2.5,
+    measure=_measure,
+    rows=_rows,
+    tuning=TUNING,
+    slow=True,
+)

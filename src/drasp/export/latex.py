@@ -1,21 +1,21 @@
 """A program as a LaTeX document: the listing with captions, its operators as a figure, the evidence as a table.
 
-It needs `color`, `geometry` and `graphicx`. Characters outside ASCII, which plain LaTeX cannot be trusted to know, are written as
-JSON writes them (`\\u00e9`), which means the same token in D-RASP.
+It needs `color`, `geometry`, `graphicx` and `longtable`. Characters outside ASCII, which plain LaTeX cannot be trusted to know, are
+written as JSON writes them (`\\u00e9`), which means the same token in D-RASP.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from drasp.export.facts import facts, line_costs
+from drasp.evidence.kind import Row
+from drasp.evidence.schema import Evidence
 from drasp.ir.basis import Basis
 from drasp.ir.nodes import Bilinear, Table
 from drasp.ir.operators import label_text
 from drasp.ir.program import Program, sides
 from drasp.lang.printer import print_program
-from drasp.naming.captions import captions
+from drasp.view.facts import facts, notes, pairs
 
 SHOWN = 16  # rows and columns of an operator at the most
 PER_FIGURE = 6  # operators
@@ -24,34 +24,30 @@ LABEL_LENGTH = 12  # characters of a coordinate's name
 WORD_LENGTH = 40  # characters after which a line may break where there is no space
 
 
-def to_latex(program: Program, evidence: Mapping[str, Any] | None = None) -> str:
-    """The document's text, ASCII only.
-
-    Raises:
-        DraspError: the evidence is damaged.
-    """
-    lines = [_START, *_listing(program, evidence), "\\section*{Evidence}", "", *_table(facts(program, evidence))]
+def to_latex(program: Program, evidence: Evidence | None = None) -> str:
+    """The document's text, ASCII only."""
+    rows = facts(program, evidence)
+    lines = [_START, *_listing(program, rows), "\\section*{Evidence}", "", *_table(pairs(rows))]
     operators = [statement for statement in program.statements if isinstance(statement, Bilinear)]
     for start in range(0, len(operators), PER_FIGURE):
         lines += ["", *_figure(program, operators[start : start + PER_FIGURE])]
     return "\n".join([*lines, "", "\\end{document}", ""])
 
 
-def _listing(program: Program, evidence: Mapping[str, Any] | None) -> list[str]:
-    """Header lines, then each statement with its caption below it."""
+def _listing(program: Program, rows: Sequence[Row]) -> list[str]:
+    """Header lines, then each statement with what it does and what is known of it below."""
     text = print_program(program).rstrip("\n").split("\n")
     header, body = text[: text.index("")], text[text.index("") + 1 :]
-    said, costs = captions(program), line_costs(evidence)
+    said = notes(program, rows)
     lines = ["\\section*{Program}", "", *(f"\\statement{{{_escaped(line)}}}" for line in header), "\\medskip", ""]
     for line, statement in zip(body, program.statements, strict=True):
-        cost = f" (without it: match {costs[statement.name]:.3f})" if statement.name in costs else ""
-        lines += [f"\\statement{{{_escaped(line)}}}", f"\\captionline{{{_escaped(said[statement.name] + cost)}}}"]
+        lines += [f"\\statement{{{_escaped(line)}}}", f"\\captionline{{{_escaped(said[statement.name])}}}"]
     return [*lines, ""]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> list[str]:
     body = (f"\\raggedright {_escaped(name)} & \\raggedright {_escaped(value)} \\tabularnewline" for name, value in rows)
-    return ["\\noindent\\begin{tabular}{@{}p{0.42\\linewidth}p{0.54\\linewidth}@{}}", *body, "\\end{tabular}"]
+    return ["\\noindent\\begin{longtable}{@{}p{0.32\\linewidth}p{0.64\\linewidth}@{}}", *body, "\\end{longtable}"]
 
 
 def _figure(program: Program, operators: Sequence[Bilinear]) -> list[str]:
@@ -135,6 +131,7 @@ _START = r"""% Written by drasp; compiles with pdflatex.
 \documentclass{article}
 \usepackage{color}
 \usepackage{graphicx}
+\usepackage{longtable}
 \usepackage[margin=25mm]{geometry}
 \setlength{\parindent}{0pt}
 \raggedright

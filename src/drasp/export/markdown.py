@@ -1,29 +1,21 @@
 """A program as Markdown: the listing with captions, its size, and the evidence as a table (GitHub's dialect)."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from drasp.export.facts import facts, line_costs
+from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
 from drasp.lang.printer import print_program
-from drasp.naming.captions import captions
+from drasp.view.facts import facts, notes, pairs
 
 
-def to_markdown(program: Program, evidence: Mapping[str, Any] | None = None) -> str:
-    """The document's text.
-
-    Raises:
-        DraspError: the evidence is damaged.
-    """
-    listing = print_program(program, captions(program))
+def to_markdown(program: Program, evidence: Evidence | None = None) -> str:
+    """The document's text."""
+    rows = facts(program, evidence)
+    listing = print_program(program, notes(program, rows))
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", listing))])
     what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
     lines = ["# D-RASP program", "", f"It predicts {what}.", "", f"{fence}drasp", *listing.rstrip("\n").split("\n"), fence, ""]
-    lines += ["## Evidence", "", *_table(("measured", "figure"), facts(program, evidence))]
-    costs = line_costs(evidence)
-    if costs:
-        lines += ["", "## What each line is worth", "", *_table(("without", "match"), [(n, f"{m:.3f}") for n, m in costs.items()])]
+    lines += ["## Evidence", "", *_table(("measured", "figure"), pairs(rows))]
     return "\n".join([*lines, ""])
 
 

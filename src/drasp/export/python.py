@@ -1,7 +1,7 @@
 """A program as one Python file that needs NumPy alone: each statement a line, with the D-RASP line above it.
 
 Coordinates are numbers in that file, `ID["a"]` the number of a token. A symbolic operator is a function of them,
-`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.reference` does, sum for sum
+`lambda q, k: 10 * (k == q - 1)`; a dense one is embedded as base64. What is written computes as `drasp.run.numpy_fast` does, sum for sum
 where rounding could tip a comparison.
 """
 
@@ -11,13 +11,12 @@ import json
 import keyword
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from drasp.errors import DraspError
-from drasp.export.facts import facts
+from drasp.evidence.schema import Evidence
 from drasp.ir.basis import Basis
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
 from drasp.ir.nodes import (
@@ -65,6 +64,7 @@ from drasp.ir.program import Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
 from drasp.naming.captions import captions
+from drasp.view.facts import facts, pairs
 
 WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors
 EMBEDDED_AT_MOST = 10_000_000  # numbers of dense operators: a file of some 55 MB
@@ -75,11 +75,11 @@ _COMMENT = textwrap.TextWrapper(
 )
 
 
-def to_python(program: Program, evidence: Mapping[str, Any] | None = None) -> str:
+def to_python(program: Program, evidence: Evidence | None = None) -> str:
     """The file's text.
 
     Raises:
-        DraspError: the evidence is damaged, or the dense operators have more numbers than a file of text should hold.
+        DraspError: the dense operators have more numbers than a file of text should hold.
     """
     embedded = sum(tensor.size for tensor in program.operators.values())
     if embedded > EMBEDDED_AT_MOST:
@@ -97,7 +97,7 @@ def to_python(program: Program, evidence: Mapping[str, Any] | None = None) -> st
     return "\n".join(parts)
 
 
-def _docstring(program: Program, evidence: Mapping[str, Any] | None) -> str:
+def _docstring(program: Program, evidence: Evidence | None) -> str:
     what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
     lines = ["A D-RASP program in NumPy, written by drasp.", ""]
     lines += textwrap.wrap(
@@ -107,7 +107,7 @@ def _docstring(program: Program, evidence: Mapping[str, Any] | None) -> str:
         WIDTH,
     )
     lines += ["", "Evidence:", ""]
-    rows = facts(program, evidence)
+    rows = pairs(facts(program, evidence), listed=False)
     width = max(len(name) for name, _ in rows)
     lines += [f"    {name:<{width}}  {' '.join(value.split())}" for name, value in rows]
     text = "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
@@ -330,7 +330,7 @@ class _Operator:
         """Terms and the constant; `line` stands where a line may begin."""
         parts = [self.term(term) for term in op.terms]
         if op.constant != 0 or not parts:
-            # With several terms it comes first, as the reference interpreter adds.
+            # With several terms it comes first, as the fast interpreter adds.
             parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
         return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
 

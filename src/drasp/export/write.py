@@ -1,17 +1,17 @@
 """Writes an export to a file: which formats there are, and where they go."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from drasp.evidence.schema import Evidence
 from drasp.export.latex import to_latex
 from drasp.export.markdown import to_markdown
 from drasp.export.python import to_python
 from drasp.ir.program import Program
 from drasp.lang.folder import PROGRAM_FILE, load_program
-from drasp.record import EXPORT_ENDINGS, check_target, load_evidence, write_made
+from drasp.search.record import EXPORT_ENDINGS, check_target, load_evidence, write_made
 
-Write = Callable[[Program, Mapping[str, Any] | None], str]
+Write = Callable[[Program, Evidence | None], str]
 
 FORMATS: dict[str, Write] = {"python": to_python, "latex": to_latex, "markdown": to_markdown}
 

@@ -1,12 +1,15 @@
-"""The vocabulary of the language: what a statement can be. All of it is frozen data; the meaning is in `drasp.run.reference`."""
+"""The vocabulary of the language: what a statement can be. All of it is frozen data; the meaning is in `drasp.run.meaning`."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import count
+from typing import Any, ClassVar, TypeVar, get_args
 
 from drasp.ir.formulas import Formula as Formula
 from drasp.ir.formulas import Read as Read
 from drasp.ir.formulas import reads_of
-from drasp.ir.operators import Label, Names, Operator, finite
+from drasp.ir.formulas import with_reads as formula_with_reads
+from drasp.ir.operators import Dense, Label, Names, Operator, finite
 
 BUILT_IN = ("token", "pos", "one")
 
@@ -213,3 +216,57 @@ Bilinear = Select | Project | Norm | Table | Compare
 
 Elementwise = Norm | Mlp | Table | Harden | Sharpen | Pair | Compare | Compute | Case
 Statement = Select | Aggregate | Project | Elementwise | Prediction
+
+Kind = TypeVar("Kind", bound=Statement)
+
+
+def with_reads(statement: Kind, change: Callable[[Read], Read]) -> Kind:
+    """The statement with every variable it takes replaced, in the order of its fields; in formulas wherever it stands."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Read):
+            return change(value)
+        if isinstance(value, get_args(Formula)):
+            return formula_with_reads(value, change)
+        return tuple(map(changed, value)) if isinstance(value, tuple) else value
+
+    return replace(statement, **{field.name: changed(getattr(statement, field.name)) for field in fields(statement)})
+
+
+def with_read(statement: Kind, slot: int, read: Read) -> Kind:
+    """The statement with what it takes in one slot of its `reads` replaced."""
+    old, slots = statement.reads[slot], count()
+    if isinstance(statement, Compute | Case):  # these have one slot for all that is the same
+        return with_reads(statement, lambda its: read if its == old else its)
+    return with_reads(statement, lambda its: read if next(slots) == slot else its)
+
+
+def addends(statement: Statement) -> tuple[str, ...]:
+    """The selectors or projections that a statement adds up."""
+    if isinstance(statement, Aggregate):
+        return statement.selectors
+    return statement.logits if isinstance(statement, Prediction) else ()
+
+
+def with_addends(statement: Kind, names: tuple[str, ...]) -> Kind:
+    """The statement adding up others than its `addends`; one that adds up nothing is as it was."""
+    if isinstance(statement, Aggregate):
+        return replace(statement, selectors=names)
+    return replace(statement, logits=names) if isinstance(statement, Prediction) else statement
+
+
+def renamed(statement: Kind, names: Mapping[str, str]) -> Kind:
+    """The statement with other names for itself, for what it reads and for what it adds up; what `names` lacks keeps its own."""
+
+    def new(name: str) -> str:
+        return names.get(name, name)
+
+    found = with_reads(statement, lambda read: Read(new(read.variable), None if read.over is None else new(read.over)))
+    return replace(with_addends(found, tuple(map(new, addends(found)))), name=new(statement.name))
+
+
+def with_tensors(statement: Kind, name: str) -> Kind:
+    """The statement with another name for its dense operator, or for the tensors of its mlp; one without is as it was."""
+    if isinstance(statement, Mlp):
+        return replace(statement, op=name)
+    return replace(statement, op=Dense(name)) if isinstance(statement, Bilinear) and isinstance(statement.op, Dense) else statement

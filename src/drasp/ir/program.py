@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -33,9 +33,6 @@ from drasp.ir.nodes import (
     Table,
 )
 from drasp.ir.operators import Axis, Dense, label_text, table_width
-
-if TYPE_CHECKING:
-    from drasp.run.trace import SequenceTrace
 
 Predict = Literal["next-token", "next-token-set"]
 
@@ -167,62 +164,6 @@ class Program:
         """What a norm adds under the root: the scalar `G.eps` of a dense one, 0 for a symbolic one."""
         return float(self.operators[f"{statement.op.name}.eps"]) if isinstance(statement.op, Dense) else 0.0
 
-    def logits(self, token_ids: np.ndarray, position_ids: np.ndarray | None = None) -> np.ndarray:
-        """Runs the program by the reference interpreter.
-
-        Args:
-            token_ids: integers (batch, time).
-            position_ids: integers (batch, time); 0..time-1 by default.
-
-        Returns:
-            float logits (batch, time, vocabulary).
-
-        Raises:
-            DraspError: ids of the wrong shape or out of range.
-        """
-        from drasp.run.reference import logits
-
-        return logits(self, token_ids, position_ids)
-
-    def trace(self, tokens: str | Sequence[str | int], offset: int = 0) -> "SequenceTrace":
-        """Everything that the program computes on one sequence.
-
-        Args:
-            tokens: tokens or their ids, or tokens separated by spaces as one string; nothing is added to them.
-            offset: the first position id.
-
-        Raises:
-            DraspError: there is no token, an unknown one, or more than the program has positions for.
-        """
-        from drasp.run.trace import trace
-
-        return trace(self, tokens, offset)
-
-    def without(self, line: str) -> "Program":
-        """The program without a line: a selector or projection is left out of what adds it up, a variable is 0 at every position.
-
-        Raises:
-            DraspError: there is no such line, or it is the prediction.
-        """
-        from drasp.lang.edit import without
-
-        return without(self, line)
-
-    def replace(self, name: str, text: str) -> "Program":
-        """The program with another right-hand side for a line: `program.replace("s1", "select(q=pos, k=pos, op=10*(k == q - 2))")`.
-
-        Raises:
-            DraspError: there is no such line, or the program is not legal with that text.
-        """
-        from drasp.lang.edit import replaced
-
-        return replaced(self, name, text)
-
-    def _repr_html_(self) -> str:
-        from drasp.notebook.html import program_html
-
-        return program_html(self)
-
     @property
     def prediction(self) -> Prediction:
         return self.statements[-1]  # type: ignore[return-value]
@@ -343,28 +284,20 @@ class _Checker:
             for selector in statement.selectors:
                 if selector not in self.selectors:
                     raise ProgramError(f"{selector} is no selector defined before it")
-            return self.bases[statement.value.variable]
-        if isinstance(statement, Norm | Compare):
-            return derived(1)
-        if isinstance(statement, Table):
-            if isinstance(statement.op, Dense):
-                return derived(self.program.operators[statement.op.name].shape[1])
-            return sides(statement, self.bases)[1]
-        if isinstance(statement, Mlp):
-            return self._check_mlp(statement)
-        if isinstance(statement, Harden | Sharpen):
-            if isinstance(statement, Sharpen) and statement.power <= 0:
-                raise ProgramError(f"the exponent must be positive, not {statement.power}")
-            return self.bases[statement.input.variable]
-        if isinstance(statement, Pair):
-            return pair(self.bases[statement.first.variable], self.bases[statement.second.variable])
-        if isinstance(statement, Compute):
+        elif isinstance(statement, Mlp):
+            self._check_mlp(statement)
+        elif isinstance(statement, Sharpen) and statement.power <= 0:
+            raise ProgramError(f"the exponent must be positive, not {statement.power}")
+        elif isinstance(statement, Compute):
             if not statement.formulas:
                 raise ProgramError("there is no formula")
             for formula in statement.formulas:
                 self._check_formula(formula)
-            return derived(len(statement.formulas))
-        assert isinstance(statement, Case)
+        elif isinstance(statement, Case):
+            self._check_case(statement)
+        return basis_of(statement, self.bases.__getitem__, self.program.operators)
+
+    def _check_case(self, statement: Case) -> None:
         axis = self.header.axis(self.bases[statement.input.variable])
         seen = set()
         for label, formula in statement.branches:
@@ -374,7 +307,6 @@ class _Checker:
             self._check_formula(formula)
         if not seen:
             raise ProgramError("case has no branch")
-        return derived(1)
 
     def _check_name(self, statement: Statement) -> None:
         name = statement.name
@@ -420,7 +352,7 @@ class _Checker:
                 for label in (part.label,) if isinstance(part, Coordinate) else part.labels:
                     axis.index(label)
 
-    def _check_mlp(self, statement: Mlp) -> Basis:
+    def _check_mlp(self, statement: Mlp) -> None:
         op = statement.op
         _check_word(op)
         width = self._tensor(f"{op}.gain", (None,)).shape[0]
@@ -437,7 +369,6 @@ class _Checker:
             raise ProgramError(f"operator {op}.eps is negative")
         if f"{op}.sigma" in self.program.operators and self._tensor(f"{op}.sigma", ()) <= 0:
             raise ProgramError(f"operator {op}.sigma is not positive")
-        return Basis("residual", out)
 
     def _tensor(self, tensor: str, shape: tuple[int | None, ...]) -> np.ndarray:
         if tensor not in self.program.operators:
@@ -454,6 +385,29 @@ class _Checker:
 def _check_word(name: str) -> None:
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise ProgramError(f"{name} can be no name")
+
+
+def basis_of(statement: Statement, basis: Callable[[str], Basis], operators: Mapping[str, np.ndarray]) -> Basis:
+    """The basis of the variable that a statement assigns.
+
+    Args:
+        basis: gives that of each variable the statement reads.
+        operators: the dense tensors by name.
+    """
+    if isinstance(statement, Aggregate | Harden | Sharpen):
+        return basis(statement.reads[0].variable)
+    if isinstance(statement, Pair):
+        return pair(basis(statement.first.variable), basis(statement.second.variable))
+    if isinstance(statement, Mlp):
+        return Basis("residual", operators[f"{statement.op}.w_out"].shape[1])
+    if isinstance(statement, Compute):
+        return derived(len(statement.formulas))
+    if isinstance(statement, Table):
+        if isinstance(statement.op, Dense):
+            return derived(operators[statement.op.name].shape[1])
+        return derived(table_width(statement.op, basis(statement.input.variable)))
+    assert isinstance(statement, Norm | Compare | Case)
+    return derived(1)
 
 
 def sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:

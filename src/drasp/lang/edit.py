@@ -6,7 +6,21 @@ import numpy as np
 
 from drasp.errors import DraspError
 from drasp.ir.formulas import Number
-from drasp.ir.nodes import Aggregate, Compute, Harden, Mlp, Pair, Prediction, Project, Read, Select, Sharpen, Statement
+from drasp.ir.nodes import (
+    Aggregate,
+    Compute,
+    Harden,
+    Mlp,
+    Pair,
+    Prediction,
+    Project,
+    Read,
+    Select,
+    Sharpen,
+    Statement,
+    addends,
+    with_addends,
+)
 from drasp.ir.program import Program, alive
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
@@ -29,19 +43,10 @@ def without(program: Program, line: str) -> Program:
     operators = dict(program.operators)
     for statement in program.statements:
         if statement is not removed:
-            statements.append(_not_adding(statement, line))
+            statements.append(with_addends(statement, tuple(name for name in addends(statement) if name != line)))
         elif not isinstance(removed, Select | Project):
             statements += _zero(program, removed, operators)
     return program.with_statements(alive(statements), operators)
-
-
-def _not_adding(statement: Statement, name: str) -> Statement:
-    """The statement without a selector or projection among what it adds up."""
-    if isinstance(statement, Aggregate):
-        return replace(statement, selectors=tuple(s for s in statement.selectors if s != name))
-    if isinstance(statement, Prediction):
-        return replace(statement, logits=tuple(s for s in statement.logits if s != name))
-    return statement
 
 
 def _zero(program: Program, statement: Statement, operators: dict[str, np.ndarray]) -> list[Statement]:

@@ -10,14 +10,12 @@ from torch import Tensor
 
 from drasp.core.budget import Budget
 from drasp.core.parallel import in_order
+from drasp.core.seeds import Stream
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
 from drasp.learn.tuning import RefitTuning
 
 Part = TypeVar("Part")
-
-FIT_STREAM = 7  # of the generators that draw batches
-GRADIENT_WORK = 3  # runs that one with gradients is counted as
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,11 @@ def adam(objective: Objective, oracle: Oracle, schedule: Schedule, budget: Budge
     """Fits the parameters to the model's predictions."""
     how, rate = schedule.how, schedule.rate
     optimiser = torch.optim.Adam(list(objective.parameters), lr=rate, eps=how.epsilon)
-    rng = np.random.default_rng([schedule.seed, FIT_STREAM])
+    rng = np.random.default_rng([schedule.seed, Stream.FIT])
     for step in range(how.steps):
         budget.check()
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, 2 * (how.steps - step) / how.steps)
         batches = oracle.draw(rng, how.targets, schedule.long)
         descend(optimiser, objective.loss, batches)
-        budget.charge(GRADIENT_WORK * objective.work * len(batches))
+        budget.charge(objective.work * len(batches), gradients=True)

@@ -36,7 +36,7 @@ def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[Site, 
         total = torch.zeros(len(index), device=oracle.device)
         for found in in_order(gradients, batches):
             budget.check()
-            budget.charge(3 * len(program.statements))
+            budget.charge(len(program.statements), gradients=True)
             total += found
         return (total / sum(b.sequences for b in batches)).tolist()
 

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from drasp.core.budget import Budget
 from drasp.core.journal import digest
-from drasp.learn.adam import GRADIENT_WORK, Objective, Schedule, adam, descend
+from drasp.core.seeds import Stream
+from drasp.learn.adam import Objective, Schedule, adam, descend
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
 from drasp.learn.tuning import CircuitTuning, Targets
 from drasp.model.wired import WiredTransformer
 from drasp.model.wiring import Wiring
-
-GATES_STREAM = 8  # of the generators that draw batches for the gates
 
 
 @dataclass(frozen=True)
@@ -146,12 +145,12 @@ class Edges:
         gates = _Gates(self, last, price)
         groups = [{"params": [gates.odds], "lr": self.tuning.gate_rate}, {"params": [gates.shifts], "lr": rate}]
         optimiser = torch.optim.Adam(groups, eps=1e-6)
-        rng = np.random.default_rng([self.oracle.seed, GATES_STREAM, gates.seed])
+        rng = np.random.default_rng([self.oracle.seed, Stream.GATES, gates.seed])
         for _ in range(self.tuning.steps):
             budget.check()
             batches = self.oracle.draw(rng, "soft")
             descend(optimiser, gates.loss, [(batch, gates.noise(batch.sequences), len(batches)) for batch in batches])
-            budget.charge(GRADIENT_WORK * last.circuit.edges * len(batches))
+            budget.charge(last.circuit.edges * len(batches), gradients=True)
         odds = gates.odds.detach()
         closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), last.circuit.kept, strict=True)) if keep and value < 0]
         shifted = Circuit(self.wired, last.circuit.multipliers, last.circuit.constants + self.unit * gates.shifts.detach())

@@ -14,7 +14,7 @@ from drasp.learn.adam import Objective, Schedule, adam
 from drasp.learn.means import as_tensors, mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
-from drasp.passes.bake import Turned, bake
+from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import Executor, Knobs, Site, sites
 
 
@@ -26,7 +26,7 @@ def fit(program: Program, oracle: Oracle, schedule: Schedule, budget: Budget) ->
         "fit", digest(program.digest, schedule), lambda: _fitted(program, tensors, oracle, schedule, budget), budget
     )
     stand = {site: mean.double().cpu().numpy() for site, mean in tensors.items()}
-    return bake(program, Turned(dict(zip(fitted_sites(program), values, strict=True)), stand, constants))
+    return ablate(program, Ablation(dict(zip(fitted_sites(program), values, strict=True)), stand, constants))
 
 
 def _fitted(

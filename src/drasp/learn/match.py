@@ -16,7 +16,10 @@ ScoredLogits = Callable[[Batch], Tensor]
 
 
 class Matcher:
-    """Counts matches on the pools. It remembers which batches the last candidate missed: they come first, as what falls short does so soon."""
+    """Counts matches on the pools.
+
+    It remembers which batches the last candidate missed: they come first, as what falls short does so soon.
+    """
 
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from drasp.core.budget import Budget
 from drasp.core.parallel import in_order
+from drasp.core.seeds import Stream
+from drasp.learn.evaluation import task_bands
 from drasp.learn.tuning import PoolTuning
-from drasp.measure import task_bands
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.tasks.protocol import Sample, Task
@@ -90,16 +91,18 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     """
     cut = task_bands(study.task, lengths)
 
-    def drawn(stream: int, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
+    def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
         sample = checked_sample(study.task, rng, count, low_high)
         return _batches(study, sample, _labels(study, sample, how.most, tuning, budget), band, how, tuning)
 
     close, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
-    short = drawn(1, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch))
-    long = drawn(2, tuning.fitted_long, lengths, -1, close(tuning.long_batch))
-    select = [b for band, part in enumerate(cut) for b in drawn(3, tuning.selected, part, band, close(tuning.select_batch))]
-    verify = [b for band, part in enumerate(cut) for b in drawn(4, tuning.verified, part, band, verifying(tuning.verify_batch))]
+    short = drawn(Stream.FITTED_SHORT, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch))
+    long = drawn(Stream.FITTED_LONG, tuning.fitted_long, lengths, -1, close(tuning.long_batch))
+    select = [b for band, part in enumerate(cut) for b in drawn(Stream.SELECTED, tuning.selected, part, band, close(tuning.select_batch))]
+    verify = [
+        b for band, part in enumerate(cut) for b in drawn(Stream.VERIFIED, tuning.verified, part, band, verifying(tuning.verify_batch))
+    ]
     return Pools(tuple(short), tuple(long), tuple(select[::-1]), tuple(verify[::-1]), len(cut))
 
 

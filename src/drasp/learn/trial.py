@@ -2,19 +2,13 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from drasp.ir.program import Program
+from drasp.learn.circuit import Circuit
 
 PoolName = Literal["select", "verify"]
 """The sequences by which a search chooses, and those on which it checks its choice."""
-
-
-class Measurable(Protocol):
-    """What can be a candidate: a program or a circuit."""
-
-    @property
-    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +20,7 @@ class Trial:
         at_least: where match must fall below this, an upper bound of it is answer enough.
     """
 
-    candidate: Measurable
+    candidate: Program | Circuit
     trying: str
     at_least: float = 0.0
     pool: PoolName = "select"

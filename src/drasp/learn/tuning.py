@@ -6,9 +6,10 @@ from typing import Literal
 from drasp.core.tuning import knob
 
 Targets = Literal["hard", "soft", "margins"]
-"""What is fitted: the model's predictions by cross entropy, its probabilities by Kullback-Leibler divergence, or a hinge loss on the margins
-by which it decides, clipped at `PoolTuning.margin`. What starts out exact keeps to the second and third; margins say nothing where the
-prediction is safe, and so are what match asks for.
+"""What is fitted: the model's predictions by cross entropy, its probabilities by Kullback-Leibler divergence, or a hinge loss on the
+margins by which it decides, clipped at `PoolTuning.margin`.
+
+What starts out exact keeps to the second and third; margins say nothing where the prediction is safe, and so are what match asks for.
 """
 
 
@@ -38,7 +39,7 @@ class PoolTuning:
 class RefitTuning:
     """How the constants of a program or circuit are fitted."""
 
-    targets: Targets = knob("margins", unit="see `Targets`", origin="measured: METHOD-style runs in benchmarks, exact against linear norms")
+    targets: Targets = knob("margins", unit="see `Targets`", origin="measured: benchmarks, exact norms")
     steps: int = knob(60, unit="Adam steps a round", origin="chosen")
     rate: float = knob(0.01, unit="learning rate, of multipliers of 1", origin="chosen")
     rounds: int = knob(3, unit="at the most, as long as match gets better fast enough", origin="chosen")

@@ -1,6 +1,6 @@
 """A Transformer whose components read each other through multipliers: the executor of the component-level search.
 
-It means what `drasp.passes.lift` makes of a wiring, and is tested against it.
+It means what `drasp.rewrite.lift` makes of a wiring, and is tested against it.
 """
 
 from collections.abc import Sequence

@@ -34,8 +34,8 @@ from drasp.ir.operators import (
     Term,
 )
 from drasp.ir.program import Header, Program, feeds_attention
-from drasp.measure import predictions
-from drasp.run.reference import OneHot, evaluate
+from drasp.learn.evaluation import predictions
+from drasp.run.numpy_fast import OneHot, evaluate
 from drasp.tasks.protocol import Sample
 
 QUERIES = 400

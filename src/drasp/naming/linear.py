@@ -1,4 +1,4 @@
-"""Linear sign forms: `c x > 0` with few, small coefficients, by linear programming.
+"""Linear threshold functions: `c x > 0` with few, small coefficients, by linear programming.
 
 The outputs of a small trained MLP that matter turn out to be such forms of its inputs. A form must be right on all real inputs, and as
 right as can be on inputs off the task's distribution, labelled by the MLP itself.
@@ -11,14 +11,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_matrix, eye, hstack, vstack
 
-FIRST_ROWS, MORE_ROWS, ROUNDS = 300, 200, 40
-PRICES = (0.1, 0.01, 0.001)  # of one unit of coefficient, against the mean slack off the distribution
-LARGEST_INTEGER = 24
-AGREEMENT_LOST = 0.01  # by rounding, or for a shorter form
-AGREEMENT_ENOUGH = 0.97  # off the task: with as much, the shorter form is taken
-GROWTH = 1.5  # of the coefficients together, where a feature is left out: if they must grow more, it mattered
-MARGIN_KEPT = 0.2  # of the exact form's least margin, by rounding
-DIGITS = (2, 3, 4)  # tried where no small integers do
+from drasp.naming.tuning import FormTuning
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Form:
-    """A sign form and how often it is right off the distribution."""
+    """A linear threshold function and how often it is right off the distribution."""
 
     coefficients: np.ndarray
     agreement: float
@@ -51,44 +44,44 @@ class Form:
         return int((self.coefficients != 0).sum()) + digits
 
 
-def separable(real: Labelled) -> bool:
+def separable(real: Labelled, tuning: FormTuning) -> bool:
     """Whether there is a form that is right on all rows."""
-    return _solve(real.signed(), np.empty((0, real.features.shape[1])), PRICES[0]) is not None
+    return _solve(real.signed(), np.empty((0, real.features.shape[1])), tuning.sparsity[0], tuning) is not None
 
 
-def fit_form(real: Labelled, off: Labelled, check_time: Callable[[], None] = lambda: None) -> Form | None:
+def fit_form(real: Labelled, off: Labelled, tuning: FormTuning, check_time: Callable[[], None] = lambda: None) -> Form | None:
     """The form that is right on all real rows; None where there is none, or none that can be written with few digits.
 
-    Of several prices of sparsity, the shortest form that agrees about as well off the task as the best does.
+    Of several coefficients of sparsity, the shortest form that agrees about as well off the task as the best does.
 
     Args:
         check_time: called now and then; may raise to stop.
     """
-    if not separable(real):
+    if not separable(real, tuning):
         return None
-    found = [form for price in PRICES if (form := _fit(real, off, price, check_time)) is not None]
+    found = [form for sparsity in tuning.sparsity if (form := _fit(real, off, sparsity, tuning, check_time)) is not None]
     if not found:
         return None
-    wanted = min(max(form.agreement for form in found) - AGREEMENT_LOST, AGREEMENT_ENOUGH)
+    wanted = min(max(form.agreement for form in found) - tuning.agreement_lost, tuning.agreement_enough)
     return min((form for form in found if form.agreement >= wanted), key=lambda form: form.length)
 
 
-def _fit(real: Labelled, off: Labelled, price: float, check_time: Callable[[], None]) -> Form | None:
+def _fit(real: Labelled, off: Labelled, sparsity: float, tuning: FormTuning, check_time: Callable[[], None]) -> Form | None:
     columns = [i for i in range(real.features.shape[1]) if real.features[:, i].any() or off.features[:, i].any()]
-    exact = _solve(real.signed()[:, columns], off.signed()[:, columns], price)
+    exact = _solve(real.signed()[:, columns], off.signed()[:, columns], sparsity, tuning)
     while exact is not None:  # without one feature after the other, while the others need not grow for it
-        wanted = off.agreement(_spread(exact, columns, real)) - AGREEMENT_LOST / 10
+        wanted = off.agreement(_spread(exact, columns, real)) - tuning.agreement_lost / 10
         for drop in np.argsort(np.abs(exact), kind="stable"):
             check_time()
             fewer = [c for i, c in enumerate(columns) if i != drop]
-            smaller = _solve(real.signed()[:, fewer], off.signed()[:, fewer], price) if fewer else None
+            smaller = _solve(real.signed()[:, fewer], off.signed()[:, fewer], sparsity, tuning) if fewer else None
             grown = np.inf if smaller is None else np.abs(smaller).sum() / np.abs(exact).sum()
-            if smaller is not None and grown <= GROWTH and off.agreement(_spread(smaller, fewer, real)) >= wanted:
+            if smaller is not None and grown <= tuning.growth and off.agreement(_spread(smaller, fewer, real)) >= wanted:
                 columns, exact = fewer, smaller
                 break
         else:
             break
-    return None if exact is None else _rounded(_spread(exact, columns, real), real, off)
+    return None if exact is None else _rounded(_spread(exact, columns, real), real, off, tuning)
 
 
 def _spread(coefficients: np.ndarray, columns: list[int], real: Labelled) -> np.ndarray:
@@ -97,26 +90,27 @@ def _spread(coefficients: np.ndarray, columns: list[int], real: Labelled) -> np.
     return full
 
 
-def _solve(real: np.ndarray, off: np.ndarray, price: float) -> np.ndarray | None:
+def _solve(real: np.ndarray, off: np.ndarray, sparsity: float, tuning: FormTuning) -> np.ndarray | None:
     """Coefficients with `real c >= 1`, least slack of `off c >= 1` and few large ones; rows enter as they turn out to be needed."""
     order = np.argsort(np.abs(real).sum(1), kind="stable")
-    active = np.unique(np.concatenate([order[: FIRST_ROWS // 2], np.linspace(0, len(real) - 1, FIRST_ROWS // 2).astype(int)]))
-    for _ in range(ROUNDS):
-        found = _program(real[active], off, price)
+    half = tuning.first_rows // 2
+    active = np.unique(np.concatenate([order[:half], np.linspace(0, len(real) - 1, half).astype(int)]))
+    for _ in range(tuning.rounds):
+        found = _program(real[active], off, sparsity)
         if found is None:
             return None
         margins = real @ found
         if margins.min(initial=1) >= 1 - 1e-6:
             return found
-        worst = np.argsort(margins, kind="stable")[:MORE_ROWS]
+        worst = np.argsort(margins, kind="stable")[: tuning.more_rows]
         active = np.union1d(active, worst[margins[worst] < 1 - 1e-6])
     return None
 
 
-def _program(real: np.ndarray, off: np.ndarray, price: float) -> np.ndarray | None:
+def _program(real: np.ndarray, off: np.ndarray, sparsity: float) -> np.ndarray | None:
     """The linear program over c = p - m and the slacks s, all at least 0."""
     n, slacks = real.shape[1], len(off)
-    cost = np.concatenate([np.full(2 * n, price), np.full(slacks, 1 / max(slacks, 1))])
+    cost = np.concatenate([np.full(2 * n, sparsity), np.full(slacks, 1 / max(slacks, 1))])
     rows = vstack(
         [
             hstack([csr_matrix(-real), csr_matrix(real), csr_matrix((len(real), slacks))]),
@@ -128,17 +122,17 @@ def _program(real: np.ndarray, off: np.ndarray, price: float) -> np.ndarray | No
     return None if solved.x is None else solved.x[:n] - solved.x[n : 2 * n]
 
 
-def _rounded(exact: np.ndarray, real: Labelled, off: Labelled) -> Form | None:
+def _rounded(exact: np.ndarray, real: Labelled, off: Labelled, tuning: FormTuning) -> Form | None:
     """The smallest integers that are right on all real rows and lose little off them; else as few digits as do."""
-    wanted = off.agreement(exact) - AGREEMENT_LOST
+    wanted = off.agreement(exact) - tuning.agreement_lost
     signed = real.signed()
-    margin = MARGIN_KEPT * (signed @ exact).min(initial=1) / np.linalg.norm(exact)
+    margin = tuning.margin_kept * (signed @ exact).min(initial=1) / np.linalg.norm(exact)
     largest = np.abs(exact).max()
     if largest == 0:
         return None
-    candidates = [np.round(exact / largest * k) for k in range(1, LARGEST_INTEGER + 1)]
+    candidates = [np.round(exact / largest * k) for k in range(1, tuning.largest_integer + 1)]
     scale = np.abs(exact[exact != 0]).min()
-    candidates += [np.array([float(f"{c:.{digits}g}") for c in exact / scale]) for digits in DIGITS]
+    candidates += [np.array([float(f"{c:.{digits}g}") for c in exact / scale]) for digits in tuning.digits]
     for candidate in candidates:
         if candidate.any() and (signed @ candidate).min() / np.linalg.norm(candidate) >= margin and off.agreement(candidate) >= wanted:
             return Form(candidate, off.agreement(candidate))

@@ -1,6 +1,7 @@
 """Single lines named: the dense operator of one selector, projection or table in symbols, from the shortest description on."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,12 +10,11 @@ from drasp.ir.operators import Dense, Entries, Sum, Symbolic, Term
 from drasp.ir.program import Program
 from drasp.ir.size import NUMBERS_AT_MOST
 from drasp.naming.operators import describe
-from drasp.run.reference import evaluate
+from drasp.naming.tuning import LineTuning
+from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
 
 Line = Select | Project | Table
-DIGITS = (1, 2, 3, 4)
-DESCRIBED_AT_MOST = 400 * 400  # pairs of coordinates
 
 
 def dense_lines(program: Program) -> list[Line]:
@@ -22,15 +22,22 @@ def dense_lines(program: Program) -> list[Line]:
     return [s for s in program.statements if isinstance(s, Line) and isinstance(s.op, Dense)]
 
 
-def descriptions(program: Program, line: Line, samples: Sequence[Sample]) -> Iterator[Symbolic]:
+def line_rewrites(program: Program, line: Line, samples: Sequence[Sample], tuning: LineTuning) -> Iterator[Program]:
+    """The program with one line in symbols, the shortest description first."""
+    for op in descriptions(program, line, samples, tuning):
+        yield program.with_statements(replace(line, op=op) if s.name == line.name else s for s in program.statements)
+
+
+def descriptions(program: Program, line: Line, samples: Sequence[Sample], tuning: LineTuning) -> Iterator[Symbolic]:
     """Operators that could stand for the dense one of a line, the shortest first; none that would be opaque for its numbers."""
     matrix = np.asarray(program.matrix(line.name), dtype=np.float64)
-    if (isinstance(line, Table) and matrix.shape[1] > 1) or matrix.size > DESCRIBED_AT_MOST:
+    if (isinstance(line, Table) and matrix.shape[1] > 1) or matrix.size > tuning.described_at_most:
         return
     left, right = line.reads[0], line.reads[1] if isinstance(line, Select) else None
     rows, columns = _usage(program, left, samples), np.ones(matrix.shape[1]) if right is None else _usage(program, right, samples)
     if 1 in matrix.shape:
-        yield from _vectors(program, line, matrix, rows if matrix.shape[1] == 1 else columns)
+        usage = rows if matrix.shape[1] == 1 else columns
+        yield from _vectors(program, line, np.where(usage > 0, matrix.ravel(), 0), usage, tuning)
         return
     token = program.bases["token"]
     axes = [
@@ -47,16 +54,15 @@ def descriptions(program: Program, line: Line, samples: Sequence[Sample]) -> Ite
             yield found.op
 
 
-def _vectors(program: Program, line: Line, matrix: np.ndarray, usage: np.ndarray) -> Iterator[Symbolic]:
+def _vectors(program: Program, line: Line, values: np.ndarray, usage: np.ndarray, tuning: LineTuning) -> Iterator[Symbolic]:
     """One number a coordinate, with ever more digits."""
     side = program.bases[line.reads[0].variable]
-    if matrix.shape[0] == 1:
+    if side.size == 1:
         side = program.bases[line.key.variable] if isinstance(line, Select) else program.bases["token"]
     axis = program.header.axis(side)
-    values = np.where(usage > 0, matrix.ravel(), 0)
     if isinstance(line, Select) and line.key.over is None:
         values = np.where(usage > 0, values - np.median(values[usage > 0]), 0)
-    for digits in DIGITS:
+    for digits in tuning.digits:
         rounded = [(axis.label(i), float(f"{value:.{digits}g}")) for i, value in enumerate(values) if value]
         if len(rounded) <= NUMBERS_AT_MOST and rounded:
             yield Sum((Term(1.0, Entries(tuple(rounded))),))

@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drasp.errors import DraspError
+from drasp.ir.nodes import Aggregate
+from drasp.run.trace import SequenceTrace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from drasp.run.trace import SequenceTrace
 
 PANEL, LABEL_LENGTH, MOST_COLUMNS = 3.2, 14, 3
 INCHES_A_TOKEN = 0.22
 NEARLY_ZERO = 1e-3  # of the largest value: what stays below is left out
 
 
-def attention_figure(trace: "SequenceTrace", names: tuple[str, ...]) -> "Figure":
+def attention_figure(trace: SequenceTrace, names: tuple[str, ...]) -> "Figure":
     """Attention maps, query down and key across, of the aggregates named; of all that have selectors where none is.
 
     Raises:
         DraspError: there is no such aggregate, none with selectors, or matplotlib is not installed.
     """
-    from drasp.ir.nodes import Aggregate
-
     aggregates = {s.name: s for s in trace.program.statements if isinstance(s, Aggregate)}
     for name in names:
         if name not in aggregates:
@@ -52,7 +50,7 @@ def attention_figure(trace: "SequenceTrace", names: tuple[str, ...]) -> "Figure"
     return figure
 
 
-def variable_figure(trace: "SequenceTrace", name: str) -> "Figure":
+def variable_figure(trace: SequenceTrace, name: str) -> "Figure":
     """A heat map of a variable or projection, coordinates down and positions across; coordinates that are nearly 0 everywhere are left out.
 
     Raises:

@@ -17,9 +17,9 @@ from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Study
 from drasp.learn.trial import Doing, Found, Steps, Trial
 from drasp.passes.aim import Aim
-from drasp.passes.lift import expanded_statements, lift
 from drasp.passes.refit import in_rounds
-from drasp.passes.simplify import simplify
+from drasp.rewrite.lift import expanded_statements, lift
+from drasp.rewrite.simplify import simplify
 
 Removal = tuple[int, ...]
 """Edges by their place in `WiredTransformer.edges`, to be removed together."""

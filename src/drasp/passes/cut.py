@@ -12,9 +12,9 @@ from drasp.learn.means import mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Found, Steps, Trial
 from drasp.passes.aim import Aim
-from drasp.passes.bake import Turned, bake
 from drasp.passes.refit import refit
 from drasp.passes.removals import complexity
+from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import Site
 
 
@@ -45,7 +45,10 @@ class _Ranking:
             count = int(share * len(self.sites))
             if count < 2:
                 return
-            yield bake(program, Turned(dict.fromkeys(self.sites[:count], 0.0), self.means)), f"without {count} of {len(self.sites)} parts"
+            yield (
+                ablate(program, Ablation(dict.fromkeys(self.sites[:count], 0.0), self.means)),
+                f"without {count} of {len(self.sites)} parts",
+            )
 
 
 def _cut(program: Program, ranking: _Ranking, aim: Aim) -> Steps[Program | None]:

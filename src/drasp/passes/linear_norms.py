@@ -7,9 +7,9 @@ from drasp.learn.means import mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Found, Steps, Trial
 from drasp.passes.aim import Aim
-from drasp.passes.bake import Turned, bake
 from drasp.passes.circuit import expand
 from drasp.passes.refit import refit
+from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import sites
 
 
@@ -19,7 +19,7 @@ def linear_norms(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Step
     """
     program = expand(edges.whole, oracle, aim)
     means = mean_values(program, oracle, budget)
-    linear = bake(program, Turned({s: 0.0 for s in sites(program) if s.part == "division"}, means))
+    linear = ablate(program, Ablation({s: 0.0 for s in sites(program) if s.part == "division"}, means))
     match = yield Trial(linear, "constant norms")
     if match < aim.threshold:
         linear, match = yield from refit(linear, "constant norms, refitted", oracle, aim, budget)

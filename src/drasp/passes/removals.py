@@ -15,7 +15,7 @@ from drasp.learn.means import mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.tuning import PruneTuning
 from drasp.passes.aim import Aim
-from drasp.passes.bake import Turned, bake
+from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import Executor, Site, sites
 
 Removal = frozenset[tuple[str, str, str]]
@@ -37,9 +37,7 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
     @torch.no_grad()
     def loss(smaller: Program) -> float:
         executor = Executor(smaller, oracle.device)
-        losses = [
-            oracle.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, aim.refit.targets).mean() for b in batches
-        ]
+        losses = [oracle.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, aim.refit.targets).mean() for b in batches]
         return float(torch.stack(losses).mean())
 
     def ask() -> list[int]:
@@ -64,7 +62,7 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
 def without(program: Program, removal: Removal, means: Mapping[Site, np.ndarray]) -> Program:
     """The program with all sites of a removal ablated."""
     turned = {site: 0.0 for site in sites(program) if identity(program, site) in removal}
-    return bake(program, Turned(turned, means))
+    return ablate(program, Ablation(turned, means))
 
 
 def identity(program: Program, site: Site) -> tuple[str, str, str]:

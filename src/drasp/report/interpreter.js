@@ -1,5 +1,5 @@
 "use strict";
-// The language in the browser: the same meaning as src/drasp/run/reference.py, which it is tested against.
+// The language in the browser: the meaning is that of src/drasp/run/meaning.py, against which it is tested.
 // A variable is {size, ids, scale}, one-hot at each position (scale null where it is 1), or {size, data}, data being (time, size) row by row.
 
 const Interpreter = (() => {

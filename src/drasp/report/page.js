@@ -160,7 +160,7 @@ function readsOf(statement) {
 
 function listing() {
   const marks = (name) => [...(data.size.opaque.includes(name) ? ["opaque"] : []), ...(evidence?.marks[name] ?? [])];
-  const whole = evidence ? Math.min(...evidence.bands.map((band) => band.match.accuracy)) : null;
+  const whole = evidence?.bands.length ? Math.min(...evidence.bands.map((band) => band.match.accuracy)) : null;
   const lines = statements.map((statement) => {
     const without = evidence?.lines[statement.name];
     const line = el(
@@ -708,8 +708,8 @@ function table(head, rows, caption) {
 
 function shareCell(found) {
   const bar = el("span", { class: "bar" }, el("i"));
-  bar.firstChild.style.width = `${100 * rate(found)}%`;
-  return el("span", { class: "share" }, el("b", {}, share(rate(found))), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
+  bar.firstChild.style.width = `${100 * found.accuracy}%`;
+  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
 }
 
 function evidenceBody() {
@@ -719,7 +719,7 @@ function evidenceBody() {
     return;
   }
   body.append(el("p", {}, el("strong", {}, capital(evidence.verdict)), `. ${evidence.meaning} `, ...evidence.notes.map((note) => `${note} `)));
-  body.append(
+  if (evidence.bands.length) body.append(
     table(
       ["lengths", "the program agrees with the model", "best constant guess agrees", "best guess by the current token agrees", "the program is right on the task", "the model is right on the task", "sequences"],
       evidence.bands.map((band) => [
@@ -730,19 +730,8 @@ function evidenceBody() {
       "Share of whole sequences, fresh ones, on which the prediction is the same at every position that counts, with 95 % intervals. The two best guesses are what is trivial: a program must do better.",
     ),
   );
-  if (evidence.named.length) {
-    body.append(
-      table(
-        ["piece", "lines", "how close", "match with it alone", ""],
-        evidence.named.map((piece) => [piece.kind, piece.statements.join(", ") || "uniform", piece.closeness, share(piece.match), piece.behaviour_only ? el("em", {}, "behaviour only") : ""]),
-        "Each named piece against the piece of the model's own computation that it replaces. Behaviour only: it predicts alike on the task, but is not close to what the model computes.",
-      ),
-    );
-  }
   if (evidence.frontier.length) body.append(frontier(evidence.frontier));
-  for (const [key, value] of Object.entries(evidence.further)) {
-    body.append(el("h3", {}, capital(spaced(key))), ...(ABOUT[key] ? [el("p", {}, ABOUT[key])] : []), value === null ? "It does not apply here." : shown(value));
-  }
+  for (const { title, question, rows } of evidence.tables) body.append(el("h3", {}, capital(title)), table(["about", "measured"], rows, question));
   body.append(
     el(
       "details",
@@ -757,52 +746,7 @@ function evidenceBody() {
   );
 }
 
-const ABOUT = {
-  off_task: "Beyond what the model was trained on: does the program still say what the model says?",
-  mistakes: "Of the sequences that the model gets wrong: does the program get them wrong in the same way?",
-  interchange: "A variable's value is taken from another input, in the program and in the model: do both change alike?",
-  language: "Every string up to a length, against the true language.",
-};
-
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const spaced = (key) => key.replaceAll("_", " ");
-
-const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-const rate = (value) => value.accuracy ?? value.agreement;
-const isShare = (value) => isObject(value) && [rate(value), value.low, value.high].every((x) => typeof x === "number");
-const isBanded = (value) => isObject(value) && isShare(value.all) && Array.isArray(value.bands) && value.bands.every(isShare);
-const number6 = (x) => (Number.isInteger(x) ? x.toLocaleString("en") : String(Number(x.toPrecision(4))));
-const ROWS_OF_A_LIST = 50;
-
-/** Any part of the evidence, as what it is: a share, a table, a list, a word. */
-function shown(value) {
-  if (value === null) return "none";
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value === "number") return number6(value);
-  if (typeof value === "string") return value;
-  if (isBanded(value)) return el("span", {}, shareCell(value.all), ...value.bands.map(bandText));
-  if (isShare(value)) return shareCell(value);
-  if (Array.isArray(value)) {
-    if (!value.some((item) => item !== null && typeof item === "object")) return value.map(shown).join(" ") || "none";
-    return value.every(isObject) ? records(value.map((item) => ["", item])) : el("ul", {}, ...value.slice(0, ROWS_OF_A_LIST).map((item) => el("li", {}, shown(item))));
-  }
-  const entries = Object.entries(value);
-  const alike = entries.length > 1 && entries.every(([, part]) => isObject(part) && !isShare(part) && !isBanded(part) && String(Object.keys(part)) === String(Object.keys(entries[0][1])));
-  if (alike) return records(entries);
-  return el("dl", { class: "generic" }, ...entries.flatMap(([key, part]) => [el("dt", {}, spaced(key)), el("dd", {}, key === "lengths" ? [part].flat().join("–") : shown(part))]));
-}
-
-function bandText(band) {
-  return el("small", { class: "band" }, `${[band.lengths ?? ""].flat().join("–")}: ${share(rate(band))}`);
-}
-
-/** Records, each with its name, as a table. */
-function records(named) {
-  const keys = [...new Set(named.flatMap(([, record]) => Object.keys(record)))];
-  const names = named.some(([name]) => name) ? (name) => [spaced(name)] : () => [];
-  const rows = named.slice(0, ROWS_OF_A_LIST).map(([name, record]) => [...names(name), ...keys.map((key) => (record[key] === undefined ? "" : shown(record[key])))]);
-  return table([...names(" "), ...keys.map(spaced)], rows, named.length > rows.length ? `the first ${rows.length} of ${named.length}` : "");
-}
 
 /** Programs of all sizes against how well each matches. */
 function frontier(points) {
@@ -871,8 +815,9 @@ function head() {
   at("lede").append(...(evidence ? [what, claim] : []), rule);
   const figures = [];
   if (evidence) {
-    const worst = evidence.bands.reduce((low, band) => (band.match.low < low.match.low ? band : low));
-    figures.push(["predicts what the model predicts", `${percent(worst.match.accuracy)} of sequences`, `at least ${percent(worst.match.low)} (95 %), lengths ${worst.lengths.join("–")}, the worst band; ${percent(evidence.asked)} were asked for`]);
+    const worst = evidence.bands.reduce((low, band) => (low && low.match.low <= band.match.low ? low : band), null);
+    const asked = evidence.asked ? `; ${percent(evidence.asked)} were asked for` : "";
+    if (worst) figures.push(["predicts what the model predicts", `${percent(worst.match.accuracy)} of sequences`, `at least ${percent(worst.match.low)} (95 %), lengths ${worst.lengths.join("–")}, the worst band${asked}`]);
   }
   const opaque = data.size.opaque.length;
   figures.push(["statements", String(data.size.statements), opaque ? `${opaque} of them opaque: weights of the model, or many numbers` : "none opaque"]);

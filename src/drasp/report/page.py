@@ -6,16 +6,22 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 
+from drasp.core.records import to_json
 from drasp.errors import DraspError, TaskError
+from drasp.evidence.examples import Example
+from drasp.evidence.kind import Row
+from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
 from drasp.report.program import Json, program_data
 from drasp.tasks.registry import get_task
+from drasp.view.facts import NAMED_QUESTION, facts, marks, measured
 
 LARGEST = 2_000_000  # bytes of a page
 
@@ -25,34 +31,25 @@ VERDICTS = {
     "not decompiled": "It does not predict what the model predicts closely enough, or it is too long to be read.",
 }
 
-OWN_PLACE = frozenset(
-    (
-        *("verdict", "interrupted", "stopped_by_time", "reason", "match", "task", "model_task", "baseline", "lines", "size", "passes"),
-        *("seed", "settings", "versions", "model", "named", "seconds", "examples", "frontier"),
-    )
-)
-"""The keys of `evidence.json` that have their own place in the report. All others are shown as they are."""
+DRAWN = frozenset(("match", "lines", "examples"))
+"""The kinds of evidence that the page draws; all others are shown by their rows."""
 
 
-def report(program: Program, evidence: Mapping[str, Any] | None, name: str) -> str:
+def report(program: Program, evidence: Evidence | None, name: str) -> str:
     """The page, as HTML that needs no other file and asks for nothing. It is 2 MB at most, but for programs of thousands of lines.
 
     Args:
         program: what it is about.
-        evidence: as `evidence.json` holds it; None where there is none.
         name: of the run, where the evidence names no task.
 
     Raises:
-        DraspError: the evidence is damaged.
+        DraspError: the evidence is that of another program.
     """
-    try:
-        data: Json = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
-        data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
-        empty = _filled(data)
-        room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
-        return _filled(data | {"program": program_data(program, room)})
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise DraspError(f"{name}: evidence.json is damaged: {error!r}") from None
+    data: Json = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
+    data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
+    empty = _filled(data)
+    room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
+    return _filled(data | {"program": program_data(program, room)})
 
 
 def _size(program: Program) -> Json:
@@ -61,113 +58,75 @@ def _size(program: Program) -> Json:
     return {"statements": found.statements, "opaque": list(opaque), "numbers": found.numbers}
 
 
-def _evidence(program: Program, evidence: Mapping[str, Any]) -> Json:
-    settings, model = evidence["settings"], evidence["model"]
+def _evidence(program: Program, evidence: Evidence) -> Json:
+    rows = facts(program, evidence)
     return {
-        "task": str(settings["task"]),
-        "description": _description(settings["task"]),
-        "verdict": str(evidence["verdict"]),
-        "meaning": VERDICTS.get(evidence["verdict"], ""),
+        "task": evidence.settings["task"],
+        "description": _description(evidence.settings["task"]),
+        "verdict": evidence.verdict,
+        "meaning": VERDICTS[evidence.verdict],
         "notes": _notes(evidence),
         "bands": _bands(evidence),
-        "asked": float(settings["match"]),
-        "lines": {str(line["statement"]): float(line["match"]) for line in evidence["lines"]},
-        "marks": _marks(evidence),
-        "named": [_piece(piece) for piece in evidence.get("named", [])],
-        "passes": [{key: step[key] for key in ("name", "seconds", "statements", "opaque", "match")} for step in evidence["passes"]],
-        "seconds": float(evidence["seconds"]),
-        "examples": [_example(program, example) for example in evidence.get("examples", [])],
-        "frontier": [_point(point) for point in evidence.get("frontier", [])],
-        "further": {key: value for key, value in evidence.items() if key not in OWN_PLACE},
-        "command": _command(settings),
-        "versions": {str(name): str(found) for name, found in evidence["versions"].items()},
-        "model": {key: model[key] for key in ("sha256", "layers", "heads", "width")},
+        "asked": evidence.settings.get("match"),
+        "lines": {cost.statement: cost.match for cost in evidence.lines or ()},
+        "marks": marks(row for row in rows if not row.beside),
+        "tables": _tables(rows, evidence),
+        "passes": [to_json(step) for step in evidence.passes],
+        "seconds": evidence.seconds,
+        "examples": [_example(program, example) for example in evidence.examples or ()],
+        "frontier": [to_json(entry) for entry in evidence.frontier],
+        "command": _command(evidence.settings),
+        "versions": to_json(evidence.versions),
+        "model": to_json(evidence.model),
     }
 
 
-def _description(task: Any) -> str:
+def _tables(rows: Sequence[Row], evidence: Evidence) -> list[Json]:
+    """What is said in words: a title, a question, and names with texts."""
+    tables = [("named", NAMED_QUESTION, [row for row in rows if row.section == "named"])]
+    tables += [(kind.name.replace("_", " "), kind.question, list(found)) for kind, found in measured(evidence) if kind.name not in DRAWN]
+    tables.append(("not measured", "Why is there no more evidence?", [row for row in rows if row.section == "gap"]))
+    said = ((title, question, [[row.label or row.section, row.text] for row in found]) for title, question, found in tables if found)
+    return [{"title": title, "question": question, "rows": found} for title, question, found in said]
+
+
+def _description(task: str) -> str:
     try:
-        return get_task(str(task)).description
+        return get_task(task).description
     except TaskError:
         return ""
 
 
-def _notes(evidence: Mapping[str, Any]) -> list[str]:
-    said = {"interrupted": "The search was interrupted.", "stopped_by_time": "The search ran out of time."}
-    notes = [text for key, text in said.items() if evidence[key]]
-    return notes + ([f"{evidence['reason']}."] if "reason" in evidence else [])
+def _notes(evidence: Evidence) -> list[str]:
+    said = {"The search was interrupted.": evidence.interrupted, "The search ran out of time.": evidence.stopped_by_time}
+    return [text for text, so in said.items() if so] + ([f"{evidence.reason}."] if evidence.reason else [])
 
 
-def _bands(evidence: Mapping[str, Any]) -> list[Json]:
-    """Band by band the match and what stands beside it."""
-    shares = {
-        "match": evidence["match"],
-        "constant": evidence["baseline"]["constant"],
-        "current_token": evidence["baseline"]["current_token"],
-        "task": evidence["task"],
-        "model_task": evidence["model_task"],
-    }
+def _bands(evidence: Evidence) -> list[Json]:
+    """Band by band the match and what stands beside it; nothing where match was not measured."""
+    match, task, model_task, baseline = evidence.match, evidence.task, evidence.model_task, evidence.baseline
+    if match is None or task is None or model_task is None or baseline is None:
+        return []
+    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}, "task": task, "model_task": model_task}
     return [
-        {"lengths": list(band["lengths"]), **{key: _share(share["bands"][i]) for key, share in shares.items()}}
-        for i, band in enumerate(evidence["match"]["bands"])
+        {"lengths": list(band.lengths), **{key: to_json(share.bands[i]) for key, share in shares.items()}}
+        for i, band in enumerate(match.bands)
     ]
 
 
-def _share(share: Mapping[str, Any]) -> Json:
-    return {key: float(share[key]) for key in ("accuracy", "low", "high", "sequences")}
-
-
-def _piece(piece: Mapping[str, Any]) -> Json:
-    """A named piece: what it is, and how close it is to what it replaces."""
-    if piece["kind"] == "attention":
-        close = f"total variation {piece['total_variation']:.3f} to the attention it replaces"
-    else:
-        close = f"agrees with what it replaces at {piece['agreement']:.3f} of positions off the task"
-    return {
-        "kind": str(piece["kind"]),
-        "statements": [str(name) for name in piece["statements"]],
-        "closeness": close,
-        "match": float(piece["match"]),
-        "behaviour_only": bool(piece["behaviour_only"]),
-    }
-
-
-def _marks(evidence: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What the evidence says against single lines."""
-    marks: dict[str, list[str]] = {}
-    for piece in evidence.get("named", []):
-        for name in piece["statements"] if piece["behaviour_only"] else ():
-            marks.setdefault(name, []).append("behaviour only")
-    for swapped in (evidence.get("interchange") or {"variables": []})["variables"]:
-        for name in swapped["variables"] if swapped["faithful"] is False else ():
-            marks.setdefault(name, []).append("not faithful")
-    return marks
-
-
-def _example(program: Program, example: Mapping[str, Any]) -> Json:
+def _example(program: Program, example: Example) -> Json:
     """A recorded example with its tokens as indices; `model` gives for every scored position the ids that the model predicts."""
-    ids = [_token(program, token) for token in example["tokens"]]
-    first, scored = int(example["positions"]), [int(place) for place in example["scored"]]
-    if not ids or first < 0 or first + len(ids) > program.header.positions or any(not 0 <= place < len(ids) for place in scored):
-        raise ValueError("an example does not fit the program's positions")
-    sets = program.header.predict == "next-token-set"
-    said = [sorted(_token(program, t) for t in answer) if sets else [_token(program, answer)] for answer in example["model"]]
-    return {"ids": ids, "first": first, "model": dict(zip(map(str, scored), said, strict=True))}
-
-
-def _token(program: Program, token: Any) -> int:
-    return program.header.vocabulary.index(token)
-
-
-def _point(point: Mapping[str, Any]) -> Json:
-    return {
-        "statements": int(point["statements"]),
-        "opaque": int(point["opaque"]),
-        "numbers": int(point["numbers"]),
-        "match": float(point["match"]),
-        "measured_on": str(point["measured_on"]),
-        "file": str(point["file"]),
-    }
+    vocabulary, sets = program.header.vocabulary, program.header.predict == "next-token-set"
+    places = {token: index for index, token in enumerate(vocabulary)}
+    said = [(answer,) if isinstance(answer, str) else answer for answer in example.model]
+    known = {token for tokens in (example.tokens, *said) for token in tokens} <= set(vocabulary)
+    fits = 0 <= example.positions <= program.header.positions - len(example.tokens) and example.tokens
+    inside = len(said) == len(example.scored) and all(0 <= place < len(example.tokens) for place in example.scored)
+    if not (known and fits and inside and all(isinstance(answer, str) != sets for answer in example.model)):
+        raise DraspError("evidence.json is damaged: examples: one does not fit the program")
+    answers = [sorted(places[token] for token in tokens) for tokens in said]
+    ids = [places[token] for token in example.tokens]
+    return {"ids": ids, "first": example.positions, "model": dict(zip(map(str, example.scored), answers, strict=True))}
 
 
 def _command(settings: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The torch executor: a program as a differentiable function, each of its parts with a multiplier.
 
-It means what `drasp.run.reference` means, and is tested against it. The search needs more: to turn parts down and off, and to know how
+It means what `drasp.run.meaning` says, and is tested against it. The search needs more: to turn parts down and off, and to know how
 much that costs.
 """
 

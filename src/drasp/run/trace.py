@@ -1,18 +1,15 @@
-"""What a program computes on one sequence, to be looked at: as text, in a notebook, as plots."""
+"""What a program computes on one sequence, as data and as text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from drasp.errors import DraspError
 from drasp.ir.operators import label_text
 from drasp.ir.program import Program
-from drasp.run.reference import Array, evaluate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from drasp.run.numpy_fast import Array, evaluate
 
 COORDINATES, KEYS = 8, 4  # how many coordinates of a variable, and keys of an attention, the text shows
 NEARLY_ZERO, UNSEEN = 1e-3, 0.005  # what the text leaves out: coordinates, weights of attention
@@ -54,26 +51,6 @@ class SequenceTrace:
         axis = self.program.header.axis(basis)
         return tuple(label_text(axis.label(index)) for index in axis.ids)
 
-    def plot_attention(self, *names: str) -> "Figure":
-        """Attention maps, query down and key across, of the aggregates named; by default of all that have selectors.
-
-        Raises:
-            DraspError: there is no such aggregate, none with selectors, or matplotlib is not installed.
-        """
-        from drasp.notebook.plots import attention_figure
-
-        return attention_figure(self, names)
-
-    def plot_variable(self, name: str) -> "Figure":
-        """A heat map of a variable or projection, coordinates down and positions across; what is nearly 0 everywhere is left out.
-
-        Raises:
-            DraspError: there is no such variable, or matplotlib is not installed.
-        """
-        from drasp.notebook.plots import variable_figure
-
-        return variable_figure(self, name)
-
     def predicted(self, index: int) -> str:
         """A prediction as text: a token, or a set in the order of the vocabulary."""
         found = self.predictions[index]
@@ -112,11 +89,6 @@ class SequenceTrace:
         return self.text()
 
     __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from drasp.notebook.html import trace_html
-
-        return trace_html(self)
 
 
 def _coordinate(label: Any) -> str:

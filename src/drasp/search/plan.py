@@ -54,14 +54,40 @@ class Stage:
         return not self.one_layer or edges.wired.layers == 1
 
 
-PLAN = (
-    Stage(  # with more layers the errors of linear norms add up
-        "linear norms", (linear_norms, cut_by_rank, eliminate), until=0.75, one_layer=True, linear=True, enough=True
+@dataclass(frozen=True)
+class Plan:
+    """What a decompilation does, in order.
+
+    Attributes:
+        stages: ways to a program; what they find are the candidates.
+        chosen, named, measured: shares of the run's budget by which the result is chosen among them, named, and measured.
+        early, early_seconds: by how much naming after a pass may exceed its stage: a share of the budget, so many seconds at the most.
+    """
+
+    stages: tuple[Stage, ...]
+    chosen: float
+    named: float
+    measured: float
+    early: float
+    early_seconds: float
+
+    @property
+    def last(self) -> Stage:
+        """The stage that gives nothing away: what is chosen and named must keep its match."""
+        return self.stages[-1]
+
+
+PLAN = Plan(
+    stages=(
+        # With more layers the errors of linear norms add up.
+        Stage("linear norms", (linear_norms, cut_by_rank, eliminate), until=0.75, one_layer=True, linear=True, enough=True),
+        # What takes longer is seldom named.
+        Stage("loose", (prune_circuit, sweep, eliminate), until=0.42, seconds=60.0, slack=0.02, named_after_each=True),
+        Stage("exact", (prune_circuit, eliminate), until=0.75),
     ),
-    Stage("loose", (prune_circuit, sweep, eliminate), until=0.42, seconds=60.0, slack=0.02, named_after_each=True),
-    Stage("exact", (prune_circuit, eliminate), until=0.75),
+    chosen=0.84,
+    named=0.89,
+    measured=0.94,
+    early=0.15,
+    early_seconds=30.0,
 )
-CHOSEN, NAMED, MEASURED = 0.84, 0.89, 0.94
-"""Shares of the budget by which the result is chosen among the candidates, named, and measured."""
-EARLY_SHARE, EARLY_SECONDS = 0.15, 30.0
-"""By how much naming after a pass may exceed its stage: a share of the budget, and so many seconds at the most."""

@@ -19,15 +19,17 @@ from drasp.learn.match import Matcher
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch, Study, draw_few, draw_pools
 from drasp.learn.trial import Doing, Found, PoolName, Steps, Trial
-from drasp.naming.named import Naming, named, named_whole
+from drasp.naming.named import NamingAim, named, named_whole
+from drasp.naming.pieces import Naming
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import TooLarge, expand, header_of
+from drasp.passes.eliminate import eliminate
 from drasp.passes.token_table import token_table
 from drasp.rewrite.lift import expanded_statements
 from drasp.run.gated import Executor
 from drasp.search.choose import Candidate, Choice, by_bisection, eligible
-from drasp.search.frontier import STATEMENTS_AT_MOST, Frontier
-from drasp.search.plan import CHOSEN, EARLY_SECONDS, EARLY_SHARE, NAMED, PLAN, Pass, Stage
+from drasp.search.frontier import Frontier
+from drasp.search.plan import PLAN, Pass, Stage
 from drasp.search.settings import Settings, Tuning
 
 Result = TypeVar("Result")
@@ -67,8 +69,8 @@ class Record:
         reason: why it could not go on, where it could not.
     """
 
+    frontier: Frontier
     passes: list[PassRecord] = field(default_factory=list)
-    frontier: Frontier = field(default_factory=Frontier)
     interrupted: bool = False
     stopped_by_time: bool = False
     reason: str | None = None
@@ -79,12 +81,14 @@ class Runner:
 
     def __init__(self, study: Study, run: Run) -> None:
         self.study, self.run = study, run
-        self.record = Record()
+        self.record = Record(Frontier(run.tuning.frontier))
         self._oracle: Oracle | None = None
         self._candidates: list[Candidate] = []
         self._circuit: Circuit | None = None
         self._named: Naming | None = None
-        self._phase, self._match = "drawing sequences", None
+        self._matches: dict[str, float] = {}
+        self._phase = "drawing sequences"
+        self._match: float | None = None
 
     def search(self) -> Naming:
         """The best program found; a current-token table where the search was stopped before it had its sequences."""
@@ -103,7 +107,7 @@ class Runner:
     def _drawn(self) -> Oracle:
         run, settings = self.run, self.run.settings
         self._tell("", None)
-        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, run.budget.until(PLAN[-1].until))
+        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, run.budget.until(PLAN.last.until))
         oracle = Oracle(self.study, pools, settings.seed, run.tuning.pools, run.journal)
         self._matcher = Matcher(oracle)
         self._table = token_table(header_of(self.study), oracle.sample)
@@ -112,7 +116,7 @@ class Runner:
         return oracle
 
     def _follow(self, edges: Edges) -> None:
-        for stage in PLAN:
+        for stage in PLAN.stages:
             if stage.takes(edges) and self._stage(stage, edges):
                 return
 
@@ -135,12 +139,13 @@ class Runner:
     def _passes(self, stage: Stage, edges: Edges, budget: Budget) -> bool:
         """Whether what they leave is enough."""
         aim, oracle = self._aim(stage), edges.oracle
-        subject: Edges | Program | None = edges
+        subject: Edges | Program = edges
         self.record.reason = None
         for apply in stage.passes:
-            subject = self._apply(stage, apply, subject, aim, budget)
-            if subject is None:
+            left = self._apply(stage, apply, subject, aim, budget)
+            if left is None:
                 return False
+            subject = left
             if stage.named_after_each and self._named_early(subject, oracle, budget):
                 return True
         assert isinstance(subject, Program)
@@ -179,26 +184,27 @@ class Runner:
 
     def _measured(self, trial: Trial, budget: Budget) -> float:
         """The match of a candidate."""
-        candidate, device = trial.candidate, self.study.device
-
-        def of_program() -> Callable[[Batch], Tensor]:
-            executor = Executor(candidate, device)
-            return lambda batch: executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored)
-
-        if isinstance(candidate, Circuit):
-            match = self._matcher.match(trial, lambda: candidate.scored_logits, candidate.edges, budget)
-        else:
-            match = self._matcher.match(trial, of_program, len(candidate.statements), budget)
+        candidate = trial.candidate
+        work = candidate.edges if isinstance(candidate, Circuit) else len(candidate.statements)
+        match = self._matcher.match(trial, lambda: self._ready(candidate), work, budget)
         if match >= trial.at_least:
+            self._matches[candidate.digest] = match
             self._show(candidate, match, trial.pool)
         return match
+
+    def _ready(self, candidate: Program | Circuit) -> Callable[[Batch], Tensor]:
+        """Ready to run."""
+        if isinstance(candidate, Circuit):
+            return candidate.scored_logits
+        executor = Executor(candidate, self.study.device)
+        return lambda batch: executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored)
 
     def _show(self, candidate: Program | Circuit, match: float, pool: PoolName) -> None:
         """Tells the frontier; of circuits, of those that are small enough for it."""
         if isinstance(candidate, Program):
             self.record.frontier.add(candidate, match, pool)
-        elif self._oracle is not None and expanded_statements(candidate.wiring) <= STATEMENTS_AT_MOST:
-            program = expand(candidate, self._oracle, self._aim(PLAN[-1]))
+        elif self._oracle is not None and self.record.frontier.takes(expanded_statements(candidate.wiring)):
+            program = expand(candidate, self._oracle, self._aim(PLAN.last))
             self.record.frontier.add(program, match, pool)
 
     def _keep(self, what: object, stage: Stage) -> None:
@@ -213,7 +219,7 @@ class Runner:
         self._candidates.append(Candidate(what, loose=stage.slack > 0))
 
     def _too_large(self, program: Program) -> bool:
-        return len(program.statements) > max(STATEMENTS_AT_MOST, self.run.settings.statements)
+        return len(program.statements) > max(self.run.tuning.frontier.statements, self.run.settings.statements)
 
     def _keep_circuit(self, stage: Stage) -> None:
         """A stage that was stopped before its circuit was expanded leaves the program of the last that it found."""
@@ -231,9 +237,11 @@ class Runner:
         if len(program.statements) > self.run.tuning.choice.named:
             return False
         began, self._phase = budget.spent(), "naming early"
-        limit = budget.limit + min(EARLY_SHARE * budget.whole, EARLY_SECONDS * budget.pace)
+        limit = budget.limit + min(PLAN.early * budget.whole, PLAN.early_seconds * budget.pace)
         naming_budget = self.run.budget.until(limit / budget.whole)
-        found = self._drive(named_whole(program, oracle, self._aim(PLAN[-1]), naming_budget), naming_budget, lambda what: None)
+        found = self._drive(
+            named_whole(program, oracle, self._naming_aim(oracle, naming_budget), naming_budget), naming_budget, lambda what: None
+        )
         if found is not None and within_limits(found.program, settings) and self._holds(found.program, naming_budget):
             self._named = found
             self._note(found.program, began)
@@ -245,9 +253,9 @@ class Runner:
         choice = Choice.among(found, self._to_hold, self.run.tuning.pools.verified, self.run.tuning.prune)
         if self.record.interrupted:
             return choice.picked(self._table)
-        self._phase, budget = "choosing", self.run.budget.until(CHOSEN)
+        self._phase, budget = "choosing", self.run.budget.until(PLAN.chosen)
         try:
-            return self._drive(by_bisection(choice, oracle, self._aim(PLAN[-1]), budget), budget, lambda what: None)
+            return self._drive(by_bisection(choice, oracle, self._aim(PLAN.last), budget), budget, lambda what: None)
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
             return choice.picked(self._table)
@@ -257,7 +265,7 @@ class Runner:
         best = Naming(program, ())
         if self.record.interrupted or len(program.statements) > self.run.tuning.choice.named:
             return best
-        self._phase, budget = "naming", self.run.budget.until(NAMED)
+        self._phase, budget = "naming", self.run.budget.until(PLAN.named)
         began = budget.spent()
 
         def keep(what: object) -> None:
@@ -268,10 +276,14 @@ class Runner:
                 self._note(what.program, began)
 
         try:
-            self._drive(named(program, oracle, self._aim(PLAN[-1]), budget), budget, keep)
+            self._drive(named(program, oracle, self._naming_aim(oracle, budget), budget), budget, keep)
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
         return best
+
+    def match_of(self, program: Program) -> float:
+        """On the sequences by which the search chooses, as last measured; 0 where it was not."""
+        return self._matches.get(program.digest, 0.0)
 
     def _holds(self, program: Program, budget: Budget) -> bool:
         return self._measured(Trial(program, "", pool="verify"), budget) >= self._to_hold
@@ -287,6 +299,10 @@ class Runner:
         asked = max(self.run.settings.match - stage.slack, 0)
         threshold = _wanted(asked, tuning.choice.select_margin, tuning.pools.selected)
         return Aim(threshold, tuning.linear_refit if stage.linear else tuning.exact_refit, tuning.prune, tuning.circuit)
+
+    def _naming_aim(self, oracle: Oracle, budget: Budget) -> NamingAim:
+        aim = self._aim(PLAN.last)
+        return NamingAim(aim.threshold, lambda program: eliminate(program, oracle, aim, budget), self.run.tuning.naming)
 
     def _stopped(self, stop: BaseException) -> None:
         """Time is up, or a person stopped the search: what it asks from now on does not count when it goes on."""

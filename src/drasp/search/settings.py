@@ -5,6 +5,8 @@ from typing import Literal
 
 from drasp.core.tuning import knob
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
+from drasp.naming.tuning import NamingTuning
+from drasp.search.frontier import FrontierTuning
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,9 @@ class Settings:
 class ChoiceTuning:
     """How the result is chosen among the candidates."""
 
-    select_margin: float = knob(0.5, unit="of what is left to 1 above the match asked for: at the most so much more on select", origin="chosen")
+    select_margin: float = knob(0.5, unit="of what is left to 1: at the most so much more match on select", origin="chosen")
     verify_margin: float = knob(0.4, unit="the same, on verify", origin="chosen")
     named: int = knob(200, unit="statements at the most of a program that is worth the time of naming", origin="chosen")
-    pace: float = knob(2000.0, unit="work that is counted as a second where work is counted", origin="chosen")
 
 
 @dataclass(frozen=True)
@@ -52,4 +53,6 @@ class Tuning:
     exact_refit: RefitTuning = field(default_factory=RefitTuning)
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
     prune: PruneTuning = field(default_factory=PruneTuning)
+    naming: NamingTuning = field(default_factory=NamingTuning)
     choice: ChoiceTuning = field(default_factory=ChoiceTuning)
+    frontier: FrontierTuning = field(default_factory=FrontierTuning)

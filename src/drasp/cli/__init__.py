@@ -1,0 +1,55 @@
+"""The command line, a file a command: it reads arguments and prints what `view` gives. Torch is imported only to run a model."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from drasp.cli import check, decompile, export, report, run, show, tasks, train
+from drasp.cli.say import BAD_INPUT, INTERRUPTED
+from drasp.errors import DraspError
+
+COMMANDS = (decompile, run, check, show, export, report, train, tasks)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done (`decompiled` or `pruned`), 1 `not decompiled`, 2 bad input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = int(arguments.command(arguments))
+        sys.stdout.flush()  # here, where a closed pipe or a full disk is caught
+        return code
+    except DraspError as error:
+        print(f"drasp: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return 0
+    except OSError as error:
+        print(f"drasp: error: {error}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()
+        return BAD_INPUT
+
+
+def _discard_output() -> None:
+    """What is still to be printed goes nowhere, so that nothing fails on the way out."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="drasp", description="Decompiles small trained Transformers into readable, executable programs.")
+    parser.add_argument("--version", action="version", version=f"drasp {version('drasp')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        command = commands.add_parser(module.__name__.rpartition(".")[2], help=module.TEXT, description=module.TEXT)
+        module.add(command)
+        command.set_defaults(command=module.command)
+    return parser

@@ -1,0 +1,120 @@
+"""What the arguments of the commands are: their types, and what a model and a task are found by."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drasp.errors import DraspError
+
+if TYPE_CHECKING:
+    from drasp.model.transformer import Transformer
+    from drasp.tasks.protocol import Task
+
+TASK_HELP = "a task's name, or FILE.py:NAME for your own; a bundled model knows its task"
+
+
+def add_program(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", metavar="PROGRAM", type=Path, help="a run folder or a .drasp file")
+
+
+def add_lengths(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--lengths", type=lengths, default=lengths(default), help=f"of the sequences, both ends included (default: {default})"
+    )
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    found = natural(text)
+    if found >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is too large a seed: it must be below 2**63")
+    return found
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, like 0.99")
+    return value
+
+
+def rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no learning rate like 0.001")
+    return value
+
+
+def dropout(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to below 1, like 0.1")
+    return value
+
+
+def steps(text: str) -> tuple[int, ...]:
+    return tuple(positive(part) for part in text.split(","))
+
+
+def seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time like 90s, 10m or 1h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def lengths(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)-(\d+)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of lengths like 0-150")
+    return int(match[1]), int(match[2])
+
+
+def device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DraspError("--device cuda: no GPU is available here; use cpu or auto")
+    if name not in ("auto", "cpu", "cuda"):
+        raise DraspError(f"--device {name}: expected auto, cpu or cuda")
+    return name
+
+
+def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tuple[Transformer, Task, str]":
+    """Both, and the model's name; what does not fit is said before anything is claimed or searched."""
+    from drasp.model.bundled import resolve_model
+    from drasp.model.checkpoint import load_transformer
+    from drasp.model.given import check_fit
+    from drasp.tasks.user import is_python, load_task
+
+    folder, known = resolve_model(model)
+    wanted = known if task is None else task
+    if wanted is None:
+        raise DraspError(f"{folder} has no task.json: say with --task what the model was trained on; `drasp tasks` lists the names")
+    if task is None and is_python(wanted):
+        raise DraspError(f"{folder} was trained on a task in a Python file, which is run only where you ask for it: add --task {wanted}")
+    transformer = load_transformer(folder)
+    found = load_task(wanted)
+    check_fit(transformer, found, span, str(folder))
+    return transformer, found, folder.resolve().name

@@ -1,0 +1,51 @@
+"""`drasp check`."""
+
+import argparse
+
+from drasp.cli.arguments import TASK_HELP, add_lengths, add_program, model_and_task, positive, seed
+from drasp.errors import DraspError
+
+TEXT = "measure a program against a model on fresh sequences"
+FITTING_LEAST = 300  # sequences that what is trivial is read off; else a tenth of the others
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_program(parser)
+    parser.add_argument("--model", required=True, help="a Hugging Face GPT-2 folder, or the name of a bundled model")
+    parser.add_argument("--task", help=TASK_HELP)
+    parser.add_argument("--sequences", type=positive, default=20_000, help="how many (default: 20000)")
+    add_lengths(parser, "0-150")
+    parser.add_argument("--seed", type=seed, default=1, help="of the sequences (default: 1)")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from drasp.lang.folder import load_program
+    from drasp.learn.evaluation import Examinee, by_the_model, draw, numpy_logits, predictor, trivial
+    from drasp.view.facts import by_bands
+
+    program = load_program(arguments.program)
+    transformer, task, _ = model_and_task(arguments.model, arguments.task, arguments.lengths)
+    if program.header.vocabulary != task.vocabulary or program.header.predict != task.predict:
+        raise DraspError(f"{arguments.program} is no program for task {task.name}: its vocabulary or what it predicts is another")
+    needed = getattr(task, "positions", None) or 0
+    if needed > program.header.positions:
+        raise DraspError(f"task {task.name} needs {needed} positions, {arguments.program} has {program.header.positions}")
+    from drasp.model.forward import TorchTransformer
+
+    examinee = Examinee(task, numpy_logits(TorchTransformer(transformer)), arguments.lengths)
+    rng = np.random.default_rng(arguments.seed)
+    fresh = draw(examinee, arguments.sequences, rng)
+    fitting = draw(examinee, max(FITTING_LEAST, arguments.sequences // 10), rng)
+    predicted = predictor(program, fresh)
+    rows = {
+        "match": fresh.match(predicted),
+        "program on the task": fresh.accuracy(predicted),
+        "model on the task": fresh.accuracy(by_the_model),
+        **{f"match of the best {name.replace('_', ' ')}": fresh.match(guess) for name, guess in trivial(fitting).items()},
+    }
+    width = max(map(len, rows))
+    for name, found in rows.items():
+        print(f"{name:<{width}}  {by_bands(found)}")
+    return 0

@@ -1,0 +1,48 @@
+"""What a person sees while a decompilation runs: one live line on a terminal, plain lines elsewhere."""
+
+import sys
+from types import TracebackType
+
+from drasp.search.runner import Progress
+
+SECONDS_BETWEEN_LINES = 2.0
+
+
+class Display:
+    """A context manager; call it with each `Progress`."""
+
+    def __init__(self) -> None:
+        self._status = None
+        self._last = (float("-inf"), "")
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("starting")
+
+    def __enter__(self) -> "Display":
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        if self._status is not None:
+            self._status.update(describe(progress).replace("[", r"\["))
+            return
+        then, phase = self._last
+        if progress.phase != phase or progress.seconds - then >= SECONDS_BETWEEN_LINES:
+            self._last = (progress.seconds, progress.phase)
+            print(describe(progress), file=sys.stderr, flush=True)
+
+
+def describe(progress: Progress) -> str:
+    """One line: `12.3 s  linear norms: eliminate  9 statements  match 0.998  without a1`."""
+    parts = [f"{progress.seconds:6.1f} s", progress.phase]
+    if progress.statements is not None:
+        parts.append(f"{progress.statements} statements")
+    if progress.match is not None:
+        parts.append(f"match {progress.match:.3f}")
+    return "  ".join([*parts, progress.trying]).rstrip()

@@ -1,0 +1,29 @@
+"""`drasp report`."""
+
+import argparse
+from pathlib import Path
+
+from drasp.cli.arguments import add_program
+
+TEXT = "one HTML page: the program, run on what you type, and its evidence"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_program(parser)
+    parser.add_argument("--out", type=Path, help="the page (default: report.html in the run folder, or FILE.html beside FILE.drasp)")
+    parser.add_argument("--force", action="store_true", help="replace a page that is there")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    from drasp.lang.folder import PROGRAM_FILE, load_program
+    from drasp.report.page import report
+    from drasp.search.record import REPORT_FILE, check_target, load_evidence, write_made
+
+    path: Path = arguments.program
+    program = load_program(path)
+    run = path if path.is_dir() else path.parent if path.name == PROGRAM_FILE else None
+    out = arguments.out or (path.with_suffix(".html") if run is None else run / REPORT_FILE)
+    check_target(out, path, arguments.force)
+    write_made(out, report(program, load_evidence(path), path.resolve().stem))
+    print(f"written to {out}")
+    return 0

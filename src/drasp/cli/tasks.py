@@ -1,0 +1,27 @@
+"""`drasp tasks`."""
+
+import argparse
+
+TEXT = "every task: name, vocabulary, an example, what is predicted"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """It takes no arguments."""
+
+
+def command(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from drasp.run.trace import short_list
+    from drasp.tasks.registry import get_task, task_names
+
+    for name in task_names():
+        task = get_task(name)
+        lengths = [n for n in task.valid_lengths if n >= 4]
+        sample = task.sample(np.random.default_rng(0), 1, (lengths[0], lengths[0] + 4))
+        end = int(sample.ends[0]) + 1
+        print(f"{name}: {task.description}")
+        print(f"    vocabulary  {short_list(task.vocabulary)}")
+        print(f"    example     {' '.join(task.vocabulary[i] for i in sample.token_ids[0, :end])}")
+        print(f"    predicts    {'the next token' if task.predict == 'next-token' else 'the set of tokens that may come next'}")
+    return 0

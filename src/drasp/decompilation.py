@@ -1,0 +1,44 @@
+"""Decompiling for users: the search, with programs that have methods."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from drasp.model.given import Model
+from drasp.notebook.html import program_html
+from drasp.program import Program
+from drasp.search import decompile as search
+from drasp.search.runner import Progress
+from drasp.search.settings import Settings
+from drasp.tasks.protocol import Task
+
+
+class Decompilation(search.Decompilation):
+    """A program and the evidence for it, as `evidence.json` holds it.
+
+    Attributes:
+        frontier: what else the search met, from small to large, the program among them.
+    """
+
+    program: Program
+
+    def _repr_html_(self) -> str:
+        return program_html(self.program, self.evidence)
+
+
+def decompile(
+    model: Model, task: Task | str, settings: Settings = Settings(), report: Callable[[Progress], None] = lambda progress: None
+) -> Decompilation:
+    """Decompiles a model.
+
+    Args:
+        model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
+            GPT-2-style `HookedTransformer` of TransformerLens.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
+        report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
+
+    Raises:
+        DraspError: the model is none of these or is not supported, or the task does not fit it.
+    """
+    found = search.decompile(model, task, settings, search.Session(report=report))
+    frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
+    return Decompilation(Program.of(found.program), found.evidence, frontier)

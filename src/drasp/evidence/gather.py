@@ -1,0 +1,182 @@
+"""Gathers the evidence for a program, kind by kind, as far as the budget goes. Whatever fails becomes a gap, never a lost run."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.records import to_json
+from drasp.core.seeds import Stream
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Bench, Kind, NotMeasured, Question
+from drasp.evidence.schema import KINDS, PENDING, Evidence, FrontierEntry, Gap, ModelInfo, NamedPiece, PassRecord, Versions
+from drasp.evidence.verdict import verdict
+from drasp.ir.program import Program
+from drasp.ir.size import size
+from drasp.lang.folder import PROGRAM_FILE
+from drasp.learn.evaluation import draw, predictor, task_bands
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the search recorded.
+
+    Attributes:
+        program: what it ended with, as it is saved, and read back.
+        frontier: the programs it met; the one whose file is the run's own program gets the match that is measured here.
+        reason: why there is no better program, where that is known.
+    """
+
+    program: Program
+    passes: tuple[PassRecord, ...] = ()
+    named: tuple[NamedPiece, ...] = ()
+    frontier: tuple[FrontierEntry, ...] = ()
+    reason: str | None = None
+    interrupted: bool = False
+    stopped_by_time: bool = False
+
+
+@dataclass(frozen=True)
+class EvidenceTuning:
+    """How it is found out what a sequence costs. What a kind may spend stands in the tuning of each kind.
+
+    Attributes:
+        kinds: what is measured, in order; match first.
+    """
+
+    kinds: tuple[Kind, ...] = KINDS
+    trial_least: int = knob(6, unit="sequences", origin="chosen: all that is worth risking on a large program")
+    trial_most: int = knob(300, unit="sequences", origin="chosen: the time of fewer hangs on their lengths")
+    trial_statements: int = knob(2_500, unit="sequences times statements", origin="chosen")
+    trial_share: float = knob(0.1, unit="share of the budget that is left", origin="chosen: the longer trial may take no more")
+    planned: float = knob(0.8, unit="share of a kind's budget that is planned to be spent", origin="chosen: the cost is an estimate")
+
+
+def gather(
+    searched: Searched, question: Question, budget: Budget, tell: Callable[[str], None], tuning: EvidenceTuning = EvidenceTuning()
+) -> Iterator[Evidence]:
+    """The evidence for a program, ever more of it: first with every kind a gap, then after each kind.
+
+    Args:
+        budget: what all of it may spend; where work is counted, nothing hangs on the clock.
+        tell: told what is measured, and what could not be; it may raise KeyboardInterrupt, as Ctrl-C does: the rest are gaps then.
+    """
+    gathering = _Gathering(Bench(searched.program, question, budget), budget, tell, tuning)
+    evidence = _nothing_yet(searched, question, tuning)
+    yield replace(evidence, seconds=round(budget.seconds(), 2))
+    for kind in tuning.kinds:
+        found, reason = gathering.measured(kind)
+        gaps = tuple(gap for gap in evidence.gaps if gap.kind != kind.name)
+        if reason is not None:
+            gaps = tuple(replace(gap, reason=reason) if gap.kind == kind.name else gap for gap in evidence.gaps)
+        evidence = replace(evidence, **found, gaps=gaps, interrupted=evidence.interrupted or gathering.interrupted)
+        evidence = _judged(evidence, searched, question)
+        yield replace(evidence, seconds=round(budget.seconds(), 2))
+
+
+def _nothing_yet(searched: Searched, question: Question, tuning: EvidenceTuning) -> Evidence:
+    settings = asdict(cast(Any, question.settings))
+    return Evidence(
+        verdict="not decompiled",
+        interrupted=searched.interrupted,
+        stopped_by_time=searched.stopped_by_time,
+        size=size(searched.program),
+        passes=searched.passes,
+        seconds=0.0,
+        seed=question.settings.seed,
+        settings={**to_json(settings), "task": question.study.task.name},
+        versions=Versions.of_now(),
+        model=ModelInfo.of(question.study.transformer),
+        reason=searched.reason,
+        named=searched.named,
+        frontier=searched.frontier,
+        gaps=tuple(Gap(kind.name, PENDING) for kind in tuning.kinds),
+    )
+
+
+def _judged(evidence: Evidence, searched: Searched, question: Question) -> Evidence:
+    """The evidence with the verdict that follows from it, and the match it found in the frontier."""
+    if evidence.match is None:
+        missing = [f"match could not be measured: {gap.reason}" for gap in evidence.gaps if gap.kind == "match"]
+        return replace(evidence, verdict="not decompiled", reason="; ".join([*filter(None, [searched.reason]), *missing]) or None)
+    match = min(band.accuracy for band in evidence.match.bands)
+    frontier = tuple(
+        replace(entry, match=match, measured_on="evidence") if entry.file == PROGRAM_FILE else entry for entry in searched.frontier
+    )
+    return replace(evidence, verdict=verdict(searched.program, evidence.match, question.settings), frontier=frontier)
+
+
+class _Gathering:
+    """The state of `gather`: what match left for the others, what a sequence costs, and whether a person stopped it."""
+
+    def __init__(self, bench: Bench, budget: Budget, tell: Callable[[str], None], tuning: EvidenceTuning):
+        self.bench, self.budget, self.tell, self.tuning = bench, budget, tell, tuning
+        self.cost: float | None = None
+        self.interrupted = False
+
+    def measured(self, kind: Kind) -> tuple[dict[str, Any], str | None]:
+        """What a kind found by key of the evidence, or nothing and the reason why."""
+        if kind.slow and self.bench.question.settings.evidence == "quick":
+            return {}, "left out by --evidence quick"
+        self._say(kind.name.replace("_", " "))
+        if self.interrupted:
+            return {}, "interrupted"
+        found, reason = self._attempt(kind)
+        if reason is not None:
+            self._say(f"{kind.name.replace('_', ' ')} not measured: {reason}")
+        return found, reason
+
+    def _attempt(self, kind: Kind) -> tuple[dict[str, Any], str | None]:
+        try:
+            self.bench.budget = self.budget.next(1.0 if kind.tuning.enough else kind.tuning.share, kind.tuning.seconds)
+            self.bench.sequences = self._sequences(kind)
+            return dict(kind.measure(self.bench)), None
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return {}, "interrupted"
+        except OutOfBudget:
+            return {}, "its budget ran out before it was done"
+        except NotMeasured as known:
+            return {}, str(known)
+        except Exception as error:
+            return {}, " ".join(f"it failed: {type(error).__name__}: {error}".split())
+
+    def _say(self, what: str) -> None:
+        try:
+            self.tell(what)
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _sequences(self, kind: Kind) -> int:
+        """On how many sequences the budget lets a kind measure. Raises NotMeasured where that is no evidence."""
+        tuning, runs = kind.tuning, kind.runs(self.bench.program)
+        if runs == 0:
+            return tuning.most
+        cost = runs * self._cost()
+        bands = len(task_bands(self.bench.question.study.task, self.bench.question.settings.lengths)) if kind.a_band else 1
+        left = self.tuning.planned * self.bench.budget.left()
+        all_of_it = int(min(left / cost, tuning.most)) if cost else tuning.most
+        share = int(min(tuning.share * left / cost, tuning.most)) if cost and tuning.enough else all_of_it
+        count = max(share, min(tuning.enough * bands, all_of_it))
+        if count < tuning.least * bands:
+            raise NotMeasured(f"its budget suffices for {count} sequences; fewer than {tuning.least * bands} are no evidence")
+        return count
+
+    def _cost(self) -> float:
+        """What a run of program and model costs a sequence, about, in the unit of the budget: as match found, before that by a trial."""
+        if self.bench.match is not None:
+            return self.bench.match.cost
+        if self.cost is None:
+            tuning, statements = self.tuning, len(self.bench.program.statements)
+            trial = max(tuning.trial_least, min(tuning.trial_most, tuning.trial_statements // statements))
+            self.cost = self._trial(tuning.trial_least)
+            for sequences in (tuning.trial_least, trial):  # what runs first is slow: libraries start
+                if sequences * self.cost < tuning.trial_share * self.budget.left():
+                    self.cost = self._trial(sequences)
+        return self.cost
+
+    def _trial(self, sequences: int) -> float:
+        began = self.budget.spent()
+        drawn = draw(self.bench.question.examinee, sequences, self.bench.rng(Stream.TRIAL), self.budget)
+        predictor(self.bench.program, drawn, self.budget)
+        return (self.budget.spent() - began) / sequences

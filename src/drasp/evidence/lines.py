@@ -1,0 +1,98 @@
+"""Leave-one-out ablation: what match becomes without each line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drasp.core.budget import Budget
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Bench, Kind, KindTuning, Row
+from drasp.ir.nodes import Prediction, Project, Select
+from drasp.ir.program import Program, feeds_attention
+from drasp.learn.evaluation import EvaluationSet, predictor, spend, work
+from drasp.run.numpy_fast import evaluate
+
+if TYPE_CHECKING:
+    from drasp.evidence.schema import Evidence
+
+
+@dataclass(frozen=True)
+class LineCost:
+    """The match, in the worst length band, without a statement: its value replaced by its mean, a selector left out, nothing refitted."""
+
+    statement: str
+    match: float
+
+
+@dataclass(frozen=True)
+class LinesTuning(KindTuning):
+    """The sequences are chunks of those of match."""
+
+    seconds: float = knob(30.0, unit="seconds at the most", origin="chosen")
+    every: int = knob(8, unit="chunks of which one is taken, at the least", origin="chosen: costs need no narrow interval")
+
+
+TUNING = LinesTuning()
+
+
+def line_costs(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LineCost, ...]:
+    """The cost of each statement but the prediction, in order.
+
+    Raises:
+        OutOfBudget: the budget is spent.
+    """
+    means = _means(program, evaluation, budget)
+    costs = []
+    for statement in program.statements:
+        if isinstance(statement, Prediction):
+            continue
+        predicted = predictor(program, evaluation, budget, {statement.name: means[statement.name]})
+        worst = min(share.accuracy for share in evaluation.match(predicted).bands)
+        costs.append(LineCost(statement.name, worst))
+    return tuple(costs)
+
+
+def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[str, np.ndarray]:
+    """The mean of each projection over the scored positions, of each variable over all but padding; for a selector an empty array."""
+    totals: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = {}
+    feeding = feeds_attention(program)
+    for chunk in evaluation.chunks:
+        trace = evaluate(program, chunk.sample.token_ids, chunk.sample.position_ids)
+        spend(budget, len(program.statements) * work(chunk.sample))
+        scored = chunk.sample.scored
+        real = np.arange(scored.shape[1]) < chunk.sample.ends[:, None]
+        for statement in program.statements:
+            if isinstance(statement, Prediction | Select):
+                continue
+            where = scored if isinstance(statement, Project) or statement.name not in feeding else real
+            value = (trace.projections if isinstance(statement, Project) else trace.values)[statement.name][where]
+            totals[statement.name] = totals.get(statement.name, 0) + value.sum(0)
+            counts[statement.name] = counts.get(statement.name, 0) + len(value)
+    means = {name: total / counts[name] for name, total in totals.items()}
+    return means | {s.name: np.zeros(0) for s in program.statements if isinstance(s, Select)}
+
+
+def _measure(bench: Bench) -> Mapping[str, Any]:
+    fresh = bench.measured.fresh
+    every = max(TUNING.every, ceil(fresh.sequences / bench.sequences))
+    return {"lines": line_costs(bench.program, fresh.thinned(every), bench.budget)}
+
+
+def _rows(evidence: "Evidence") -> Sequence[Row]:
+    costs = [(cost.statement, f"{cost.match:.3f}") for cost in evidence.lines or ()]
+    return [Row("lines", name, f"match without it {match}", (name,), f"without it: match {match}", beside=True) for name, match in costs]
+
+
+LINES = Kind(
+    name="lines",
+    question="What does match become without each line?",
+    how="On some of the sequences of match, in the worst length band; the line's mean stands in for it, and nothing is refitted.",
+    runs=lambda program: float(len(program.statements)),
+    measure=_measure,
+    rows=_rows,
+    tuning=TUNING,
+)

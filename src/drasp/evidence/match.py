@@ -1,0 +1,77 @@
+"""Match: whether the program predicts what the model predicts, and beside it both against the true answers, and what is trivial."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from drasp.core.intervals import Banded, Share
+from drasp.core.seeds import Stream
+from drasp.core.tuning import knob
+from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Measured, Row
+from drasp.learn.evaluation import by_the_model, draw, predictor, trivial
+
+if TYPE_CHECKING:
+    from drasp.evidence.schema import Evidence
+
+
+@dataclass(frozen=True)
+class MatchTuning(KindTuning):
+    """Match decides the verdict: it comes first, and gets what it needs of what is left."""
+
+    seconds: float = knob(float("inf"), unit="seconds at the most", origin="chosen")
+    enough: int = knob(400, unit="sequences a band", origin="all of 400 alike suffice for an interval above .99")
+    fitting_share: float = knob(0.1, unit="share of the sequences", origin="chosen: what is trivial is read off as many more")
+    fitting_least: int = knob(30, unit="sequences", origin="chosen")
+
+
+TUNING = MatchTuning()
+
+
+def _measure(bench: Bench) -> Mapping[str, Any]:
+    examinee, began = bench.question.examinee, bench.budget.spent()
+    fresh = draw(examinee, bench.sequences, bench.rng(Stream.EVIDENCE), bench.budget)
+    for_fitting = max(TUNING.fitting_least, int(TUNING.fitting_share * bench.sequences))
+    fitting = draw(examinee, for_fitting, bench.rng(Stream.BASELINES), bench.budget)
+    predicted, trivially = predictor(bench.program, fresh, bench.budget), trivial(fitting)
+    bench.match = Measured(fresh, predicted, trivially, (bench.budget.spent() - began) / bench.sequences)
+    return {
+        "match": fresh.match(predicted),
+        "task": fresh.accuracy(predicted),
+        "model_task": fresh.accuracy(by_the_model),
+        "baseline": Baseline(**{name: fresh.match(guess) for name, guess in trivially.items()}),
+    }
+
+
+def _rows(evidence: "Evidence") -> Sequence[Row]:
+    rows = []
+    if evidence.match is not None:
+        rows.append(Row("match", "", by_bands(evidence.match)))
+    if evidence.task is not None and evidence.model_task is not None:
+        rows.append(Row("task", "", f"program {by_bands(evidence.task, short=True)}; model {by_bands(evidence.model_task, short=True)}"))
+    if evidence.baseline is not None:
+        constant, table = (found.all.accuracy for found in (evidence.baseline.constant, evidence.baseline.current_token))
+        text = f"match of the best constant {constant:.3f}, of the best current-token table {table:.3f}"
+        rows.append(Row("baselines", "", text))
+    return rows
+
+
+def by_bands(shares: Banded, short: bool = False) -> str:
+    """`0.9990 [0.9978, 0.9995] at 0-50, ...`; short: without the intervals."""
+
+    def one(share: Share) -> str:
+        interval = "" if short else f" [{share.low:.4f}, {share.high:.4f}]"
+        return f"{share.accuracy:.4f}{interval} at {share.lengths[0]}-{share.lengths[1]}"
+
+    return ", ".join(map(one, shares.bands))
+
+
+MATCH = Kind(
+    name="match",
+    question="Does the program predict what the model predicts, over whole sequences, by length?",
+    how="On fresh sequences, as many of each length band, on the saved program run by the reference interpreter without the model.",
+    runs=lambda program: 1.0,
+    measure=_measure,
+    rows=_rows,
+    tuning=TUNING,
+    a_band=True,
+)

@@ -1,0 +1,59 @@
+"""What readouts are named on: sequences of the task and off it, with what the program to be named predicts on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drasp.ir.program import Program
+from drasp.learn.evaluation import predictions
+from drasp.run.numpy_fast import evaluate
+from drasp.tasks.protocol import Sample
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Sequences, and what the program to be named predicts at their scored positions: booleans (scored positions, vocabulary)."""
+
+    sample: Sample
+    predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judging:
+    """The sequences of the task on which a readout is to be right, and others on which it is to agree."""
+
+    real: Sequence[Judged]
+    off: Sequence[Judged]
+
+
+def judged(program: Program, sample: Sample, model: np.ndarray | None = None) -> Judged:
+    """Sequences with what a program predicts; where `model` says what its model predicts at the scored positions, in the same form as
+    `Judged.predicted`, the positions at which they differ are scored no more.
+    """
+    own = predicted(program, sample)
+    if model is None:
+        return Judged(sample, own)
+    same = (own == model).all(1)
+    scored = sample.scored.copy()
+    scored[sample.scored] = same
+    return Judged(sample._replace(scored=scored), own[same])
+
+
+def agreement(program: Program, judging: Judging) -> float:
+    """The share of scored positions off the task at which a program predicts as judged, of the outputs that vary on it."""
+    varying = np.concatenate([part.predicted for part in judging.real])
+    varies = varying.any(0) & ~varying.all(0)
+    same = [(predicted(program, part.sample) == part.predicted)[:, varies].all(1) for part in judging.off]
+    return float(np.concatenate(same).mean())
+
+
+def predicted(program: Program, sample: Sample) -> np.ndarray:
+    """(scored positions, vocabulary): whether each token is predicted."""
+    return as_sets(evaluate(program, sample.token_ids, sample.position_ids).logits[sample.scored], program)
+
+
+def as_sets(logits: np.ndarray, program: Program) -> np.ndarray:
+    """What logits (n, vocabulary) predict, as booleans (n, vocabulary)."""
+    found = predictions(logits, program.header.predict)
+    return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.vocabulary))

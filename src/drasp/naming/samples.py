@@ -1,0 +1,81 @@
+"""The sequences that a program is named on: of the task, and off it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drasp.core.parallel import in_order
+from drasp.core.seeds import Stream
+from drasp.ir.operators import SPECIAL_TOKEN
+from drasp.ir.program import Program
+from drasp.learn.oracle import Oracle
+from drasp.naming.judged import Judged, Judging, as_sets, judged
+from drasp.naming.tuning import SampleTuning
+from drasp.tasks.protocol import Sample
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a program is named on.
+
+    Attributes:
+        few: for its attention.
+        judging: for its readout.
+        rng: draws the queries whose attention is named.
+    """
+
+    few: Sequence[Sample]
+    judging: Judging
+    rng: np.random.Generator
+
+
+def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, check_time: Callable[[], None]) -> Samples:
+    """Labels sequences by the program. `check_time` is called for each batch, and may raise to stop."""
+    rng = np.random.default_rng([oracle.seed, Stream.NAMING])
+    batches = [*oracle.short[:: tuning.short_every], *oracle.long[:: tuning.long_every]]
+    samples = [Sample(*(part.cpu().numpy() for part in (b.token_ids, b.position_ids, b.scored))) for b in batches]
+
+    def label(given: Sequence[tuple[Sample, np.ndarray | None]]) -> Iterator[Judged]:
+        for found in in_order(lambda pair: judged(program, *pair), given):
+            check_time()  # a program that is still long takes its time
+            yield found
+
+    given = [(sample, as_sets(batch.model_logits.cpu().numpy(), program)) for sample, batch in zip(samples, batches, strict=True)]
+    real = list(label(given))
+    off = [*random_strings(program, tuning, rng), *(edited(sample, program, rng) for sample in samples[:: tuning.edited_every])]
+    every = max(1, len(samples) // tuning.head_batches)
+    few = [Sample(*(array[: tuning.head_sequences] for array in sample)) for sample in samples[::every]]
+    return Samples(few, Judging(real, list(label([(sample, None) for sample in off]))), rng)
+
+
+def symbols(vocabulary: Sequence[str]) -> np.ndarray:
+    """The ids of the tokens that are not special, which are written `<word>`."""
+    return np.array([i for i, token in enumerate(vocabulary) if not SPECIAL_TOKEN.fullmatch(token)], dtype=int)
+
+
+def random_strings(program: Program, tuning: SampleTuning, rng: np.random.Generator) -> Iterator[Sample]:
+    """In each string the symbols have shares of its own; some positions are scored."""
+    vocabulary, count = program.header.vocabulary, tuning.off_sequences
+    ids = symbols(vocabulary)
+    for length in tuning.off_lengths:
+        if length >= program.header.positions:
+            continue
+        shares = rng.dirichlet(np.full(len(ids), tuning.off_shares), count)
+        drawn = ids[np.stack([rng.choice(len(ids), length, p=share) for share in shares])]
+        tokens = np.concatenate([np.full((count, 1), vocabulary.index("<bos>")), drawn], 1)
+        offsets = rng.integers(0, program.header.positions - length, (count, 1))
+        scored = rng.random(tokens.shape) < tuning.off_scored
+        scored[:, -1] = True
+        yield Sample(tokens, np.arange(length + 1) + offsets, scored)
+
+
+def edited(sample: Sample, program: Program, rng: np.random.Generator) -> Sample:
+    """The sequences with one token of each replaced, where it is followed by something scored."""
+    ids = symbols(program.header.vocabulary)
+    tokens = sample.token_ids.copy()
+    rows = np.arange(len(tokens))
+    last = sample.ends - 1
+    places = (1 + rng.random(len(tokens)) * last).astype(int).clip(max=last)
+    tokens[rows, places] = ids[rng.integers(0, len(ids), len(tokens))]
+    return Sample(tokens, sample.position_ids, sample.scored & (np.arange(tokens.shape[1]) >= places[:, None]))

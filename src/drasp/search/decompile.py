@@ -1,0 +1,131 @@
+"""From a trained Transformer to a program with its evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from drasp.core.budget import Budget
+from drasp.core.journal import Journal
+from drasp.core.records import from_json
+from drasp.core.threads import one_thread
+from drasp.evidence.gather import Searched, gather
+from drasp.evidence.kind import Question
+from drasp.evidence.schema import Evidence, NamedPiece
+from drasp.ir.program import Program
+from drasp.lang.parser import parse
+from drasp.lang.printer import print_program
+from drasp.learn.pools import Study
+from drasp.model.forward import TorchTransformer
+from drasp.model.given import Model, as_transformer, check_fit
+from drasp.rewrite.tidy import tidy
+from drasp.search.frontier import Point, listing
+from drasp.search.plan import PLAN
+from drasp.search.runner import Progress, Run, Runner
+from drasp.search.settings import Settings, Tuning
+from drasp.tasks.protocol import Task
+from drasp.tasks.user import load_task
+
+
+@dataclass(frozen=True)
+class Decompilation:
+    """A program and the evidence for it, as `evidence.json` holds it.
+
+    Attributes:
+        frontier: what else the search met, from small to large, the program among them.
+    """
+
+    program: Program
+    evidence: Evidence
+    frontier: tuple[Point, ...]
+
+
+def _nothing(what: object) -> None:
+    """Told, and not listening."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run is connected to.
+
+    Attributes:
+        budget: what it may spend, where some of that is spent already; of the settings by default.
+        journal: where what is learned is kept while the search runs; one with what an earlier process learned makes this one go on from
+            there, with as much less to spend.
+        report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
+        arrived: given the program as soon as it is found, and again with each kind of evidence.
+    """
+
+    budget: Budget | None = None
+    journal: Journal = field(default_factory=Journal)
+    report: Callable[[Progress], None] = _nothing
+    arrived: Callable[[Decompilation], None] = _nothing
+
+
+def decompile(
+    model: Model, task: Task | str, settings: Settings = Settings(), session: Session | None = None, tuning: Tuning = Tuning()
+) -> Decompilation:
+    """Decompiles a model.
+
+    Args:
+        model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
+            GPT-2-style `HookedTransformer` of TransformerLens.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
+
+    Raises:
+        DraspError: the model is none of these or is not supported, or the task does not fit it.
+    """
+    session = session or Session()
+    transformer = as_transformer(model)
+    task = load_task(task) if isinstance(task, str) else task
+    check_fit(transformer, task, settings.lengths, "the model")
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
+    budget = session.budget or Budget.of(settings.time, settings.work)
+    with one_thread(True):  # several batches are worked on at once instead
+        study = Study(transformer, task, TorchTransformer(transformer, device=device))
+        run = Run(settings, tuning, budget, session.journal, session.report)
+        searched, frontier = _searched(study, run)
+        return _measured(searched, frontier, study, run, session.arrived)
+
+
+def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
+    """What the search found, as it is saved, and what else it met."""
+    runner = Runner(study, run)
+    found = runner.search()
+    run.budget.replay(None)
+    record = runner.record
+    program = tidy(found.program)
+    names = dict(zip((s.name for s in found.program.statements), (s.name for s in program.statements), strict=True))
+    program = parse(print_program(program), program.operators)  # what is judged is what is saved
+    points = record.frontier.with_result(Point(program, runner.match_of(found.program), "evidence"))
+    frontier = tuple(p if p.program is program else replace(p, program=tidy(p.program)) for p in points)
+    searched = Searched(
+        program,
+        tuple(record.passes),
+        tuple(from_json(NamedPiece, piece.as_json(names)) for piece in found.pieces),
+        listing(frontier),
+        record.reason,
+        record.interrupted,
+        record.stopped_by_time,
+    )
+    return searched, frontier
+
+
+def _measured(
+    searched: Searched, frontier: tuple[Point, ...], study: Study, run: Run, arrived: Callable[[Decompilation], None]
+) -> Decompilation:
+    """The program with ever more evidence; it is told of each time."""
+
+    def tell(what: str) -> None:
+        run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
+
+    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured), tell):
+        points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
+        found = Decompilation(searched.program, evidence, points)
+        arrived(found)
+    return found
+
+
+def _with_match(result: Point, evidence: Evidence) -> Point:
+    """The result with the match that was measured, where it was."""
+    return result if evidence.match is None else replace(result, match=min(band.accuracy for band in evidence.match.bands))

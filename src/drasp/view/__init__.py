@@ -1,0 +1,1 @@
+"""What is shown of programs and evidence, in every form."""
