@@ -26,10 +26,10 @@ from drasp.ir.nodes import BUILT_IN, Aggregate
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
 from drasp.learn.evaluation import predictions
-from drasp.search.record import load_evidence
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
 from drasp.run.meaning import attention, meaning
+from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
 
 MARGIN = 1e-9  # in relation to the largest logit: below it, two logits, or one and 0, are taken as equal

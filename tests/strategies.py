@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from drasp.ir.axis import Side
 from drasp.ir.basis import Basis
 from drasp.ir.formulas import FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
+from drasp.ir.labels import Label, Range
 from drasp.ir.nodes import (
     Aggregate,
     Case,
@@ -24,34 +26,17 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import (
-    COMPARISONS,
-    HARD,
-    And,
-    Comparison,
-    Dense,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Not,
-    Operator,
-    Or,
-    Predicate,
-    Primitive,
-    Range,
-    Relation,
-    Rows,
-    Side,
-    Sum,
-    Term,
-)
+from drasp.ir.operators import HARD, Dense, Except, Operator, Sum, Term
+from drasp.ir.primitives.comparison import COMPARISONS, Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.logic import And, Not, Or
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Predicate, Primitive
+from drasp.ir.primitives.tables import Entries, Relation, Rows
+from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header, Program
 from drasp.run.meaning import meaning
 
@@ -177,13 +162,16 @@ class _Operators:
         if not self.narrow and here.basis == other.basis:
             forms.append("same")
         if not self.narrow and here.has_order and other.has_order:
-            forms.append("two")
+            forms += ["two", "total"]
         form = self.draw(st.sampled_from(forms))
         equality = st.sampled_from(["==", "!="])
         if form == "label":
             return Comparison(Index(side), self.draw(equality), self.draw(here.labels()))
         if form == "member":
             return Member(Index(side), self.draw(here.members()))
+        if form == "total":
+            modulo = self.draw(st.one_of(st.none(), st.integers(2, 5)))
+            return Total(self.draw(st.integers(0, (modulo or 9) - 1)), modulo)
         if form == "order":
             index = Index(side, self.draw(st.integers(-3, 3)))
             return Comparison(index, self.draw(st.sampled_from(["<", "<=", ">", ">="])), self.draw(here.ordered_labels()))
@@ -197,8 +185,8 @@ class _Operators:
         other_side: Side = "column" if side == "row" else "row"
         if form == "same":
             return Comparison(Index(side), self.draw(equality), Index(other_side))
-        modulo = self.draw(st.booleans())
-        return Comparison(self.index(side, modulo), self.draw(st.sampled_from(list(COMPARISONS))), self.index(other_side, modulo))
+        remainders = self.draw(st.booleans())
+        return Comparison(self.index(side, remainders), self.draw(st.sampled_from(list(COMPARISONS))), self.index(other_side, remainders))
 
     def index(self, side: Side, modulo: bool) -> Index:
         return Index(side, self.draw(st.integers(-3, 3)), self.draw(st.integers(2, 5)) if modulo else None)

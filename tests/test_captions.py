@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 from drasp.ir.basis import Basis
 from drasp.ir.formulas import gelu
 from drasp.ir.nodes import Prediction, Read, Select
-from drasp.ir.operators import Comparison, Index, Names, Primitive, Sum, Symbolic, Term
+from drasp.ir.operators import Sum, Symbolic, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.record import Names, Primitive
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.naming.captions import caption, captions
 from drasp.naming.families import families
+from drasp.naming.tuning_attention import OPERATORS
 from drasp.run.numpy_fast import evaluate
 from strategies import symbolic_operators
 from test_lang_operators import PRIMITIVES
@@ -58,6 +62,10 @@ def clause(words: str) -> str:
         assert one or verb == "is"
         return f"({place(left)} {VERBS[verb]} {right})" if one else f"({place(left)} in {items(right)})"
 
+    def added(match: re.Match[str]) -> str:
+        return f"((k + q) % {match[1] or 10**9} == {match[2]})"
+
+    words = re.sub(r"the key position plus the query position(?: modulo (\d+))? is (\d+)", added, words)
     return re.sub(rf"({PLACE}) ({'|'.join(VERBS)}) ({PLACE}|{ITEMS})", compared, words)
 
 
@@ -178,7 +186,7 @@ TOKENS = Header(("a", "b", "<bos>", "0", "1", "2", "3"), 7, "next-token", ("0", 
 def test_primitives_are_read_back_as_they_are_and_differ_in_print_where_they_differ(query: str, key: str, positions: int) -> None:
     header = Header(TOKENS.vocabulary, positions, "next-token", TOKENS.order)
     rows, columns = header.axis(header.built_in[query]), header.axis(header.built_in[key])
-    found = [p for family in families(rows, columns, "constant") for p in family.primitives]
+    found = [p for family in families(rows, columns, "constant", OPERATORS) for p in family.primitives]
     selects = tuple(Select(f"s{i}", Read(query), Read(key), Sum((Term(2, p),))) for i, p in enumerate(found))
     program = Program(header, (*selects, Prediction(())))
     again = parse(print_program(program))

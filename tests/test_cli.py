@@ -18,7 +18,6 @@ import drasp
 from drasp.cli import main
 from drasp.evidence.lines import LineCost
 from drasp.evidence.schema import PENDING, Evidence, Gap
-from drasp.search.frontier import Point, listing
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program
@@ -26,7 +25,6 @@ from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
 from drasp.search.frontier import Point, listing
-from drasp.pipeline import Decompilation, Progress
 from sample_evidence import LANGUAGE, sample_evidence
 
 PROGRAM = """drasp 1

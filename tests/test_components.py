@@ -10,7 +10,6 @@ from drasp.model.wiring import Consumer, Source, full_wiring, live_sources
 from drasp.rewrite.lift import expanded_statements, lift
 from drasp.rewrite.simplify import simplify
 from drasp.run.numpy_fast import logits
-from drasp.model.wired import WiredTransformer
 from small_models import header, random_tokens, random_transformer
 
 

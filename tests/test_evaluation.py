@@ -8,11 +8,9 @@ import pytest
 from drasp.core.budget import Budget
 from drasp.core.intervals import Share, bands
 from drasp.errors import TaskError
-from drasp.measure import Share, bands, baselines, line_costs, make_judge, model_accuracy, program_match, task_bands
-from drasp.program import parse
 from drasp.evidence.lines import line_costs
-from drasp.lang.parser import parse
 from drasp.learn.evaluation import Examinee, by_the_model, draw, predictor, task_bands, trivial
+from drasp.program import parse
 from drasp.tasks.registry import get_task
 from drasp.tasks.user import load_task
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.threads import one_thread
 from drasp.evidence.gather import EvidenceTuning, Searched, gather
 from drasp.evidence.kind import Study
 from drasp.evidence.schema import KINDS, PENDING, FrontierEntry
@@ -15,7 +16,6 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.search.settings import Settings
-from drasp.core.threads import one_thread
 from drasp.tasks.registry import get_task
 from test_evaluation import MAJORITY
 

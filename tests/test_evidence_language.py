@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 
-from drasp.evidence.language import MOST, language
-from drasp.measure import make_judge, trivial
-from drasp.program import parse
 from drasp.core.budget import Budget
 from drasp.evidence.language import TUNING, Counterexample, Wrong, language
-from drasp.lang.parser import parse
 from drasp.learn.evaluation import Examinee, draw, trivial
+from drasp.program import parse
 from drasp.tasks.registry import get_task, task_names
 from test_evaluation import MAJORITY
 from test_evidence_mistakes import ALWAYS_0

@@ -5,10 +5,8 @@ import pytest
 
 from drasp.evidence.kind import Measured, NotMeasured
 from drasp.evidence.mistakes import mistakes
-from drasp.measure import make_judge, predictor, trivial
-from drasp.program import parse
-from drasp.lang.parser import parse
 from drasp.learn.evaluation import Examinee, draw, predictor, trivial
+from drasp.program import parse
 from drasp.tasks.registry import get_task
 from test_evaluation import MAJORITY
 

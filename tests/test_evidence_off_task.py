@@ -4,9 +4,8 @@ import numpy as np
 
 from drasp.core.budget import Budget
 from drasp.evidence.off_task import edited, off_task, random_symbols
-from drasp.program import parse
-from drasp.lang.parser import parse
 from drasp.learn.evaluation import Examinee
+from drasp.program import parse
 from drasp.tasks.registry import get_task
 from test_evaluation import MAJORITY
 

@@ -15,7 +15,8 @@ from drasp.export.latex import to_latex
 from drasp.export.markdown import to_markdown
 from drasp.export.python import to_python
 from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
-from drasp.ir.operators import Dense, Relation, Sum, Term
+from drasp.ir.operators import Dense, Sum, Term
+from drasp.ir.primitives.tables import Relation
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drasp.search.settings import Settings, decompile
 
 from drasp.errors import DraspError, UnsupportedModelError
 from drasp.model.bundled import ZOO
@@ -17,6 +16,7 @@ from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
 from drasp.model.given import as_transformer, check_fit
 from drasp.model.transformer import Transformer
+from drasp.search.settings import Settings, decompile
 from drasp.tasks.registry import get_task
 from small_models import random_tokens, random_transformer
 

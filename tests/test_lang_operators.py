@@ -8,28 +8,20 @@ import pytest
 
 from drasp.errors import ProgramError
 from drasp.ir.basis import Basis, derived
+from drasp.ir.labels import Range
 from drasp.ir.nodes import Compare, Prediction, Project, Read, Select
-from drasp.ir.operators import (
-    And,
-    Comparison,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Not,
-    Or,
-    Primitive,
-    Range,
-    Relation,
-    Rows,
-    Sum,
-    Term,
-)
+from drasp.ir.operators import Except, Sum, Term
+from drasp.ir.primitives import RECORDS
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.logic import And, Not, Or
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.tables import Entries, Relation, Rows
+from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
@@ -72,6 +64,9 @@ POSITION_CASES: list[tuple[str, Callable[[int, int], float]]] = [
     ("4*(k < q and k % 2 == 0)", lambda q, k: 4 * (k < q and k % 2 == 0)),
     ("4*(k < q or k == 0 or q == 0)", lambda q, k: 4 * (k < q or k == 0 or q == 0)),
     ("4*(not (k < q) and (k == 0 or q == 0))", lambda q, k: 4 * (not k < q and (k == 0 or q == 0))),
+    ("4*(k + q == 4)", lambda q, k: 4 * (k + q == 4)),
+    ("4*((k + q) % 3 == 1)", lambda q, k: 4 * ((k + q) % 3 == 1)),
+    ("hard(not (k + q == 0) and k < q)", lambda q, k: 10000 * (k + q != 0 and k < q)),
     ("last", lambda q, k: k),
     ("-0.5*last", lambda q, k: -0.5 * k),
     ("first", lambda q, k: -k),
@@ -122,6 +117,8 @@ TOKEN_CASES: list[tuple[str, Callable[[str, str], float]]] = [
     ("1*(k == q + 1)", _ordered(lambda q, k: k == q + 1)),
     ("1*(k + 1 != q)", _ordered(lambda q, k: k + 1 != q)),
     ("1*(k % 2 == q % 2)", _ordered(lambda q, k: k % 2 == q % 2)),
+    ("1*(k + q == 2)", _ordered(lambda q, k: k + q == 2)),
+    ("1*((k + q) % 3 == 0)", _ordered(lambda q, k: (k + q) % 3 == 0)),
     ('1*(k >= "1")', lambda q, k: k in ("1", "2")),
     ("1*(k % 2 == 1)", lambda q, k: k == "1"),
     ("1*(not (k < q))", lambda q, k: not (q in RANKS and k in RANKS and RANKS[k] < RANKS[q])),
@@ -160,6 +157,8 @@ PRIMITIVES: list[Primitive] = [
     Not(Comparison(COLUMN, "<", ROW)),
     And((Comparison(COLUMN, "<", ROW), Not(Not(Comparison(COLUMN, "!=", 0))))),
     Or((And((Comparison(COLUMN, "<", ROW), Comparison(ROW, "==", 0))), Comparison(COLUMN, "==", 0))),
+    Total(0),
+    Total(1, 3),
     Last(),
     First(),
     Difference("row"),
@@ -191,7 +190,7 @@ def test_a_primitive_printed_and_read_back_is_the_same_matrix_in_every_statement
 
 
 def test_every_primitive_is_among_those_tested() -> None:
-    assert {type(p) for p in PRIMITIVES} | {Entries} == set(Primitive.__args__)
+    assert {type(p) for p in PRIMITIVES} | {Entries} == {record.kind for record in RECORDS}
 
 
 def test_a_project_prints_a_predicate_of_strength_one_bare() -> None:
@@ -216,6 +215,9 @@ def test_a_project_prints_a_predicate_of_strength_one_bare() -> None:
         (lambda: Relation((("<bos>", (1, 1)),)), "row <bos> has 1 twice"),
         (lambda: Except(Sum(), ()), "except is empty"),
         (lambda: Index("row", 0, 1), "a modulus is at least 2, not 1"),
+        (lambda: Total(1, 1), "a modulus is at least 2, not 1"),
+        (lambda: Total(3, 3), "3 is no remainder modulo 3"),
+        (lambda: Total(-1), "-1 is no sum of two places"),
         (lambda: And((Comparison(ROW, "==", COLUMN),)), "and needs two predicates"),
         (lambda: Comparison(ROW, "=", COLUMN), "= is no comparison"),
     ],
@@ -232,6 +234,7 @@ TOKENS, POSITIONS = Basis("token", 5), Basis("position", 3)
     ("primitive", "rows", "columns", "order", "message"),
     [
         (Comparison(COLUMN, "<", ROW), TOKENS, TOKENS, None, "tokens have no order here: the header needs an order line"),
+        (Total(3), TOKENS, TOKENS, None, "tokens have no order here: the header needs an order line"),
         (Comparison(COLUMN, "<", "b"), TOKENS, TOKENS, ("0",), 'token "b" is not in the order'),
         (Comparison(COLUMN, "==", "z"), TOKENS, TOKENS, None, 'token "z" is not in the vocabulary'),
         (Comparison(COLUMN, "==", 2), TOKENS, TOKENS, None, "2 is no token: a token is written as a string"),

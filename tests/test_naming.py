@@ -6,34 +6,27 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis, derived
-from drasp.ir.operators import (
-    HARD,
-    And,
-    Axis,
-    Comparison,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Primitive,
-    Range,
-    Relation,
-    Rows,
-    Sum,
-    Symbolic,
-    Term,
-)
+from drasp.ir.labels import Label, Range
+from drasp.ir.operators import Except, Sum, Symbolic, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.difference import Difference, Log
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.logic import And
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.nearest import Nearest
+from drasp.ir.primitives.place import First, Last
+from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.tables import Entries, Relation, Rows
+from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header
-from drasp.naming.families import families, members_of
+from drasp.naming.families import families
+from drasp.naming.fitted import members_of
 from drasp.naming.gauge import Gauge, centred, smallest, sparsest
-from drasp.naming.operators import Described, Role, attention_error, describe, describe_hard
+from drasp.naming.operators import Role, describe, length
+from drasp.naming.target import Described
+from drasp.naming.tuning_attention import OPERATORS
 
 ROW, COLUMN = Index("row"), Index("column")
 SPECIAL = ("<bos>", "<sep>", "<eos>", "<pad>")
@@ -91,7 +84,7 @@ SIDES = [
 @pytest.mark.parametrize(("rows", "columns"), SIDES, ids=str)
 def test_the_table_of_a_family_is_what_its_primitives_are_as_matrices(rows: Basis, columns: Basis, gauge: Gauge) -> None:
     row, column = axes(TOKENS, rows, columns)
-    found = families(row, column, gauge)
+    found = families(row, column, gauge, OPERATORS)
     assert found
     for family in found:
         for primitive, values in zip(family.primitives, family.table, strict=True):
@@ -121,7 +114,7 @@ def described(op: Symbolic, header: Header, rows: Basis, columns: Basis, role: R
 def test_descriptions_go_from_the_shortest_to_the_most_accurate() -> None:
     op = Sum((Term(20, Comparison(COLUMN, "==", Index("row", -1))), Term(2, Last())))
     found = described(op, TOKENS, POSITIONS, POSITIONS)
-    assert [d.length for d in found] == sorted(d.length for d in found)
+    assert [length(d, OPERATORS) for d in found] == sorted(length(d, OPERATORS) for d in found)
     assert [d.error for d in found] == sorted((d.error for d in found), reverse=True)
     assert found[-1].op == op
     assert found[-1].error == pytest.approx(0, abs=1e-12)
@@ -158,6 +151,16 @@ def test_tokens_without_an_order_need_none() -> None:
         found.op.matrix(row, column)  # would raise ProgramError
 
 
+@pytest.mark.parametrize("primitive", [Total(9), Total(7, 10), Total(2, 4)])
+@pytest.mark.parametrize("role", ["select", "project-sets"])
+def test_a_sum_of_places_is_found_between_few_tokens_with_an_order(primitive: Total, role: Role) -> None:
+    digits = tuple(map(str, range(10)))
+    header = Header((*digits, *SPECIAL), 7, "next-token", digits)
+    tokens = header.built_in["token"]
+    op = Sum((Term(12, primitive),), 0.0 if role == "select" else -4)
+    assert described(op, header, tokens, tokens, role)[-1].op == op
+
+
 def test_a_small_matrix_without_any_form_is_a_table() -> None:
     header = Header(("a", "b", "<bos>"), 7, "next-token")
     tokens = header.built_in["token"]
@@ -165,24 +168,6 @@ def test_a_small_matrix_without_any_form_is_a_table() -> None:
     assert described(table, header, tokens, tokens, "project-sets")[-1].error < 1e-3
     entries = Sum((Term(1, Entries((("a", 3.5), ("<bos>", -2.0)))),))
     assert described(entries, header, ONE, tokens)[-1].op == entries
-
-
-def test_attention_error_is_the_mean_total_variation_of_the_rows() -> None:
-    mask = np.array([[True, True, False], [True, True, True]])
-    true = np.log([[0.5, 0.5, 1.0], [0.5, 0.25, 0.25]])
-    other = np.array([[0, -1e4, 1e4], [0.0, 0, -1e4]])
-    assert attention_error(true + np.array([[3], [5]]), true, np.ones(2), mask) == pytest.approx(0)
-    assert attention_error(other, true, np.array([1.0, 0]), mask) == pytest.approx(0.5)
-    assert attention_error(other, true, np.array([1.0, 1]), mask) == pytest.approx((0.5 + 0.25) / 2)
-
-
-def test_where_attention_is_hard_only_its_keys_count() -> None:
-    rng = np.random.default_rng(0)
-    row, column = axes(TOKENS, POSITIONS, POSITIONS)
-    previous = np.eye(7, k=-1, dtype=bool)
-    scores = np.where(previous, 40, rng.uniform(-60, 10, (7, 7)))
-    found = describe_hard(scores, np.tril(np.ones((7, 7))), row, column)
-    assert Described(Sum((Term(HARD, Comparison(COLUMN, "==", Index("row", -1))),)), pytest.approx(0, abs=1e-9), 2) in found
 
 
 # Row 6: planted operators are found again.

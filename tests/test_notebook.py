@@ -10,7 +10,9 @@ import pytest
 from drasp.decompilation import Decompilation
 from drasp.errors import DraspError
 from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
-from drasp.ir.operators import HARD, Comparison, Index, Sum, Term
+from drasp.ir.operators import HARD, Sum, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.index import Index
 from drasp.ir.program import Header
 from drasp.program import Program, load_program
 from sample_evidence import sample_evidence

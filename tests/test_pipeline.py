@@ -11,7 +11,6 @@ import pytest
 from drasp.passes.context import make_context
 from drasp.passes.pools import Subject
 from drasp.passes.prune import removals
-from drasp.pipeline import FEWEST_SEQUENCES, TRIAL_AT_LEAST, Settings, TimeIsUp, decompile
 
 from drasp import pipeline
 from drasp.cli import main
@@ -27,11 +26,6 @@ from drasp.model.forward import TorchTransformer
 from drasp.passes import components
 from drasp.passes import name as naming
 from drasp.rewrite.lift import lift
-from drasp.rewrite.simplify import simplify
-from drasp.passes.context import make_context
-from drasp.passes.pools import Subject
-from drasp.passes.prune import removals
-from drasp.pipeline import FEWEST_SEQUENCES, TRIAL_AT_LEAST, Settings, TimeIsUp, decompile
 from drasp.rewrite.simplify import simplify
 from drasp.search.settings import Settings, TimeIsUp, decompile
 from drasp.tasks.registry import get_task

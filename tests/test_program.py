@@ -24,7 +24,8 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import Dense, Last, Sum, Term
+from drasp.ir.operators import Dense, Sum, Term
+from drasp.ir.primitives.place import Last
 from drasp.ir.program import Header, Program
 
 HEADER = Header(("a", "b", "<bos>"), 6, "next-token")

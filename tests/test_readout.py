@@ -10,7 +10,6 @@ from drasp.ir.program import Header, Program
 from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.learn.evaluation import predictions
-from drasp.measure import predictions
 from drasp.naming.judged import Judging, agreement, judged
 from drasp.naming.linear import Labelled, fit_form
 from drasp.naming.readout import name_readout

@@ -26,7 +26,6 @@ from drasp.lang.parser import parse
 from drasp.report.page import LARGEST, report
 from drasp.report.program import program_data
 from drasp.rewrite.lift import lift
-from drasp.run.numpy_fast import logits
 from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs

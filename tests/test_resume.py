@@ -12,7 +12,6 @@ from functools import partial
 import pytest
 from drasp.journal import Journal
 from drasp.passes.prune import SearchSettings
-from drasp.search.settings import Settings
 
 from drasp import pipeline
 from drasp.lang.folder import save_program
@@ -20,6 +19,7 @@ from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.passes import components
 from drasp.search.frontier import listing
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 
 

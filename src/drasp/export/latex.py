@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from drasp.evidence.kind import Row
 from drasp.evidence.schema import Evidence
 from drasp.ir.basis import Basis
+from drasp.ir.labels import label_text
 from drasp.ir.nodes import Bilinear, Table
-from drasp.ir.operators import label_text
 from drasp.ir.program import Program, sides
 from drasp.lang.printer import print_program
 from drasp.view.facts import facts, notes, pairs

@@ -7,7 +7,6 @@ where rounding could tip a comparison.
 
 import base64
 import builtins
-import json
 import keyword
 import re
 import textwrap
@@ -17,8 +16,8 @@ import numpy as np
 
 from drasp.errors import DraspError
 from drasp.evidence.schema import Evidence
-from drasp.ir.basis import Basis
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
+from drasp.ir.labels import Label, number_text
 from drasp.ir.nodes import (
     Aggregate,
     Bilinear,
@@ -35,31 +34,10 @@ from drasp.ir.nodes import (
     Sharpen,
     Statement,
 )
-from drasp.ir.operators import (
-    HARD,
-    And,
-    Comparison,
-    Dense,
-    Difference,
-    Entries,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Not,
-    Or,
-    Predicate,
-    Primitive,
-    Range,
-    Relation,
-    Sum,
-    Symbolic,
-    Term,
-    number_text,
-)
+from drasp.ir.operators import HARD, Dense, Sum, Symbolic, Term
+from drasp.ir.primitives import RECORDS
+from drasp.ir.primitives.python import PythonSides, python_label, python_string
+from drasp.ir.primitives.record import Predicate
 from drasp.ir.program import Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
@@ -114,11 +92,6 @@ def _docstring(program: Program, evidence: Evidence | None) -> str:
     return f'"""{text}\n"""\n'
 
 
-def _string(token: str) -> str:
-    """A token as a Python string: what JSON writes means the same in Python."""
-    return json.dumps(token, ensure_ascii=False)
-
-
 def _tokens(tokens: Sequence[str]) -> list[str]:
     """The items of a list of tokens; numbers that follow each other are a range."""
     items = []
@@ -131,7 +104,7 @@ def _tokens(tokens: Sequence[str]) -> list[str]:
         if end - start > 3:
             items.append(f"*map(str, range({tokens[start]}, {int(tokens[start]) + end - start})),")
         else:
-            items += [f"{_string(token)}," for token in tokens[start:end]]
+            items += [f"{python_string(token)}," for token in tokens[start:end]]
         start = end
     return items
 
@@ -249,7 +222,7 @@ class _Writer:
             return self.coordinate(formula.read, formula.label)
         if isinstance(formula, Test):
             basis = self.program.bases[formula.read.variable]
-            return f"{formula.name}({', '.join([self.read(formula.read), *(_label(label, basis) for label in formula.labels)])})"
+            return f"{formula.name}({', '.join([self.read(formula.read), *(python_label(label, basis) for label in formula.labels)])})"
         if isinstance(formula, Negate):
             return f"-({self.formula(formula.operand)})"
         if isinstance(formula, Apply):
@@ -265,7 +238,7 @@ class _Writer:
         return f"{left} {formula.operator} {right}"
 
     def coordinate(self, read: Read, label: Label) -> str:
-        return f"{self.read(read)}[:, {_label(label, self.program.bases[read.variable])}]"
+        return f"{self.read(read)}[:, {python_label(label, self.program.bases[read.variable])}]"
 
     # Operators
 
@@ -274,7 +247,8 @@ class _Writer:
             return f'OPERATORS["{statement.op.name}"]'
         rows, columns = sides(statement, self.program.bases)
         row, column = statement.sides.row, statement.sides.column or "out"
-        return f"lambda {row}, {column}:{OUTER}{_Operator(row, column, rows, columns).of(statement.op)}"
+        between = PythonSides({"row": row, "column": column}, {"row": rows, "column": columns})
+        return f"lambda {row}, {column}:{OUTER}{_operator(statement.op, between)}"
 
 
 def _applied(function: str, arguments: Sequence[str]) -> str:
@@ -290,135 +264,32 @@ def _applied(function: str, arguments: Sequence[str]) -> str:
     return f"{function}({arguments[0]})"
 
 
-def _label(label: Label, basis: Basis) -> str:
-    """The number of a coordinate, as it is written."""
-    if isinstance(label, tuple):
-        first, second = basis.parts
-        return f"{_label(label[0], first)} * {second.size} + {_label(label[1], second)}"
-    return f"ID[{_string(label)}]" if isinstance(label, str) else str(label)
+def _operator(op: Symbolic, sides: PythonSides) -> str:
+    """A symbolic operator as an expression of the numbers of its two sides' coordinates."""
+    if isinstance(op, Sum):
+        return _sum(op, sides, OUTER)
+    result = _sum(op.base, sides, INNER)
+    for label, operator in op.overrides:
+        row = f"{sides.names['row']} == {sides.label(label, 'row')}"
+        result = f"np.where({row},{INNER}{_sum(operator, sides, INNER)},{INNER}{result})"
+    return result
 
 
-def _members(members: Iterable[Label | Range], basis: Basis) -> str:
-    """The numbers of a set's members, as a list."""
-    said = []
-    for member in members:
-        if isinstance(member, Range):
-            end = f"{_label(member.last, basis)} + 1" if isinstance(member.last, str) else str(member.last + 1)
-            said.append(f"*range({_label(member.first, basis)}, {end})")
-        else:
-            said.append(_label(member, basis))
-    return f"[{', '.join(said)}]"
+def _sum(op: Sum, sides: PythonSides, line: str) -> str:
+    """Terms and the constant; `line` stands where a line may begin."""
+    parts = [_term(term, sides) for term in op.terms]
+    if op.constant != 0 or not parts:
+        # With several terms it comes first, as the reference interpreter adds.
+        parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
+    return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
 
 
-class _Operator:
-    """Writes a symbolic operator as an expression of its two sides, the coordinates of the rows upright and those of the columns flat."""
-
-    def __init__(self, row: str, column: str, rows: Basis, columns: Basis) -> None:
-        self.sides = {"row": row, "column": column}
-        self.bases = {"row": rows, "column": columns}
-
-    def of(self, op: Symbolic) -> str:
-        if isinstance(op, Sum):
-            return self.sum(op, OUTER)
-        result = self.sum(op.base, INNER)
-        for label, operator in op.overrides:
-            row = f"{self.sides['row']} == {_label(label, self.bases['row'])}"
-            result = f"np.where({row},{INNER}{self.sum(operator, INNER)},{INNER}{result})"
-        return result
-
-    def sum(self, op: Sum, line: str) -> str:
-        """Terms and the constant; `line` stands where a line may begin."""
-        parts = [self.term(term) for term in op.terms]
-        if op.constant != 0 or not parts:
-            # With several terms it comes first, as the fast interpreter adds.
-            parts.insert(len(parts) if len(parts) == 1 else 0, number_text(op.constant))
-        return parts[0] + "".join(f"{line}- {part[1:]}" if part.startswith("-") else f"{line}+ {part}" for part in parts[1:])
-
-    def term(self, term: Term) -> str:
-        inner = self.primitive(term.primitive)
-        sign, strength = "-" if term.strength < 0 else "", abs(term.strength)
-        if isinstance(term.primitive, Predicate):
-            inner = inner if isinstance(term.primitive, Member) else f"({inner})"
-            return f"{sign}{'HARD' if strength == HARD else number_text(strength)} * {inner}"
-        return f"{sign}{inner}" if strength == 1 else f"{sign}{number_text(strength)} * {inner}"
-
-    def primitive(self, primitive: Primitive) -> str:
-        row, column = self.sides["row"], self.sides["column"]
-        if isinstance(primitive, Predicate):
-            return self.predicate(primitive)
-        if isinstance(primitive, Last | First):
-            place = self.place("column")
-            said = f"np.nan_to_num({place})" if self.ordered("column") else place
-            return said if isinstance(primitive, Last) else f"(-{said})"
-        if isinstance(primitive, Difference):
-            difference = self.difference(primitive)
-            return f"np.nan_to_num({difference})" if self.ordered("row") or self.ordered("column") else f"({difference})"
-        if isinstance(primitive, Log):
-            return f"logarithm({self.difference(primitive.difference)})"
-        if isinstance(primitive, Nearest):
-            return f"nearest({self.place('row')}, {self.place('column')}, {self.predicate(primitive.predicate)})"
-        if isinstance(primitive, Entries):
-            side = "column" if self.bases["row"].size == 1 else "row"
-            return f"entries({self.sides[side]}, {self.numbers(primitive.entries, side)})"
-        if isinstance(primitive, Relation):
-            rows = (f"{_label(label, self.bases['row'])}: {_members(found, self.bases['column'])}" for label, found in primitive.rows)
-            return f"relation({row}, {column}, {{{', '.join(rows)}}})"
-        rows = (f"{_label(label, self.bases['row'])}: {self.numbers(numbers, 'column')}" for label, numbers in primitive.rows)
-        return f"cells({row}, {column}, {{{', '.join(rows)}}})"
-
-    def numbers(self, entries: Iterable[tuple[Label, float]], side: str) -> str:
-        return f"{{{', '.join(f'{_label(label, self.bases[side])}: {number_text(value)}' for label, value in entries)}}}"
-
-    def ordered(self, side: str) -> bool:
-        """Whether the coordinates of a side have places of their own, and some perhaps none."""
-        return self.bases[side].kind == "token"
-
-    def place(self, side: str) -> str:
-        return f"PLACE[{self.sides[side]}]" if self.ordered(side) else self.sides[side]
-
-    def difference(self, difference: Difference) -> str:
-        first, second = ("row", "column") if difference.minuend == "row" else ("column", "row")
-        return f"{self.place(first)} - {self.place(second)}"
-
-    def predicate(self, predicate: Predicate) -> str:
-        if isinstance(predicate, Not):
-            return f"~({self.predicate(predicate.predicate)})"
-        if isinstance(predicate, And | Or):
-            return (" & " if isinstance(predicate, And) else " | ").join(f"({self.predicate(part)})" for part in predicate.parts)
-        if isinstance(predicate, Member):
-            index = predicate.index
-            if index.plain:
-                return f"np.isin({self.sides[index.side]}, {_members(predicate.members, self.bases[index.side])})"
-            values = (self.value(index, member) for member in predicate.members if not isinstance(member, Range))
-            return f"np.isin({self.index(index)}, [{', '.join(values)}])"
-        return self.comparison(predicate)
-
-    def comparison(self, predicate: Comparison) -> str:
-        left, right, relation = predicate.left, predicate.right, predicate.relation
-        side = self.sides[left.side]
-        if relation in ("==", "!=") and left.plain:  # of coordinates
-            if not isinstance(right, Index):
-                return f"{side} {relation} {_label(right, self.bases[left.side])}"
-            if right.plain and self.bases[left.side] == self.bases[right.side]:
-                return f"{side} {relation} {self.sides[right.side]}"
-        first = self.index(left)
-        second = self.index(right) if isinstance(right, Index) else self.value(left, right)
-        if relation == "!=" and (self.ordered(left.side) or (isinstance(right, Index) and self.ordered(right.side))):
-            return f"unlike({first}, {second})"
-        return f"{first} {relation} {second}"
-
-    def index(self, index: Index) -> str:
-        place = self.place(index.side)
-        shifted = f"{place} {'-' if index.shift < 0 else '+'} {abs(index.shift)}" if index.shift else place
-        if index.modulo is None:
-            return shifted
-        return f"({shifted}) % {index.modulo}" if index.shift else f"{shifted} % {index.modulo}"
-
-    def value(self, index: Index, label: Label) -> str:
-        """What an index is compared with: a remainder, or the place of a coordinate."""
-        if index.modulo is None and self.ordered(index.side):
-            return f"PLACE[{_label(label, self.bases[index.side])}]"
-        return str(label)
+def _term(term: Term, sides: PythonSides) -> str:
+    inner = term.primitive.python(sides)
+    sign, strength = "-" if term.strength < 0 else "", abs(term.strength)
+    if isinstance(term.primitive, Predicate):
+        return f"{sign}{'HARD' if strength == HARD else number_text(strength)} * ({inner})"
+    return f"{sign}{inner}" if strength == 1 else f"{sign}{number_text(strength)} * {inner}"
 
 
 def _wrapped(items: Iterable[str], indent: int = 4) -> list[str]:
@@ -590,47 +461,7 @@ def matrix(op, rows, columns):
         values = op(np.arange(rows)[:, None], np.arange(columns)[None, :])
     return np.broadcast_to(np.asarray(values, float), (rows, columns))
 ''',
-    "unlike": '''\
-def unlike(x, y):
-    """Whether two places differ; false where one is missing."""
-    return (x != y) & ~np.isnan(x) & ~np.isnan(y)
-''',
-    "logarithm": '''\
-def logarithm(difference):
-    """The natural logarithm; 0 where there is none."""
-    return np.log(np.where(difference > 0, difference, 1))
-''',
-    "nearest": '''\
-def nearest(rows, columns, allowed):
-    """Minus the distance of the two places where that is allowed, minus the number of columns elsewhere."""
-    distance = np.abs(rows - columns)
-    return -np.where(allowed & ~np.isnan(distance), distance, columns.size)
-''',
-    "entries": '''\
-def entries(coordinates, numbers):
-    """The number of each coordinate; 0 where none is given."""
-    result = np.zeros(coordinates.shape)
-    for coordinate, number in numbers.items():
-        result[coordinates == coordinate] = number
-    return result
-''',
-    "cells": '''\
-def cells(rows, columns, numbers):
-    """The number of each row and column; 0 where none is given."""
-    result = np.zeros((rows.size, columns.size))
-    for row, entries in numbers.items():
-        for column, number in entries.items():
-            result[row, column] = number
-    return result
-''',
-    "relation": '''\
-def relation(rows, columns, members):
-    """1 for each row with each of its members, 0 elsewhere."""
-    result = np.zeros((rows.size, columns.size))
-    for row, found in members.items():
-        result[row, found] = 1
-    return result
-''',
+    **{name: text for record in RECORDS for name, text in record.helpers.items()},
     "tensor": '''\
 def tensor(shape, kind, text):
     """An embedded tensor."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import ProgramError
-from drasp.ir.operators import Label, finite, label_text, number_text
+from drasp.ir.labels import Label, finite, label_text, number_text
 
 Array = np.ndarray[Any, Any]
 

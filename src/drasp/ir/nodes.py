@@ -9,7 +9,9 @@ from drasp.ir.formulas import Formula as Formula
 from drasp.ir.formulas import Read as Read
 from drasp.ir.formulas import reads_of
 from drasp.ir.formulas import with_reads as formula_with_reads
-from drasp.ir.operators import Dense, Label, Names, Operator, finite
+from drasp.ir.labels import Label, finite
+from drasp.ir.operators import Dense, Operator
+from drasp.ir.primitives.record import Names
 
 BUILT_IN = ("token", "pos", "one")
 

@@ -11,8 +11,10 @@ from typing import Literal
 import numpy as np
 
 from drasp.errors import ProgramError
+from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis, derived, pair
 from drasp.ir.formulas import Coordinate, Formula, Test, walk
+from drasp.ir.labels import label_text
 from drasp.ir.nodes import (
     BUILT_IN,
     Aggregate,
@@ -32,12 +34,13 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import Axis, Dense, label_text, table_width
+from drasp.ir.operators import Dense, table_width
+from drasp.ir.primitives import WORDS
 
 Predict = Literal["next-token", "next-token-set"]
 
 HEADER_WORDS = ("drasp", "vocabulary", "positions", "predict", "order", "attention")
-RESERVED = frozenset(("and", "or", "not", "in", "except", "last", "first", *HEADER_WORDS))
+RESERVED = frozenset(("and", "or", "not", "in", "except", *WORDS, *HEADER_WORDS))
 """Words that can name no statement and no dense operator."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -3,16 +3,18 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from drasp.errors import ParseError, ProgramError, Span
+from drasp.ir.axis import Side
 from drasp.ir.formulas import FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
+from drasp.ir.labels import Label, Range
 from drasp.ir.nodes import (
     ONE_READ,
     Aggregate,
@@ -30,34 +32,10 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import (
-    HARD,
-    And,
-    Comparison,
-    Dense,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Names,
-    Nearest,
-    Not,
-    Operator,
-    Or,
-    Predicate,
-    Primitive,
-    Range,
-    Relation,
-    Rows,
-    Side,
-    Sum,
-    Term,
-)
+from drasp.ir.operators import HARD, Dense, Except, Operator, Sum, Term
+from drasp.ir.primitives import RECORDS, WORDS
+from drasp.ir.primitives.reading import Made, Node
+from drasp.ir.primitives.record import Names, Predicate, Primitive
 from drasp.ir.program import Header, Predict, Program, tensor_names
 
 if TYPE_CHECKING:
@@ -70,27 +48,6 @@ PREDICTION_FUNCTIONS = {"next-token": "softmax", "next-token-set": "sigmoid"}
 _WHOLE = re.compile(r"[0-9]{1,9}")
 NUMERAL = re.compile(r"0|[1-9][0-9]{0,5}")
 """The tokens over which a range in the vocabulary can run."""
-
-Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A piece of the text.
-
-    Attributes:
-        kind: the name of the grammar's rule or, for an operator sign, of its terminal.
-        text: what is written, where the piece is a word, number or sign; the function of a call; the name a statement or keyword gives.
-        parts: the pieces it is made of.
-    """
-
-    kind: str
-    text: str
-    parts: tuple["Node", ...]
-    span: Span
-
-    def __getitem__(self, number: int) -> "Node":
-        return self.parts[number]
 
 
 def _node(tree: "Tree[Token] | Token") -> Node:
@@ -385,120 +342,8 @@ class _Reader:
         logits = call.positional[0]
         return Prediction(() if logits.text == "0" else self._names(logits, "logits"), name)
 
-    # Operators
-
     def _operator(self, node: Node, names: Names) -> Operator:
-        if node.kind == "name" and node.text not in ("last", "first"):
-            return Dense(node.text)
-        if node.kind != "except":
-            return self._sum(node, names)
-        rows = tuple((label, self._sum(value, names)) for label, value in self._entries(node[1]))
-        return self._at(node, lambda: Except(self._sum(node[0], names), rows))
-
-    def _sum(self, node: Node, names: Names) -> Sum:
-        parts = node.parts if node.kind == "sum" else (node,)
-        terms: list[Term] = []
-        constant = 0.0
-        for i, part in enumerate(parts[::2]):
-            sign = -1.0 if i and parts[2 * i - 1].text == "-" else 1.0
-            if _is_number(part):
-                constant += sign * self._number(part)
-            else:
-                terms.append(self._term(part, sign, names))
-        return self._at(node, lambda: Sum(tuple(terms), constant))
-
-    def _term(self, node: Node, strength: float, names: Names) -> Term:
-        """A primitive with its strength: `8*(...)`, `hard(...)`, `last`."""
-        written = node.kind == "product"
-        if node.kind == "product":
-            if len(node.parts) != 3 or node[1].text != "*":
-                raise self.error(node[1], "an operator is a sum of primitives, each with a strength in front: 8*(...)")
-            strength, node = strength * self._number(node[0]), node[2]
-        elif node.kind == "negative":
-            strength, node = -strength, node[0]
-        if node.kind == "call" and node.text == "hard":
-            if written:
-                raise self.error(node, "hard(...) is a strength of its own")
-            return Term(strength * HARD, self._predicate(_Call(self, node).only(), names))
-        primitive = self._primitive(node, names)
-        if names.selector and not written and isinstance(primitive, Predicate | Relation):
-            raise self.error(node, "a predicate in a selector needs a strength: 20*(...) or hard(...)")
-        return Term(strength, primitive)
-
-    def _primitive(self, node: Node, names: Names) -> Primitive:
-        if node.kind == "name" and node.text in ("last", "first"):
-            return Last() if node.text == "last" else First()
-        if node.kind == "call" and node.text == "nearest":
-            return Nearest(self._predicate(_Call(self, node).only(), names))
-        if node.kind == "call" and node.text == "log":
-            return Log(self._difference(_Call(self, node).only(), names))
-        if node.kind == "braces":
-            return self._braces(node)
-        if node.kind == "paren" and node[0].kind == "sum":
-            return self._difference(node[0], names)
-        if node.kind in ("paren", "comparison", "not", "and", "or"):
-            return self._predicate(node, names)
-        raise self.error(
-            node,
-            "expected an operator: a predicate in parentheses, hard(...), last, first, nearest(...), a difference in parentheses, "
-            "log(...), a table {...}, a number, or the name of a tensor",
-        )
-
-    def _braces(self, node: Node) -> Relation | Entries | Rows:
-        entries = self._entries(node)
-        if not any(value.kind == "braces" for _, value in entries):
-            return self._at(node, lambda: Entries(self._numbers(entries)))
-        if all(value.kind == "braces" and value[0].kind != "entry" for _, value in entries):
-            return self._at(node, lambda: Relation(tuple((label, self._members(value)) for label, value in entries)))
-        return self._at(node, lambda: Rows(tuple((label, self._numbers(self._entries(value))) for label, value in entries)))
-
-    def _numbers(self, entries: list[tuple[Label, Node]]) -> tuple[tuple[Label, float], ...]:
-        return tuple((label, self._number(value)) for label, value in entries)
-
-    def _predicate(self, node: Node, names: Names) -> Predicate:
-        if node.kind == "paren":
-            return self._predicate(node[0], names)
-        if node.kind == "not":
-            return Not(self._predicate(node[0], names))
-        if node.kind in ("and", "or"):
-            parts = tuple(self._predicate(part, names) for part in node.parts)
-            return And(parts) if node.kind == "and" else Or(parts)
-        if node.kind != "comparison":
-            raise self.error(node, f"expected a predicate: {_sides(names)} compared with something")
-        left, relation, right = node.parts
-        index = self._index(left, names)
-        if relation.text == "in":
-            return self._at(right, lambda: Member(index, self._members(right)))
-        other = self._label(right) if right.kind in ("token", "number", "pair") else self._index(right, names)
-        return Comparison(index, relation.text, other)
-
-    def _index(self, node: Node, names: Names) -> Index:
-        """`k`, `q - 1`, `k % 3`, `(q + 1) % 3`."""
-        if node.kind != "product" or len(node.parts) != 3 or node[1].text != "%":
-            return self._shifted(node, names)
-        index = self._shifted(node[0][0] if node[0].kind == "paren" else node[0], names)
-        return self._at(node[2], lambda: replace(index, modulo=self._integer(node[2])))
-
-    def _shifted(self, node: Node, names: Names) -> Index:
-        if node.kind != "sum":
-            return Index(self._side(node, names))
-        side, shift = self._side(node[0], names), self._integer(node[2])
-        if len(node.parts) != 3:
-            raise self.error(node[3], "only one number is added")
-        return Index(side, -shift if node[1].text == "-" else shift)
-
-    def _difference(self, node: Node, names: Names) -> Difference:
-        if node.kind != "sum" or len(node.parts) != 3 or node[1].text != "-":
-            raise self.error(node, f"expected a difference of {_sides(names)}")
-        first, second = self._side(node[0], names), self._side(node[2], names)
-        if first == second:
-            raise self.error(node[2], f"expected a difference of {_sides(names)}")
-        return Difference(first)
-
-    def _side(self, node: Node, names: Names) -> Side:
-        if node.kind == "name" and node.text in (names.row, names.column):
-            return "row" if node.text == names.row else "column"
-        raise self.error(node, f"expected {_sides(names)}")
+        return _OperatorReader(self, names).operator(node)
 
     # Formulas
 
@@ -536,8 +381,88 @@ def _is_number(node: Node) -> bool:
     return node.kind == "number" or (node.kind == "negative" and node[0].kind == "number")
 
 
-def _sides(names: Names) -> str:
-    return names.row if names.column is None else f"{names.row} or {names.column}"
+class _OperatorReader:
+    """Reads an operator between two sides that have names; the records of the primitives ask it for what they are made of."""
+
+    def __init__(self, reader: _Reader, names: Names) -> None:
+        self.reader = reader
+        self.names = names
+        self.error = reader.error
+        self.at = reader._at
+        self.label = reader._label
+        self.members = reader._members
+        self.entries = reader._entries
+        self.integer = reader._integer
+        self.number = reader._number
+
+    def operator(self, node: Node) -> Operator:
+        if node.kind == "name" and node.text not in WORDS:
+            return Dense(node.text)
+        if node.kind != "except":
+            return self._sum(node)
+        rows = tuple((label, self._sum(value)) for label, value in self.entries(node[1]))
+        return self.at(node, lambda: Except(self._sum(node[0]), rows))
+
+    def _sum(self, node: Node) -> Sum:
+        parts = node.parts if node.kind == "sum" else (node,)
+        terms: list[Term] = []
+        constant = 0.0
+        for i, part in enumerate(parts[::2]):
+            sign = -1.0 if i and parts[2 * i - 1].text == "-" else 1.0
+            if _is_number(part):
+                constant += sign * self.number(part)
+            else:
+                terms.append(self._term(part, sign))
+        return self.at(node, lambda: Sum(tuple(terms), constant))
+
+    def _term(self, node: Node, strength: float) -> Term:
+        """A primitive with its strength: `8*(...)`, `hard(...)`, `last`."""
+        written = node.kind == "product"
+        if node.kind == "product":
+            if len(node.parts) != 3 or node[1].text != "*":
+                raise self.error(node[1], "an operator is a sum of primitives, each with a strength in front: 8*(...)")
+            strength, node = strength * self.number(node[0]), node[2]
+        elif node.kind == "negative":
+            strength, node = -strength, node[0]
+        if node.kind == "call" and node.text == "hard":
+            if written:
+                raise self.error(node, "hard(...) is a strength of its own")
+            return Term(strength * HARD, self.predicate(self.only(node)))
+        primitive = self._primitive(node)
+        if self.names.selector and not written and primitive.binary:
+            raise self.error(node, "a predicate in a selector needs a strength: 20*(...) or hard(...)")
+        return Term(strength, primitive)
+
+    def _primitive(self, node: Node) -> Primitive:
+        for record in RECORDS:
+            if record.reads(node):
+                return record.parse(self, node)
+        if node.kind == "paren":
+            return self.predicate(node)
+        shapes = dict.fromkeys(record.shape for record in RECORDS if record.shape is not None)
+        raise self.error(
+            node,
+            f"expected an operator: a predicate in parentheses, hard(...), {', '.join(shapes)}, a number, or the name of a tensor",
+        )
+
+    def predicate(self, node: Node) -> Predicate:
+        if node.kind == "paren":
+            return self.predicate(node[0])
+        for record in RECORDS:
+            if issubclass(record.kind, Predicate) and record.reads(node):
+                return cast(Predicate, record.parse(self, node))
+        raise self.error(node, f"expected a predicate: {self.sides()} compared with something")
+
+    def only(self, node: Node) -> Node:
+        return _Call(self.reader, node).only()
+
+    def side(self, node: Node) -> Side:
+        if node.kind == "name" and node.text in (self.names.row, self.names.column):
+            return "row" if node.text == self.names.row else "column"
+        raise self.error(node, f"expected {self.sides()}")
+
+    def sides(self) -> str:
+        return self.names.row if self.names.column is None else f"{self.names.row} or {self.names.column}"
 
 
 class _Call:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from drasp.ir.labels import label_text, number_text
 from drasp.ir.nodes import (
     ONE_READ,
     Aggregate,
@@ -19,7 +20,8 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import Dense, Names, Operator, label_text, number_text
+from drasp.ir.operators import Dense, Operator
+from drasp.ir.primitives.record import Names
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import NUMERAL, PREDICTION_FUNCTIONS, VERSION
 

@@ -9,47 +9,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drasp.ir.basis import Basis
+from drasp.ir.axis import Axis
+from drasp.ir.basis import ONE, Basis
+from drasp.ir.labels import Label, is_special
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
-from drasp.ir.operators import (
-    SPECIAL_TOKEN,
-    Axis,
-    Comparison,
-    Dense,
-    Difference,
-    Entries,
-    Except,
-    First,
-    Index,
-    Label,
-    Last,
-    Log,
-    Member,
-    Nearest,
-    Operator,
-    Primitive,
-    Rows,
-    Sum,
-    Symbolic,
-    Term,
-)
+from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
+from drasp.ir.primitives import candidates
+from drasp.ir.primitives.index import COLUMN
+from drasp.ir.primitives.member import Member
+from drasp.ir.primitives.place import First
+from drasp.ir.primitives.record import Asked, Group, Primitive
+from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.learn.evaluation import predictions
+from drasp.naming.tuning_attention import ATTENTION, AttentionTuning
 from drasp.run.numpy_fast import OneHot, evaluate
 from drasp.tasks.protocol import Sample
-
-QUERIES = 400
-RARE = 4  # one query more at a special token for every so many: such tokens often follow a rule of their own
-KEY_WEIGHT = 0.3  # of all keys together, beside the weight of those attended to
-DEEPEST = 12.0  # log-attention below the best key's that still tells a difference
-TERMS_AT_MOST, ENOUGH, GAIN = 6, 0.995, 0.003
-TRANSPORT = 0.01  # of total variation that dropping or rounding a term may add
-NEWTON_STEPS, STEP_AT_MOST = 40, 3.0
-RIDGE = 1e-6  # keeps the strength of an attention that is all but hard from growing without end
-FACTORS = (1.0, 0.7, 0.85, 1.2, 1.5, 2.0)
-SMALL_VOCABULARY = 10  # symbols, up to which each pair of tokens is a term of its own
-SHIFTS, MODULI = range(9), (2, 3, 4)
-SIDE: tuple[Index, Index] = (Index("row"), Index("column"))
 
 
 @dataclass(frozen=True)
@@ -91,6 +66,15 @@ class _Queries:
 
 
 @dataclass(frozen=True)
+class _Head:
+    """The attention of a program under some selectors, and the program that reads its averages."""
+
+    program: Program
+    selectors: tuple[str, ...]
+    reader: Program
+
+
+@dataclass(frozen=True)
 class NamedHead:
     """Selectors that stand for a head's.
 
@@ -102,28 +86,30 @@ class NamedHead:
     selects: tuple[Select, ...]
     total_variation: float
 
-    @property
-    def numbers(self) -> int:
-        return sum(s.op.numbers() for s in self.selects if not isinstance(s.op, Dense))
 
-
-def name_head(program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator) -> list[NamedHead]:
+def name_head(
+    program: Program,
+    selectors: tuple[str, ...],
+    samples: Sequence[Sample],
+    rng: np.random.Generator,
+    tuning: AttentionTuning = ATTENTION,
+) -> list[NamedHead]:
     """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
-    features = list(_features(program, selectors))
-    rows = _queries(program, selectors, samples, rng, program, {read for f in features for read in (f.query, f.key)})
+    features = list(_features(program, selectors, tuning))
+    rows = _queries(_Head(program, selectors, program), samples, rng, {read for f in features for read in (f.query, f.key)}, tuning)
     if rows is None:
         return [NamedHead((), 0.0)]
     columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
-    target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-DEEPEST)))
-    key_weights = np.where(rows.seen, rows.weights + KEY_WEIGHT / rows.seen.sum(1, keepdims=True), 0)
+    target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-tuning.deepest)))
+    key_weights = np.where(rows.seen, rows.weights + tuning.key_weight / rows.seen.sum(1, keepdims=True), 0)
     flat = np.stack([_centred(column, key_weights) for column in (target, *columns)])
     gram = flat @ flat.T
     stem = f"s{selectors[0][1:]}_" if selectors else "s"
     found = [NamedHead((), _total_variation(np.zeros_like(target), rows))]
-    for chosen in _greedy(gram):
+    for chosen in _orthogonal_matching_pursuit(gram, tuning):
         start = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, 0], rcond=None)[0]
-        strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows)
-        terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows)
+        strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows, tuning)
+        terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows, tuning)
         selects = _selects(stem, [(f, s) for f, _, s in terms])
         found.append(NamedHead(selects, _total_variation(_scores(program, selects, rows), rows)))
     return found
@@ -136,9 +122,10 @@ def distance(
     named: Program,
     samples: Sequence[Sample],
     rng: np.random.Generator,
+    tuning: AttentionTuning = ATTENTION,
 ) -> float:
     """Total variation between the attention under `selectors` and that under `selects`, where the averages matter to `named`."""
-    rows = _queries(program, selectors, samples, rng, named, {read for s in selects for read in s.reads})
+    rows = _queries(_Head(program, selectors, named), samples, rng, {read for s in selects for read in s.reads}, tuning)
     return 0.0 if rows is None else _total_variation(_scores(program, selects, rows), rows)
 
 
@@ -147,33 +134,34 @@ def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.n
 
 
 def _queries(
-    program: Program, selectors: tuple[str, ...], samples: Sequence[Sample], rng: np.random.Generator, reader: Program, reads: set[Read]
+    head: _Head, samples: Sequence[Sample], rng: np.random.Generator, reads: set[Read], tuning: AttentionTuning
 ) -> _Queries | None:
     """Attention rows drawn from the samples; None where no query sees more than one key.
 
-    Where only the output of `reader` reads the head's averages: those of scored positions at whose current token they can change its
+    Where only the output of the reader reads the head's averages: those of scored positions at whose current token they can change its
     prediction; else all, also where they change none.
 
     Args:
         reads: the variables whose values are wanted.
     """
-    averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == selectors]
+    program, reader = head.program, head.reader
+    averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == head.selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
-    inner = any(head.name in feeds_attention(reader) for head in heads)
+    inner = any(found.name in feeds_attention(reader) for found in heads)
     tokens = None if inner else _where_it_matters(reader, heads, samples)
-    symbols = [i for i, token in enumerate(program.header.vocabulary) if not SPECIAL_TOKEN.fullmatch(token)]
+    symbols = [i for i, token in enumerate(program.header.vocabulary) if not is_special(token)]
     length = max(sample.token_ids.shape[1] for sample in samples)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
     key_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
-    share = QUERIES // len(samples) + 1
+    share = tuning.queries // len(samples) + 1
     for sample in samples:
         real = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
         places = np.argwhere(real & (np.arange(real.shape[1]) > 0))
         if not len(places):
             continue
         rare = places[~np.isin(sample.token_ids[tuple(places.T)], symbols)]
-        chosen = [places[rng.permutation(len(places))[:share]], rare[rng.permutation(len(rare))[: share // RARE]]]
+        chosen = [places[rng.permutation(len(places))[:share]], rare[rng.permutation(len(rare))[: share // tuning.rare]]]
         batch, query = np.concatenate(chosen).T
         trace = evaluate(program, sample.token_ids, sample.position_ids)
         keys = sample.token_ids.shape[1]
@@ -209,17 +197,17 @@ def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Seq
     return tokens if len(tokens) else None
 
 
-def _features(program: Program, selectors: tuple[str, ...]) -> Iterator[_Feature]:
+def _features(program: Program, selectors: tuple[str, ...], tuning: AttentionTuning) -> Iterator[_Feature]:
     """Every term that the head may be made of: between a variable that its queries read, or none, and one that its keys read."""
     header, bases = program.header, program.bases
     selects = [s for s in (program.by_name[name] for name in selectors) if isinstance(s, Select)]
     queries = dict.fromkeys(Read(source) for s in selects for source in _sources(program, s.query.variable))
     keys = dict.fromkeys(Read(source) for s in selects for source in _sources(program, s.key.variable))
     for key in keys:
-        for of_key in _of_keys(header, bases[key.variable]):
+        for of_key in candidates(_asked("key", header, ONE, bases[key.variable], tuning)):
             yield _Feature(ONE_READ, key, of_key)
         for query in queries:
-            for of_pair in _of_pairs(header, bases[query.variable], bases[key.variable]):
+            for of_pair in _of_pairs(header, bases[query.variable], bases[key.variable], tuning):
                 yield _Feature(query, key, of_pair)
 
 
@@ -232,45 +220,19 @@ def _sources(program: Program, variable: str) -> Iterator[str]:
             yield from _sources(program, read.variable)
 
 
-def _of_keys(header: Header, basis: Basis) -> Iterator[Primitive]:
-    if basis.kind == "token":
-        symbols = header.vocabulary if len(header.vocabulary) <= SMALL_VOCABULARY + 4 else header.vocabulary[-4:]
-        for token in symbols:
-            yield Entries(((token, 1.0),))
-    elif basis.kind == "position":
-        yield Last()
-
-
-def _of_pairs(header: Header, query: Basis, key: Basis) -> Iterator[Primitive | _RowOnly]:
+def _of_pairs(header: Header, query: Basis, key: Basis, tuning: AttentionTuning) -> Iterator[Primitive | _RowOnly]:
     if query != key or query.kind not in ("token", "position"):
         return
-    row, column = SIDE
-    if query.kind == "position":
-        for shift in SHIFTS:
-            yield Comparison(column, "==", Index("row", -shift))
-        for modulo in MODULI:
-            for remainder in range(modulo):
-                yield Comparison(Index("column", 0, modulo), "==", Index("row", -remainder, modulo))
-        yield Log(Difference("row"))
-        return
-    yield Comparison(column, "==", row)
-    if len(header.vocabulary) <= SMALL_VOCABULARY + 4:
-        for first in header.vocabulary:
-            for second in header.vocabulary:
-                yield Rows(((first, ((second, 1.0),)),))
-    if header.order is not None:
-        for relation in ("<", "<=", ">", ">="):
-            yield Comparison(column, relation, row)
-            if "=" not in relation:
-                yield Nearest(Comparison(column, relation, row))
-        for shift in (1, -1):
-            yield Comparison(column, "==", Index("row", shift))
-        yield Log(Difference("row"))
-        yield Log(Difference("column"))
-        others = tuple(token for token in header.vocabulary if token not in header.order)
-        last = Term(-float(query.size), Member(column, others))  # what has no place in the order comes after all that has
+    yield from candidates(_asked("query and key", header, query, key, tuning))
+    others = tuple(token for token in header.vocabulary if token not in (header.order or ()))
+    if query.kind == "token" and header.order is not None and others:
+        last = Term(-float(query.size), Member(COLUMN, others))  # what has no place in the order comes after all that has
         for token in others:
             yield _RowOnly(token, (Term(1.0, First()), last))
+
+
+def _asked(group: Group, header: Header, query: Basis, key: Basis, tuning: AttentionTuning) -> Asked:
+    return Asked(group, header.axis(query), header.axis(key), tuning.moduli, tuning.shifts, tuning.small_vocabulary)
 
 
 def _column(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator, rows: _Queries) -> np.ndarray:
@@ -291,11 +253,18 @@ def _centred(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ((column - mean) * np.sqrt(weights)).ravel()
 
 
-def _greedy(gram: np.ndarray) -> Iterator[list[int]]:
-    """Ever more columns that explain column 0 best, until they explain enough or a further one adds too little."""
+def _orthogonal_matching_pursuit(gram: np.ndarray, tuning: AttentionTuning) -> Iterator[list[int]]:
+    """Ever more columns that explain column 0 best, until they explain enough or a further one adds too little.
+
+    After each choice the strengths of all are fitted anew (Pati, Rezaiifar and Krishnaprasad 1993); chosen is the column with which they
+    explain the most, not the one most like what is left.
+
+    Args:
+        gram: (columns, columns), their products with each other.
+    """
     chosen: list[int] = []
     total, explained = float(gram[0, 0]), 0.0
-    while len(chosen) < TERMS_AT_MOST and explained < ENOUGH * total and total > 0:
+    while len(chosen) < tuning.terms and explained < tuning.enough * total and total > 0:
         best, best_explained = 0, explained
         for candidate in range(1, len(gram)):
             if candidate in chosen or gram[candidate, candidate] <= 1e-9:
@@ -305,26 +274,26 @@ def _greedy(gram: np.ndarray) -> Iterator[list[int]]:
             now = float(strengths @ gram[columns, 0])
             if now > best_explained + 1e-12:
                 best, best_explained = candidate, now
-        if best_explained - explained < GAIN * total:
+        if best_explained - explained < tuning.gain * total:
             return
         chosen.append(best)
         explained = best_explained
         yield list(chosen)
 
 
-def _closest(columns: np.ndarray, start: np.ndarray, rows: _Queries) -> np.ndarray:
+def _closest(columns: np.ndarray, start: np.ndarray, rows: _Queries, tuning: AttentionTuning) -> np.ndarray:
     """The strengths whose attention has the least cross entropy to the head's, by Newton's method: it is convex in them.
 
     `columns` is (queries, keys, terms). A regression on logarithms finds the terms; what it finds of strengths far from 0 is too small.
     """
     strengths = start
-    for _ in range(NEWTON_STEPS):
+    for _ in range(tuning.newton_steps):
         attention = _attention(columns @ strengths, rows)
         mean = np.einsum("nk,nkt->nt", attention, columns)
         gradient = (np.einsum("nk,nkt->t", rows.weights, columns) - mean.sum(0)) / len(mean)
         spread = (np.einsum("nk,nks,nkt->st", attention, columns, columns) - mean.T @ mean) / len(mean)
-        step = np.linalg.solve(spread + RIDGE * np.eye(len(strengths)), gradient - RIDGE * strengths)
-        step *= min(1.0, STEP_AT_MOST / max(np.abs(step).max(), 1e-12))
+        step = np.linalg.solve(spread + tuning.ridge * np.eye(len(strengths)), gradient - tuning.ridge * strengths)
+        step *= min(1.0, tuning.step_at_most / max(np.abs(step).max(), 1e-12))
         strengths = strengths + step
         if np.abs(step).max() < 1e-4:
             break
@@ -344,7 +313,7 @@ def _total_variation(scores: np.ndarray, rows: _Queries) -> float:
 Weighted = tuple[_Feature, np.ndarray, float]
 
 
-def _short(terms: list[Weighted], rows: _Queries) -> list[Weighted]:
+def _short(terms: list[Weighted], rows: _Queries, tuning: AttentionTuning) -> list[Weighted]:
     """Terms dropped and strengths rounded as long as the attention hardly moves."""
 
     def distance(candidate: list[Weighted]) -> float:
@@ -352,15 +321,15 @@ def _short(terms: list[Weighted], rows: _Queries) -> list[Weighted]:
 
     for i, (feature, column, _) in enumerate(terms * 2):  # the least cross entropy is not quite the least distance
         i %= len(terms)
-        options = [[*terms[:i], (feature, column, terms[i][2] * factor), *terms[i + 1 :]] for factor in FACTORS]
+        options = [[*terms[:i], (feature, column, terms[i][2] * factor), *terms[i + 1 :]] for factor in tuning.factors]
         terms = min(options, key=distance)
-    allowed = distance(terms) + TRANSPORT
+    allowed = distance(terms) + tuning.transport
     for term in sorted(terms, key=lambda t: abs(t[2])):
         fewer = [t for t in terms if t is not term]
-        if distance(fewer) <= allowed - TRANSPORT / 2:
+        if distance(fewer) <= allowed - tuning.transport / 2:
             terms = fewer
     for i, (feature, column, strength) in enumerate(terms):
-        for step in (5.0, 1.0, 0.5, 0.1, 0.01):
+        for step in tuning.grids:
             rounded = round(strength / step) * step
             candidate = [*terms[:i], (feature, column, round(rounded, 2)), *terms[i + 1 :]]
             if rounded and distance(candidate) <= allowed:

@@ -1,6 +1,7 @@
 """Captions: what each statement of a program does, in plain English, made from the statement itself."""
 
 from drasp.ir.formulas import Read
+from drasp.ir.labels import label_text, number_text
 from drasp.ir.nodes import (
     ONE_READ,
     Aggregate,
@@ -18,7 +19,8 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import HARD, Dense, Nearest, Nouns, Predicate, Relation, Sum, Term, label_text, number_text, where
+from drasp.ir.operators import HARD, Dense, Sum, Term
+from drasp.ir.primitives.record import Nouns
 from drasp.ir.program import Program
 
 BUILT_IN_NOUNS = {"token": "token", "pos": "position"}
@@ -107,15 +109,9 @@ def _short(statement: Bilinear, op: Sum, nouns: Nouns) -> str | None:
     if len(op.terms) != 1 or op.terms[0].strength <= 0 or not isinstance(statement, Select | Project):
         return None
     term, constant = op.terms[0], op.constant
-    verb = "attend" if isinstance(statement, Select) else "output"
-    if isinstance(term.primitive, Nearest) and isinstance(statement, Select):
-        to = f"to the nearest key {where(term.primitive.predicate, nouns)}"
-    elif isinstance(term.primitive, Predicate | Relation):
-        brief = term.primitive.brief(nouns)
-        to = f"to {brief}" if brief and verb == "attend" else brief or where(term.primitive, nouns)
-    else:
-        return None
-    return f"{verb} {to}{_strength(term, constant)}"
+    selecting = isinstance(statement, Select)
+    to = term.primitive.alone(nouns, selecting)
+    return None if to is None else f"{'attend' if selecting else 'output'} {to}{_strength(term, constant)}"
 
 
 def _strength(term: Term, constant: float) -> str:

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drasp.ir.labels import SPECIAL_TOKEN, Label
 from drasp.ir.nodes import TOKEN, Compare, Project, Read, Statement
-from drasp.ir.operators import COMPARISONS, SPECIAL_TOKEN, Comparison, Except, Index, Label, Relation, Sum, Term
-from drasp.ir.operators import Rows as TableRows
+from drasp.ir.operators import Except, Sum, Term
+from drasp.ir.primitives.comparison import COMPARISONS, Comparison
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.tables import Relation
+from drasp.ir.primitives.tables import Rows as TableRows
 from drasp.ir.program import Header
 from drasp.naming.rows import Rows
 from drasp.naming.tuning import ReadoutTuning

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from drasp.ir.nodes import Project, Read, Select, Table
-from drasp.ir.operators import Dense, Entries, Sum, Symbolic, Term
+from drasp.ir.operators import Dense, Sum, Symbolic, Term
+from drasp.ir.primitives.tables import Entries
 from drasp.ir.program import Program
 from drasp.ir.size import NUMBERS_AT_MOST
 from drasp.naming.operators import describe

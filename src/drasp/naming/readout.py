@@ -12,9 +12,13 @@ from itertools import product
 import numpy as np
 
 from drasp.ir.formulas import Arithmetic, Coordinate, Formula, Negate, Number, Read
+from drasp.ir.labels import Label
 from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Case, Compare, Compute, Prediction, Project, Statement
-from drasp.ir.operators import Comparison, Entries, Index, Label, Sum, Term
-from drasp.ir.operators import Rows as TableRows
+from drasp.ir.operators import Sum, Term
+from drasp.ir.primitives.comparison import Comparison
+from drasp.ir.primitives.index import Index
+from drasp.ir.primitives.tables import Entries
+from drasp.ir.primitives.tables import Rows as TableRows
 from drasp.ir.program import Program, alive, feeds_attention
 from drasp.ir.size import size
 from drasp.naming.copies import by_token, copies

@@ -7,7 +7,7 @@ import numpy as np
 
 from drasp.core.parallel import in_order
 from drasp.core.seeds import Stream
-from drasp.ir.operators import SPECIAL_TOKEN
+from drasp.ir.labels import SPECIAL_TOKEN
 from drasp.ir.program import Program
 from drasp.learn.oracle import Oracle
 from drasp.naming.judged import Judged, Judging, as_sets, judged

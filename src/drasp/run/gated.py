@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from drasp.ir.formulas import TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number
+from drasp.ir.labels import Label
 from drasp.ir.nodes import (
     Aggregate,
     Case,
@@ -29,7 +30,7 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import Dense, Label
+from drasp.ir.operators import Dense
 from drasp.ir.program import Program
 from drasp.run.gram import gram_factor
 

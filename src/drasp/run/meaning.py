@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from drasp.ir.formulas import TOLERANCE, Apply, Arithmetic, Coordinate, Formula, Number, Test
+from drasp.ir.labels import Label
 from drasp.ir.nodes import (
     Aggregate,
     Case,
@@ -31,7 +32,6 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import Label
 from drasp.ir.program import MLP_PARTS, Program
 
 Array = np.ndarray[Any, Any]

@@ -14,6 +14,7 @@ import numpy as np
 
 from drasp.errors import DraspError
 from drasp.ir.formulas import ARITHMETIC, FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Number, Test, divide, gelu
+from drasp.ir.labels import Label
 from drasp.ir.nodes import (
     BUILT_IN,
     Aggregate,
@@ -32,7 +33,6 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.operators import Label
 from drasp.ir.program import Program, feeds_attention
 
 Array = np.ndarray[Any, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import DraspError
-from drasp.ir.operators import label_text
+from drasp.ir.labels import label_text
 from drasp.ir.program import Program
 from drasp.run.numpy_fast import Array, evaluate
 
