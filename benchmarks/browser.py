@@ -26,11 +26,11 @@ from drasp.ir.nodes import BUILT_IN, Aggregate
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
 from drasp.learn.evaluation import predictions
-from drasp.report.page import LARGEST, report
-from drasp.report.program import program_data
 from drasp.run.meaning import attention, meaning
 from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
+from drasp.view.report.page import LARGEST, report
+from drasp.view.report.program import program_data
 
 MARGIN = 1e-9  # in relation to the largest logit: below it, two logits, or one and 0, are taken as equal
 
@@ -76,7 +76,7 @@ def chromium() -> Iterator[Any]:
 def interpreter_page(browser: Any) -> Any:
     """A blank page with the interpreter."""
     page = browser.new_page()
-    page.add_script_tag(content=(files("drasp.report") / "interpreter.js").read_text(encoding="utf-8") + "\nlet program = null;")
+    page.add_script_tag(content=(files("drasp.view.report") / "interpreter.js").read_text(encoding="utf-8") + "\nlet program = null;")
     return page
 
 

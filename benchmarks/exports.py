@@ -19,12 +19,12 @@ import numpy as np
 from markdown_it import MarkdownIt
 
 from drasp.errors import DraspError
-from drasp.export.write import export
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.run.numpy_fast import logits
+from drasp.view.exports.write import export
 
 HEADER = (
     "| program | statements | opaque | predicts alike | largest difference | Python lines | LaTeX pages | Markdown |\n"

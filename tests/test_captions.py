@@ -18,10 +18,10 @@ from drasp.ir.primitives.record import Names, Primitive
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.naming.captions import caption, captions
 from drasp.naming.families import families
 from drasp.naming.tuning_attention import OPERATORS
 from drasp.run.numpy_fast import evaluate
+from drasp.view.captions import caption, captions
 from strategies import symbolic_operators
 from test_lang_operators import PRIMITIVES
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drasp.pipeline import Decompilation, Progress
 from safetensors.numpy import load_file, save_file
 
 import drasp
@@ -24,7 +23,9 @@ from drasp.ir.program import Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
+from drasp.search.decompile import Decompilation
 from drasp.search.frontier import Point, listing
+from drasp.search.runner import Progress
 from sample_evidence import LANGUAGE, sample_evidence
 
 PROGRAM = """drasp 1
@@ -381,22 +382,22 @@ def search(monkeypatch):
     `search["program"]` is what they find."""
     changed = {"asked": 0}
 
-    def fake(transformer, task, settings, report, start, journal, arrived):
+    def fake(transformer, task, settings, session):
         changed["asked"] += 1
         if "error" in changed:
             raise changed["error"]
-        report(Progress("prune", "without a1", 5, 0.998, 0.1))
+        session.report(Progress("prune", "without a1", 5, 0.998, 0.1))
         evidence = {key: value for key, value in changed.items() if key not in ("asked", "program", "killed")}
         program = changed.get("program", parse(PROGRAM))
         frontier = (Point(SMALLER, 0.75, "select"), Point(program, 1.0, "evidence"))
         found = Decompilation(program, _evidence(**evidence, seed=settings.seed, frontier=listing(frontier)), frontier)
-        arrived(replace(found, evidence=replace(found.evidence, gaps=(Gap("match", PENDING),))))
+        session.arrived(replace(found, evidence=replace(found.evidence, gaps=(Gap("match", PENDING),))))
         if "killed" in changed:
             raise changed["killed"]
-        arrived(found)
+        session.arrived(found)
         return found
 
-    monkeypatch.setattr("drasp.pipeline.decompile", fake)
+    monkeypatch.setattr("drasp.search.decompile.decompile", fake)
     return changed
 
 

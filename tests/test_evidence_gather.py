@@ -9,9 +9,10 @@ import pytest
 from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.threads import one_thread
 from drasp.evidence.gather import EvidenceTuning, Searched, gather
-from drasp.evidence.kind import Study
+from drasp.evidence.kind import Question
 from drasp.evidence.schema import KINDS, PENDING, FrontierEntry
 from drasp.lang.parser import parse
+from drasp.learn.pools import Study
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
@@ -28,14 +29,15 @@ def _model():
     return transformer, TorchTransformer(transformer)
 
 
-def _study(**settings):
-    return Study(*_model(), get_task("bin_majority"), Settings(lengths=(0, 20), **settings))
+def _question(**settings):
+    transformer, oracle = _model()
+    return Question(Study(transformer, get_task("bin_majority"), oracle), Settings(lengths=(0, 20), **settings))
 
 
 def _gathered(budget, tell=lambda what: None, kinds=KINDS, **settings):
     small = tuple(replace(kind, tuning=replace(kind.tuning, most=min(kind.tuning.most, 500))) for kind in kinds)
     with one_thread(True):
-        return list(gather(SEARCHED, _study(**settings), budget, tell, EvidenceTuning(kinds=small)))
+        return list(gather(SEARCHED, _question(**settings), budget, tell, EvidenceTuning(kinds=small)))
 
 
 def _reasons(evidence):

@@ -7,10 +7,11 @@ import pytest
 
 from drasp.core.budget import Budget
 from drasp.evidence.interchange import groups, interchange
-from drasp.evidence.kind import Study
+from drasp.evidence.kind import Question
 from drasp.ir.nodes import Project
 from drasp.ir.program import Header
 from drasp.lang.parser import parse
+from drasp.learn.pools import Study
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
@@ -24,8 +25,8 @@ from test_evidence_language import D2
 
 
 def _measured(program, model, task="D2", lengths=(4, 12), pairs=200):
-    study = Study(model, TorchTransformer(model), get_task(task), Settings(lengths=lengths))
-    return interchange(program, study, pairs, np.random.default_rng(0), Budget.of_seconds())
+    question = Question(Study(model, get_task(task), TorchTransformer(model)), Settings(lengths=lengths))
+    return interchange(program, question, pairs, np.random.default_rng(0), Budget.of_seconds())
 
 
 def _lifted(model):

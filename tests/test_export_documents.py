@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
-from drasp.export.latex import to_latex
-from drasp.export.markdown import to_markdown
-from drasp.export.python import to_python
 from drasp.ir.nodes import TOKEN, Aggregate, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense, Sum, Term
 from drasp.ir.primitives.tables import Relation
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
-from drasp.notebook.html import program_html
+from drasp.view.exports.latex import to_latex
+from drasp.view.exports.markdown import to_markdown
+from drasp.view.exports.python import to_python
 from drasp.view.facts import terminal
+from drasp.view.notebook.html import program_html
 from sample_evidence import LANGUAGE, sample_evidence
 from small_models import header, random_transformer
 from strategies import programs

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drasp.errors import DraspError
-from drasp.export import python
-from drasp.export.python import to_python
 from drasp.ir.nodes import TOKEN, Aggregate, Mlp, Norm, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense, Sum
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.run.numpy_fast import logits
+from drasp.view.exports import python
+from drasp.view.exports.python import to_python
 from small_models import header, random_tokens, random_transformer
 from strategies import inputs, programs, small_numbers
 

@@ -78,9 +78,10 @@ def stopped():
             yield Found(program)
         raise OutOfBudget
 
+    plan = replace(PLAN, stages=(Stage("only", (stop,), until=0.75),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "PLAN", replace(PLAN, stages=(Stage("stopped", (stop,), until=0.75),)))
-        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 10)))
+        patch.setattr(runner, "PLAN", plan)
+        return decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(lengths=(0, 10), evidence="quick"))
 
 
 def test_a_run_leaves_its_frontier_beside_the_result(stopped, tmp_path):

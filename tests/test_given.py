@@ -16,7 +16,8 @@ from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
 from drasp.model.given import as_transformer, check_fit
 from drasp.model.transformer import Transformer
-from drasp.search.settings import Settings, decompile
+from drasp.search.decompile import decompile
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 from small_models import random_tokens, random_transformer
 

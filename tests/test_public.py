@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drasp.frontier import Point
-from drasp.pipeline import Decompilation
 
 import drasp
 from drasp.decompilation import decompile
 from drasp.ir import program as ir
 from drasp.lang import parser
+from drasp.search.decompile import Decompilation
+from drasp.search.frontier import Point
 
 TEXT = """drasp 1
 vocabulary "a" "b" <bos>
@@ -72,7 +72,7 @@ def test_a_program_equals_the_data_it_was_made_from() -> None:
 def test_a_decompilation_has_programs_with_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     data = parser.parse(TEXT, OPERATORS)
     found = Decompilation(data, {"verdict": "pruned"}, (Point(data, 0.5, "select"),))
-    monkeypatch.setattr("drasp.pipeline.decompile", lambda *_: found)
+    monkeypatch.setattr("drasp.search.decompile.decompile", lambda *_: found)
     shown = decompile("D2", "D2")
     assert type(shown) is drasp.Decompilation
     assert {type(program) for program in (shown.program, shown.frontier[0].program)} == {drasp.Program}

@@ -23,9 +23,9 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
-from drasp.report.page import LARGEST, report
-from drasp.report.program import program_data
 from drasp.rewrite.lift import lift
+from drasp.view.report.page import LARGEST, report
+from drasp.view.report.program import program_data
 from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs

@@ -1,5 +1,6 @@
 """A run that was killed goes on from its journal, and ends with the same program as one that was not."""
 
+import json
 import os
 import random
 import signal
@@ -7,44 +8,44 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 
 import pytest
-from drasp.journal import Journal
-from drasp.passes.prune import SearchSettings
 
-from drasp import pipeline
+from drasp.core.budget import Budget
+from drasp.core.journal import Journal
 from drasp.lang.folder import save_program
+from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, RefitTuning
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
-from drasp.passes import components
+from drasp.search.decompile import Session, decompile
 from drasp.search.frontier import listing
-from drasp.search.settings import Settings
+from drasp.search.settings import Settings, Tuning
 from drasp.tasks.registry import get_task
+
+FEW_STEPS = Tuning(
+    linear_refit=replace(LINEAR_REFIT, steps=4, rounds=1), exact_refit=RefitTuning(steps=4, rounds=1), circuit=CircuitTuning(steps=10)
+)
+SETTINGS = Settings(match=0.9, lengths=(0, 20), evidence="quick")
 
 
 def _deep_model():
-    """Tomita2's one layer and one that adds nothing: two layers, so that components are pruned too, and soon done."""
+    """Tomita2's one layer and one that adds nothing: two layers, so that the circuit is pruned too, and soon done."""
     model = load_transformer(ZOO / "tomita2")
     block = model.blocks[0]
     idle = replace(block, **{name: 0 * getattr(block, name) for name in ("w_head_out", "b_head_out", "w_out", "b_out")})
     return replace(model, blocks=(block, idle), score_scale=model.score_scale * 2)
 
 
-def _run(folder, file):
-    """The bytes of the program, its frontier, what was worked out, and the passes without their seconds; by a search in few steps."""
-    worked_out = []
-    journal = Journal(file, "run")
-    write = journal._write
-    journal._write = lambda question, answer: (worked_out.append(question), write(question, answer))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SearchSettings", partial(SearchSettings, steps=4, rounds=1))
-        patch.setattr(components, "STEPS_PER_STAGE", 10)
-        patch.setattr(pipeline, "EVIDENCE_SEQUENCES", 300)
-        found = pipeline.decompile(_deep_model(), get_task("tomita2"), Settings(match=0.9, lengths=(0, 20)), journal=journal)
+def _run(folder, file, settings=SETTINGS):
+    """The bytes of the program, its frontier, the passes without their seconds, what was asked, by a search in few steps."""
+    found = decompile(_deep_model(), get_task("tomita2"), settings, Session(journal=Journal(file, "run")), FEW_STEPS)
     save_program(found.program, folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return files, listing(found.frontier), worked_out, [replace(step, spent=0) for step in found.evidence.passes]
+    return files, listing(found.frontier), [replace(step, spent=0) for step in found.evidence.passes], _questions(file)
+
+
+def _questions(file):
+    return [json.loads(line[9:])[0] for line in file.read_bytes().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -54,43 +55,48 @@ def unbroken(tmp_path_factory):
     return found, (folder / "journal").read_bytes()
 
 
-def test_the_unbroken_run_prunes_components_and_lines(unbroken):
-    (_, _, worked_out, _), _ = unbroken
-    assert {*worked_out} >= {"match", "stage", "fit of components", "order of edges", "order of removals"}
+def test_the_unbroken_run_prunes_circuit_and_lines(unbroken):
+    (_, _, _, asked), _ = unbroken
+    for kind in ("match on select", "match on verify", "annealing", "fit of a circuit", "order of edges", "order of removals"):
+        assert any(question.startswith(kind) for question in asked), kind
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_cut_off_at_a_random_byte_ends_with_the_same_bytes_and_does_nothing_twice(unbroken, tmp_path, seed):
-    (files, frontier, worked_out, passes), journal = unbroken
+    found, journal = unbroken
     cut = random.Random(seed).randrange(len(journal))
     (tmp_path / "journal").write_bytes(journal[:cut])
-    kept = max(0, journal[:cut].count(b"\n") - 1)
-    again, again_frontier, again_worked_out, again_passes = _run(tmp_path / "program", tmp_path / "journal")
-    assert again == files
-    assert again_frontier == frontier
-    assert again_worked_out == worked_out[kept:]
-    assert again_passes == passes
+    whole_lines = journal[: journal[:cut].rfind(b"\n") + 1]
+    assert _run(tmp_path / "program", tmp_path / "journal") == found
+    assert (tmp_path / "journal").read_bytes().startswith(whole_lines)
 
 
 def test_what_stands_behind_a_damaged_line_is_worked_out_again(unbroken, tmp_path):
-    (files, _, worked_out, _), journal = unbroken
+    found, journal = unbroken
     lines = journal.splitlines(keepends=True)
     lines[11] = lines[11].replace(b'"', b"'", 1)
     (tmp_path / "journal").write_bytes(b"".join(lines))
-    again, _, again_worked_out, _ = _run(tmp_path / "program", tmp_path / "journal")
-    assert again == files
-    assert again_worked_out == worked_out[10:]
+    assert _run(tmp_path / "program", tmp_path / "journal") == found
+    assert (tmp_path / "journal").read_bytes().startswith(b"".join(lines[:11]))
+
+
+def test_where_work_is_counted_a_run_that_goes_on_stops_where_it_would_have_stopped(tmp_path):
+    settings = replace(SETTINGS, work=20_000)
+    found = _run(tmp_path / "unbroken", tmp_path / "journal", settings)
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    (tmp_path / "half").write_bytes(b"".join(lines[: len(lines) // 2]))
+    assert _run(tmp_path / "program", tmp_path / "half", settings) == found
 
 
 def test_the_time_of_earlier_processes_counts(tmp_path):
-    journal = Journal(tmp_path / "journal", "run")
-    journal.start -= 100
-    journal.once("what", lambda: 1)
+    budget = Budget.of_seconds(100.0)
+    budget._meter.start -= 100
+    Journal(tmp_path / "journal", "run").once("what", "nothing", lambda: 1, budget)
     again = Journal(tmp_path / "journal", "run")
     assert 100 <= again.used < 101
-    found = pipeline.decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(time=100.0), journal=again)
-    assert found.evidence.stopped_by_time is True
-    assert found.evidence.seconds > 100
+    budget = Budget.of_seconds(100.0)
+    again.once("what", "nothing", lambda: 2, budget)
+    assert not budget.left()
 
 
 def _command(out):

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drasp.model.given import Model
-from drasp.notebook.html import program_html
 from drasp.program import Program
 from drasp.search import decompile as search
 from drasp.search.runner import Progress
 from drasp.search.settings import Settings
 from drasp.tasks.protocol import Task
+from drasp.view.notebook.html import program_html
 
 
 class Decompilation(search.Decompilation):

@@ -8,8 +8,8 @@ import numpy as np
 
 from drasp.ir import program as ir
 from drasp.lang import edit, folder, parser
-from drasp.notebook import html, plots
 from drasp.run import numpy_fast, trace
+from drasp.view.notebook import html, plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def command(arguments: argparse.Namespace) -> int:
-    from drasp.export.write import export
+    from drasp.view.exports.write import export
 
     print(f"written to {export(arguments.program, arguments.to, arguments.out, arguments.force)}")
     return 0

@@ -16,8 +16,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     from drasp.lang.folder import PROGRAM_FILE, load_program
-    from drasp.report.page import report
     from drasp.search.record import REPORT_FILE, check_target, load_evidence, write_made
+    from drasp.view.report.page import report
 
     path: Path = arguments.program
     program = load_program(path)

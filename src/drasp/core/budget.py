@@ -96,10 +96,10 @@ class Budget:
 
     def charge(self, work: float, gradients: bool = False) -> None:
         """Counts work that was done, three times where it was done with gradients; where seconds are counted they count themselves."""
-        counted = 3 * work if gradients else work
-        self._meter.work += counted
+        done = 3 * work if gradients else work
+        self._meter.work += done
         if self._meter.replayed is not None and self.unit == "work":
-            self._meter.replayed += counted
+            self._meter.replayed += done
 
     @property
     def checks(self) -> int:

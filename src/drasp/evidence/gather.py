@@ -25,6 +25,7 @@ class Searched:
         program: what it ended with, as it is saved, and read back.
         frontier: the programs it met; the one whose file is the run's own program gets the match that is measured here.
         reason: why there is no better program, where that is known.
+        tuning: the numbers that steered it.
     """
 
     program: Program
@@ -34,6 +35,7 @@ class Searched:
     reason: str | None = None
     interrupted: bool = False
     stopped_by_time: bool = False
+    tuning: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def _nothing_yet(searched: Searched, question: Question, tuning: EvidenceTuning)
         reason=searched.reason,
         named=searched.named,
         frontier=searched.frontier,
+        tuning={**(searched.tuning or {}), "evidence": {kind.name: to_json(kind.tuning) for kind in tuning.kinds}},
         gaps=tuple(Gap(kind.name, PENDING) for kind in tuning.kinds),
     )
 

@@ -118,6 +118,7 @@ class Evidence:
     Attributes:
         seconds: of the clock, of the whole run.
         settings: what was asked for, by flag; `task` is the task's name.
+        tuning: the numbers that steered the run, by stage.
         reason: why there is no better program, or no verdict.
         match, ...: one field a kind, in the order in which they are measured; a kind may fill further fields below its own.
         gaps: the kinds that could not be measured. A kind that is None and no gap does not apply.
@@ -147,6 +148,7 @@ class Evidence:
     named: tuple[NamedPiece, ...] = ()
     frontier: tuple[FrontierEntry, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    tuning: dict[str, Any] | None = None
     version: int = VERSION
 
     @property

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf, isfinite
+from typing import Any
 
 import torch
 
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
-from drasp.core.records import from_json
+from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
@@ -20,7 +22,7 @@ from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer, check_fit
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
-from drasp.search.plan import PLAN
+from drasp.search.plan import PLAN, Pass
 from drasp.search.runner import Progress, Run, Runner
 from drasp.search.settings import Settings, Tuning
 from drasp.tasks.protocol import Task
@@ -97,8 +99,12 @@ def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
     program = tidy(found.program)
     names = dict(zip((s.name for s in found.program.statements), (s.name for s in program.statements), strict=True))
     program = parse(print_program(program), program.operators)  # what is judged is what is saved
-    points = record.frontier.with_result(Point(program, runner.match_of(found.program), "evidence"))
-    frontier = tuple(p if p.program is program else replace(p, program=tidy(p.program)) for p in points)
+    result = Point(program, runner.match_of(found.program), "evidence")
+    try:
+        frontier = tuple(p if p is result else replace(p, program=tidy(p.program)) for p in record.frontier.with_result(result))
+    except Exception as error:  # what else was met is worth less than the result
+        frontier = (result,)
+        record.reason = f"the frontier could not be kept: {type(error).__name__}: {error}"
     searched = Searched(
         program,
         tuple(record.passes),
@@ -107,8 +113,27 @@ def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
         record.reason,
         record.interrupted,
         record.stopped_by_time,
+        _steering(run.tuning),
     )
     return searched, frontier
+
+
+def _names(passes: tuple[Pass, ...]) -> list[str]:
+    return [apply.__name__ for apply in passes]
+
+
+def _steering(tuning: Tuning) -> dict[str, Any]:
+    """The numbers that steer a run, as `evidence.json` holds them."""
+    stages = [
+        {
+            **vars(stage),
+            "passes": _names(stage.passes),
+            "named_after": _names(stage.named_after),
+            "seconds": stage.seconds if isfinite(stage.seconds) else None,
+        }
+        for stage in PLAN.stages
+    ]
+    return {**to_json(tuning), "plan": {**vars(PLAN), "stages": stages}}
 
 
 def _measured(
@@ -119,7 +144,8 @@ def _measured(
     def tell(what: str) -> None:
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
-    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured), tell):
+    seconds = run.tuning.choice.interrupted if searched.interrupted else inf
+    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured).next(1.0, seconds), tell):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)

@@ -35,7 +35,7 @@ class Stage:
         linear: whether norms are linear, which are refitted otherwise.
         slack: match that it gives away. What it finds then only counts where all of it can be named with the match asked for, or where
             nothing else is found.
-        named_after_each: whether it is tried after each pass to name all that is left; if that can be done, it ends the search.
+        named_after: the passes after which it is tried to name all that is left; if that can be done, it ends the search.
         enough: whether the search ends where its result matches on further sequences.
     """
 
@@ -46,7 +46,7 @@ class Stage:
     one_layer: bool = False
     linear: bool = False
     slack: float = 0.0
-    named_after_each: bool = False
+    named_after: tuple[Pass, ...] = ()
     enough: bool = False
 
     def takes(self, edges: Edges) -> bool:
@@ -82,7 +82,7 @@ PLAN = Plan(
         # With more layers the errors of linear norms add up.
         Stage("linear norms", (linear_norms, cut_by_rank, eliminate), until=0.75, one_layer=True, linear=True, enough=True),
         # What takes longer is seldom named.
-        Stage("loose", (prune_circuit, sweep, eliminate), until=0.42, seconds=60.0, slack=0.02, named_after_each=True),
+        Stage("loose", (prune_circuit, sweep, eliminate), until=0.42, seconds=60.0, slack=0.02, named_after=(sweep, eliminate)),
         Stage("exact", (prune_circuit, eliminate), until=0.75),
     ),
     chosen=0.84,

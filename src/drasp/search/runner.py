@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sqrt
+from math import inf, sqrt
 from typing import TypeVar
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.intervals import Z
 from drasp.core.journal import Journal
+from drasp.errors import DraspError
 from drasp.evidence.schema import PassRecord
 from drasp.evidence.verdict import within_limits
 from drasp.ir.program import Program
@@ -19,13 +20,15 @@ from drasp.learn.match import Matcher
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch, Study, draw_few, draw_pools
 from drasp.learn.trial import Doing, Found, PoolName, Steps, Trial
+from drasp.model.wiring import full_wiring
 from drasp.naming.named import NamingAim, named, named_whole
 from drasp.naming.pieces import Naming
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import TooLarge, expand, header_of
 from drasp.passes.eliminate import eliminate
 from drasp.passes.token_table import token_table
-from drasp.rewrite.lift import expanded_statements
+from drasp.rewrite.lift import expanded_statements, lift
+from drasp.rewrite.simplify import simplify
 from drasp.run.gated import Executor
 from drasp.search.choose import Candidate, Choice, by_bisection, eligible
 from drasp.search.frontier import Frontier
@@ -91,18 +94,30 @@ class Runner:
         self._match: float | None = None
 
     def search(self) -> Naming:
-        """The best program found; a current-token table where the search was stopped before it had its sequences."""
+        """The best program found."""
         try:
-            oracle = self._drawn()
-            self._follow(Edges(oracle, self.run.tuning.circuit))
+            self._follow(self._drawn())
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self._stopped(stop)
         if self._named is not None:
             return self._named
         if self._oracle is None:
-            few = draw_few(self.study, self.run.settings.lengths, self.run.settings.seed, self.run.tuning.pools, self.run.budget)
-            return Naming(token_table(header_of(self.study), few), ())
+            return Naming(self._without_sequences(), ())
         return self._name(self._chosen(self._oracle), self._oracle)
+
+    def _without_sequences(self) -> Program:
+        """What a search leaves that was stopped before it had its sequences: the model itself as a program; where that would be too large,
+        a current-token table.
+        """
+        transformer, settings, header = self.study.transformer, self.run.settings, header_of(self.study)
+        if self.record.frontier.takes(expanded_statements(full_wiring(transformer))):
+            return simplify(lift(transformer, header))
+        return token_table(header, draw_few(self.study, settings.lengths, settings.seed, self.run.tuning.pools, self._closing()))
+
+    def _closing(self) -> Budget:
+        """What is left; a few seconds of it where a person wants the search to end."""
+        seconds = self.run.tuning.choice.interrupted if self.record.interrupted else inf
+        return self.run.budget.next(1.0, seconds)
 
     def _drawn(self) -> Oracle:
         run, settings = self.run, self.run.settings
@@ -115,7 +130,8 @@ class Runner:
         self._oracle = oracle
         return oracle
 
-    def _follow(self, edges: Edges) -> None:
+    def _follow(self, oracle: Oracle) -> None:
+        edges = Edges(oracle, self.run.tuning.circuit)
         for stage in PLAN.stages:
             if stage.takes(edges) and self._stage(stage, edges):
                 return
@@ -133,6 +149,11 @@ class Runner:
                 raise
             self.run.journal.stopped(budget)
             return self._named is not None
+        except DraspError:
+            raise
+        except Exception as error:  # whatever it is, what was found before is not lost
+            self._stopped(error)
+            return False
         finally:
             self._keep_circuit(stage)
 
@@ -140,13 +161,12 @@ class Runner:
         """Whether what they leave is enough."""
         aim, oracle = self._aim(stage), edges.oracle
         subject: Edges | Program = edges
-        self.record.reason = None
         for apply in stage.passes:
             left = self._apply(stage, apply, subject, aim, budget)
             if left is None:
                 return False
             subject = left
-            if stage.named_after_each and self._named_early(subject, oracle, budget):
+            if apply in stage.named_after and self._named_early(subject, oracle, budget):
                 return True
         assert isinstance(subject, Program)
         return stage.enough and self._measured(Trial(subject, "", pool="verify"), budget) >= self.run.settings.match
@@ -256,7 +276,7 @@ class Runner:
         self._phase, budget = "choosing", self.run.budget.until(PLAN.chosen)
         try:
             return self._drive(by_bisection(choice, oracle, self._aim(PLAN.last), budget), budget, lambda what: None)
-        except (KeyboardInterrupt, OutOfBudget) as stop:
+        except (KeyboardInterrupt, OutOfBudget, Exception) as stop:
             self._stopped(stop)
             return choice.picked(self._table)
 
@@ -277,7 +297,7 @@ class Runner:
 
         try:
             self._drive(named(program, oracle, self._naming_aim(oracle, budget), budget), budget, keep)
-        except (KeyboardInterrupt, OutOfBudget) as stop:
+        except (KeyboardInterrupt, OutOfBudget, Exception) as stop:
             self._stopped(stop)
         return best
 
@@ -305,10 +325,13 @@ class Runner:
         return NamingAim(aim.threshold, lambda program: eliminate(program, oracle, aim, budget), self.run.tuning.naming)
 
     def _stopped(self, stop: BaseException) -> None:
-        """Time is up, or a person stopped the search: what it asks from now on does not count when it goes on."""
+        """Time is up, a pass failed, or a person stopped the search: what it asks from then on does not count when it goes on."""
         if isinstance(stop, OutOfBudget):
             self.record.stopped_by_time = True
             self.run.journal.stopped(self.run.budget)
+            return
+        if not isinstance(stop, KeyboardInterrupt):
+            self.record.reason = f"{self._phase} failed: {type(stop).__name__}: {stop}"
             return
         self.record.interrupted = True
         self.run.journal.close()

@@ -8,7 +8,7 @@ from drasp.evidence.schema import KINDS, Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.lang.printer import print_program
-from drasp.naming.captions import captions
+from drasp.view.captions import captions
 
 __all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "terminal"]
 

@@ -41,7 +41,7 @@ from drasp.ir.primitives.record import Predicate
 from drasp.ir.program import Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
-from drasp.naming.captions import captions
+from drasp.view.captions import captions
 from drasp.view.facts import facts, pairs
 
 WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors

@@ -19,9 +19,9 @@ from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
-from drasp.report.program import Json, program_data
 from drasp.tasks.registry import get_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured
+from drasp.view.report.program import Json, program_data
 
 LARGEST = 2_000_000  # bytes of a page
 
@@ -158,7 +158,7 @@ def _json(data: Any) -> str:
 
 def _filled(data: Json) -> str:
     """The template with the data, the style sheet and the scripts in their places."""
-    folder = files("drasp.report")
+    folder = files("drasp.view.report")
     style, interpreter, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "interpreter.js", "page.js"))
     parts = {
         "title": html.escape(f"{(data['evidence'] or {}).get('task') or data['name']}: a D-RASP program"),

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drasp.evidence.schema import Evidence
-from drasp.export.latex import to_latex
-from drasp.export.markdown import to_markdown
-from drasp.export.python import to_python
 from drasp.ir.program import Program
 from drasp.lang.folder import PROGRAM_FILE, load_program
 from drasp.search.record import EXPORT_ENDINGS, check_target, load_evidence, write_made
+from drasp.view.exports.latex import to_latex
+from drasp.view.exports.markdown import to_markdown
+from drasp.view.exports.python import to_python
 
 Write = Callable[[Program, Evidence | None], str]
 

@@ -8,26 +8,31 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drasp.passes.context import make_context
-from drasp.passes.pools import Subject
-from drasp.passes.prune import removals
 
-from drasp import pipeline
 from drasp.cli import main
+from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.intervals import bands
-from drasp.evidence.match import FRESH_STREAM
+from drasp.core.journal import Journal
+from drasp.core.seeds import Stream
 from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
 from drasp.lang.folder import save_program
+from drasp.learn.adam import Schedule
 from drasp.learn.evaluation import Examinee, draw, numpy_logits
+from drasp.learn.fit import fit
+from drasp.learn.oracle import Oracle
+from drasp.learn.pools import Study, draw_pools
+from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes import components
-from drasp.passes import name as naming
+from drasp.passes.circuit import header_of
+from drasp.passes.removals import removals
 from drasp.rewrite.lift import lift
-from drasp.rewrite.simplify import simplify
-from drasp.search.settings import Settings, TimeIsUp, decompile
+from drasp.search import runner
+from drasp.search.decompile import Session, decompile
+from drasp.search.plan import PLAN, Stage
+from drasp.search.settings import Settings, Tuning
 from drasp.tasks.registry import get_task
 from small_models import random_transformer
 
@@ -38,6 +43,11 @@ SHORT = Settings(lengths=(0, 20))  # for what does not hang on the lengths, and 
 @pytest.fixture(scope="module")
 def decompiled():
     return decompile(load_transformer(ZOO / "D2"), get_task("D2"))
+
+
+def study(name):
+    transformer = load_transformer(ZOO / name)
+    return Study(transformer, get_task(name), TorchTransformer(transformer))
 
 
 def test_a_bundled_model_is_pruned_to_a_few_lines_that_match(decompiled):
@@ -52,17 +62,23 @@ def test_a_bundled_model_is_pruned_to_a_few_lines_that_match(decompiled):
 
 def test_every_kind_of_evidence_is_there(decompiled):
     evidence = decompiled.evidence
+    assert not evidence.gaps
     assert evidence.mistakes is None  # the model makes none
     assert evidence.off_task.random_strings.positions.accuracy > 0.8
     assert [variable.variables for variable in evidence.interchange.variables] == [("histogram",)]
     assert evidence.language.program.wrong == evidence.language.model.wrong == 0
 
 
+def test_the_numbers_that_steered_are_saved(decompiled):
+    tuning = decompiled.evidence.tuning
+    assert tuning["pools"]["verified"] == PoolTuning().verified
+    assert [stage["name"] for stage in tuning["plan"]["stages"]] == [stage.name for stage in PLAN.stages]
+
+
 def test_quick_evidence_leaves_out_what_is_slow():
     evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), replace(SHORT, evidence="quick")).evidence
     assert evidence.settings["evidence"] == "quick"
     assert evidence.lines
-    assert "mistakes" in evidence
     assert {gap.kind for gap in evidence.gaps} == SLOW
 
 
@@ -73,19 +89,21 @@ def test_every_line_that_is_left_is_needed(decompiled):
     assert removals(decompiled.program)
 
 
-def test_where_no_preferred_closeness_will_do_the_closest_description_of_the_attention_that_will_is_taken(monkeypatch):
-    monkeypatch.setattr(naming, "TOLERANCES", ())
-    evidence = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(evidence="quick")).evidence
-    assert evidence.verdict == "decompiled"
-    assert not any(piece.behaviour_only for piece in evidence.named)
-
-
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
     for name in ("first", "second"):
-        save_program(decompile(model, task, Settings(seed=3, evidence="quick")).program, tmp_path / name)
+        save_program(decompile(model, task, replace(SHORT, seed=3, evidence="quick")).program, tmp_path / name)
     first, second = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("first", "second"))
     assert first == second
+
+
+def test_where_work_is_counted_program_and_evidence_are_the_same_but_for_the_seconds():
+    settings = replace(SHORT, work=40_000)
+    found = [decompile(load_transformer(ZOO / "tomita2"), get_task("tomita2"), settings) for _ in range(2)]
+    first, second = (replace(each.evidence, seconds=0.0) for each in found)
+    assert found[0].program == found[1].program
+    assert first == second
+    assert first.match is not None
 
 
 def test_the_saved_program_predicts_the_same_without_torch(decompiled, tmp_path):
@@ -110,22 +128,24 @@ def test_the_saved_program_predicts_the_same_without_torch(decompiled, tmp_path)
 
 
 def test_ctrl_c_leaves_the_best_program_so_far_and_the_run_can_be_done_again(tmp_path, monkeypatch, capsys):
-    from drasp.cli import display as progress
+    from drasp.cli.display import Display
 
     seen = []
 
     def interrupt(self, step):
-        seen.append(step)
+        seen.append(step.phase)
         if len(seen) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(progress.Display, "__call__", interrupt)
+    monkeypatch.setattr(Display, "__call__", interrupt)
     out = tmp_path / "run"
-    assert main(["decompile", "bin_majority", "--out", str(out)]) == 130
+    words = ["decompile", "bin_majority", "--lengths", "0-20", "--out", str(out)]
+    assert main(words) == 130
+    assert seen[3] == "interrupted, saving the best program so far"
     assert json.loads((out / "evidence.json").read_text())["interrupted"] is True
     assert "(interrupted)" in capsys.readouterr().out
     monkeypatch.undo()
-    assert main(["decompile", "bin_majority", "--out", str(out)]) == 0
+    assert main(words) == 0
     assert json.loads((out / "evidence.json").read_text())["interrupted"] is False
 
 
@@ -135,25 +155,46 @@ def test_out_of_time_is_said_and_gives_an_honest_verdict():
     assert found.evidence.verdict == "not decompiled"
 
 
-@pytest.fixture
-def time_runs_out(monkeypatch):
-    """A search that finds the whole model and then has used up ten minutes."""
-    clock = time.monotonic
-
-    def run_passes(transformer, header, context, settings, search):
-        context.found(simplify(lift(transformer, header)))
-        monkeypatch.setattr(time, "monotonic", lambda: clock() + 600)
-        raise TimeIsUp
-
-    monkeypatch.setattr(pipeline, "_run_passes", run_passes)
+def planned(*passes):
+    """A plan of one stage."""
+    return replace(PLAN, stages=(Stage("only", passes, until=0.75),))
 
 
-def test_without_time_for_evidence_the_program_is_there_and_says_so(time_runs_out):
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings())
-    assert len(found.program.statements) == 18
+def test_without_time_for_evidence_the_program_is_there_and_says_so(monkeypatch):
+    def used_up(edges, oracle, aim, budget):
+        budget._meter.start -= 600
+        budget.check()
+        yield
+
+    monkeypatch.setattr(runner, "PLAN", planned(used_up))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), SHORT)
     assert found.evidence.match is None
     assert found.evidence.verdict == "not decompiled"
     assert found.evidence.reason.startswith("match could not be measured")
+    assert {gap.kind for gap in found.evidence.gaps} >= {"match", "lines", *SLOW}
+
+
+def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
+    def broken(edges, oracle, aim, budget):
+        raise ValueError("no such thing")
+        yield
+
+    monkeypatch.setattr(runner, "PLAN", planned(broken))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, evidence="quick"))
+    assert isinstance(found.program, Program)
+    assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
+    assert found.evidence.verdict == "not decompiled"
+
+
+def test_the_search_stops_in_the_middle_of_a_refit():
+    given = study("D2")
+    pools = draw_pools(given, (0, 50), 0, PoolTuning(), Budget.of_seconds())
+    oracle = Oracle(given, pools, 0, PoolTuning(), Journal())
+    program = lift(given.transformer, header_of(given))
+    budget = Budget.of_work(20_000)
+    with pytest.raises(OutOfBudget):
+        fit(program, oracle, Schedule(replace(LINEAR_REFIT, steps=10_000), 0.003, 0), budget)
+    assert budget.spent() < 21_000
 
 
 class SlowTask:
@@ -167,11 +208,17 @@ class SlowTask:
         return get_task("D2").sample(rng, count, lengths)
 
 
-def test_out_of_time_while_sequences_are_drawn_leaves_the_current_token_table():
+def test_out_of_time_while_sequences_are_drawn_leaves_the_model_as_a_program():
     found = decompile(load_transformer(ZOO / "D2"), SlowTask(), Settings(time=0.2))
-    assert [statement.name for statement in found.program.statements] == ["logits1", "prediction"]
+    assert len(found.program.statements) == 18
     assert found.evidence.stopped_by_time is True
     assert found.evidence.match is None
+
+
+def test_a_model_too_large_for_that_leaves_the_current_token_table():
+    model = random_transformer(layers=4, heads=2, seed=0, positions=152)
+    found = decompile(model, get_task("D2"), Settings(time=0.2))
+    assert [statement.name for statement in found.program.statements] == ["logits1", "prediction"]
 
 
 @pytest.mark.parametrize("phase", ["drawing sequences", "measuring the evidence"])
@@ -180,32 +227,28 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
         if progress.phase == phase:
             raise KeyboardInterrupt
 
-    found = decompile(load_transformer(ZOO / "bin_majority"), get_task("bin_majority"), Settings(), interrupt)
+    model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
+    found = decompile(model, task, SHORT, Session(report=interrupt))
     assert found.evidence.interrupted is True
-    assert (len(found.program.statements) == 2) == (phase == "drawing sequences")  # the current-token table
     assert (found.evidence.match is None) == (phase == "measuring the evidence")
 
 
-def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned(monkeypatch):
-    monkeypatch.setattr(components, "PRICES", components.PRICES[:1])
-    monkeypatch.setattr(components, "STEPS_PER_STAGE", 10)
-    monkeypatch.setattr(components, "_eliminate", lambda components, state: iter(()))
+def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned():
+    tuning = Tuning(circuit=CircuitTuning(prices=1, steps=10, tried_alone=0, failures=1))
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
-    found = decompile(model, get_task("D2"), SHORT)
+    found = decompile(model, get_task("D2"), replace(SHORT, time=60.0, evidence="quick"), tuning=tuning)
     assert found.evidence.verdict == "not decompiled"
     assert "statements" in found.evidence.reason
     assert isinstance(found.program, Program)
 
 
 def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
-    task, oracle = get_task("D2"), TorchTransformer(load_transformer(ZOO / "D2"))
-    context = make_context(
-        Subject(task, oracle.scored_logits, oracle.device), (60, 100), 0, lambda what, program: None, lambda: None, lambda program: None
-    )
-    pools = [b.token_ids.numpy() for pool in (context.short, context.long, context.select.batches, context.verify.batches) for b in pool]
-    searched = {tuple(row[row != 5]) for ids in pools for row in ids}
-    examinee = Examinee(task, numpy_logits(oracle), (60, 100))
-    judge = draw(examinee, 500, np.random.default_rng([0, FRESH_STREAM]))
+    given = study("D2")
+    pools = draw_pools(given, (60, 100), 0, PoolTuning(), Budget.of_seconds())
+    ids = [b.token_ids.numpy() for pool in (pools.short, pools.long, pools.select, pools.verify) for b in pool]
+    searched = {tuple(row[row != 5]) for each in ids for row in each}
+    examinee = Examinee(given.task, numpy_logits(given.oracle), (60, 100))
+    judge = draw(examinee, 500, np.random.default_rng([0, Stream.EVIDENCE]))
     judged = {tuple(row[row != 5][:-1]) for chunk in judge.chunks for row in chunk.sample.token_ids} | {
         tuple(row[row != 5]) for chunk in judge.chunks for row in chunk.sample.token_ids
     }

@@ -22,7 +22,7 @@ from drasp.ir.nodes import (
 )
 from drasp.ir.program import Program, tensor_names
 from drasp.lang.printer import statement_text
-from drasp.naming.captions import caption
+from drasp.view.captions import caption
 
 Json = dict[str, Any]
 
