@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple
 
 import pytest
@@ -73,6 +74,5 @@ def measuring(oracle: Oracle, budget: Budget) -> Callable[[Trial], float]:
 
 def use_threads(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Works on so many pieces at once, whatever the machine has."""
-    pool = ThreadPoolExecutor(count)
     monkeypatch.setattr(parallel, "threads", lambda: count)
-    monkeypatch.setattr(parallel, "_pool", lambda: pool)
+    monkeypatch.setattr(parallel, "_pool", cache(lambda: ThreadPoolExecutor(count)))

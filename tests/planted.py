@@ -1,13 +1,15 @@
 """Programs with lines that are known to be needless, each the model under study itself: what passes should find is planted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
+from drasp.ir.nodes import Project, Select
+from drasp.ir.operators import Dense
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.learn.oracle import Oracle
@@ -73,11 +75,22 @@ class Planted:
 
     @property
     def program(self) -> Program:
+        """With every matrix dense, as what is lifted from a model has them."""
         names = " ".join(f'"{token}"' if token in LETTERS else token for token in Letters.vocabulary)
-        return parse(f"drasp 1\nvocabulary {names}\npositions {POSITIONS}\npredict {self.predict}\n{self.body}", self.operators)
+        return _dense(parse(f"drasp 1\nvocabulary {names}\npositions {POSITIONS}\npredict {self.predict}\n{self.body}", self.operators))
 
     def oracle(self, journal: Journal | None = None, lengths: tuple[int, int] = (0, 20)) -> Oracle:
         return oracle_of(ProgramAsModel(self.program), Letters(self.predict), journal, lengths)
+
+
+def _dense(program: Program) -> Program:
+    operators, statements = dict(program.operators), []
+    for statement in program.statements:
+        if isinstance(statement, Select | Project):
+            operators[f"{statement.name}_matrix"] = program.matrix(statement.name)
+            statement = replace(statement, op=Dense(f"{statement.name}_matrix"))
+        statements.append(statement)
+    return program.with_statements(statements, operators)
 
 
 def oracle_of(model: object, task: object, journal: Journal | None = None, lengths: tuple[int, int] = (0, 20), seed: int = 0) -> Oracle:

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_seconds_are_counted_from_the_start(clock):
 
 
 def test_work_is_counted_as_it_is_charged_and_no_clock_ends_it(clock):
-    budget = Budget.of_work(10, pace=2)
+    budget = Budget.of_work(10, BudgetTuning(pace=2))
     clock.now += 100
     assert (budget.unit, budget.spent(), budget.left(), budget.seconds()) == ("work", 0, 10, 100)
     budget.charge(9)
@@ -98,7 +98,7 @@ def test_no_slice_ends_later_than_what_it_is_cut_from(clock, cut):
 
 
 def test_where_work_is_counted_seconds_go_by_the_pace(clock):
-    budget = Budget.of_work(100, pace=2)
+    budget = Budget.of_work(100, BudgetTuning(pace=2))
     budget.charge(20)
     assert budget.until(0.9, seconds=30).left() == 40
     assert budget.next(1.0, seconds=7).left() == 14
@@ -106,7 +106,7 @@ def test_where_work_is_counted_seconds_go_by_the_pace(clock):
 
 
 def test_what_is_charged_to_a_slice_is_charged_to_all(clock):
-    budget = Budget.of_work(100, pace=1)
+    budget = Budget.of_work(100, BudgetTuning(pace=1))
     half = budget.until(0.5)
     half.charge(45)
     assert (budget.spent(), half.left(), half.next(1.0).left()) == (45, 5, 5)
@@ -114,7 +114,7 @@ def test_what_is_charged_to_a_slice_is_charged_to_all(clock):
     assert is_spent(half)
 
 
-@pytest.mark.parametrize("budget", [lambda: Budget.of_seconds(100), lambda: Budget.of_work(100, pace=1)])
+@pytest.mark.parametrize("budget", [lambda: Budget.of_seconds(100), lambda: Budget.of_work(100, BudgetTuning(pace=1))])
 def test_while_a_journal_answers_the_run_has_spent_what_it_had_then_and_goes_on_from_there(clock, budget):
     budget = budget()
     half = budget.until(0.5)
@@ -142,7 +142,7 @@ def test_live_again_it_stays_live(clock):
 
 
 def test_work_between_two_answers_of_a_journal_counts_as_it_did_then():
-    budget = Budget.of_work(100, pace=1)
+    budget = Budget.of_work(100, BudgetTuning(pace=1))
     budget.replay(40.0)
     budget.charge(5)
     assert budget.next(0.2).left() == 11

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.journal import Journal
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
@@ -149,7 +149,7 @@ def test_a_fit_that_is_stopped_is_stopped_there_again(monkeypatch, tmp_path):
         monkeypatch.setattr(choose, "fit", fit)
         candidates = [program(count) for count in (1, 2, 3)]
         matches = {candidate.digest: match for candidate, match in zip(candidates, (0.1, 0.905, 0.95), strict=True)}
-        budget = Budget.of_work(limit, pace=1)
+        budget = Budget.of_work(limit, BudgetTuning(pace=1))
         choice = Choice.among([candidates[place] for place in (0, 2, 1)], WANTED, SEQUENCES, PruneTuning())
         result = drive(by_bisection(choice, SimpleNamespace(seed=0, journal=journal), AIM, budget), match).result
         return result.digest, asked, budget.spent()

@@ -27,8 +27,9 @@ ENTRY = '[{"statements": 4, "opaque": 0, "numbers": 8, "match": 0.5, "measured_o
 HEADER = 'drasp 1\nvocabulary "a" <bos>\npositions 6\npredict next-token\n'
 
 
-def _program(statements):
-    body = "".join(f"logits{i} = project(op={{<bos>: {i + 1}}})\n" for i in range(statements - 1))
+def _program(statements, number=1):
+    """A program of some statements; with another number it is another one."""
+    body = "".join(f"logits{i} = project(op={{<bos>: {i + number}}})\n" for i in range(statements - 1))
     return parse(HEADER + body + f"prediction = softmax({' + '.join(f'logits{i}' for i in range(statements - 1))})\n")
 
 
@@ -41,8 +42,8 @@ def test_what_is_kept_is_what_no_other_program_beats(seed):
     rng = random.Random(seed)
     met = [(rng.randrange(2, 18), rng.randrange(40, 100) / 100) for _ in range(60)]
     frontier = Frontier(FrontierTuning())
-    for statements, match in met:
-        frontier.add(_program(statements), match, "select")
+    for number, (statements, match) in enumerate(met, 1):
+        frontier.add(_program(statements, number), match, "select")
     expected = {(s, m) for s, m in met if m >= 0.5 and not any(o != (s, m) and o[0] <= s and o[1] >= m for o in met)}
     assert _points(frontier) == sorted(expected)
 

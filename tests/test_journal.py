@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drasp.core import journal as journals
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.journal import Journal, code_of, digest
 from drasp.errors import RunFolderError
 
@@ -108,7 +108,7 @@ def spending(journal, limit):
     """A run of nine steps: some work outside questions, a question that takes two more, and where its slice ends another slice, in which it
     ends. Returns what was done, step by step, with what had been spent.
     """
-    whole, log = Budget.of_work(1000, pace=1), []
+    whole, log = Budget.of_work(1000, BudgetTuning(pace=1)), []
     for budget in (whole.until(limit / 1000), whole):
         try:
             for step in range(9):
@@ -213,7 +213,7 @@ def test_the_work_of_earlier_processes_counts(file):
         budget.charge(5)
         return budget.spent()
 
-    assert run(Budget.of_work(100, pace=1)) == run(Budget.of_work(100, pace=1)) == 45
+    assert run(Budget.of_work(100, BudgetTuning(pace=1))) == run(Budget.of_work(100, BudgetTuning(pace=1))) == 45
 
 
 SOURCE = '''"""A module."""

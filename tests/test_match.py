@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.journal import Journal
 from drasp.learn.match import Matcher
 from drasp.learn.oracle import Oracle
@@ -86,11 +86,11 @@ def test_to_label_a_pool_is_charged_by_the_batch_and_ends_with_the_budget(monkey
     use_threads(monkeypatch, threads)
     study = study_of("bin_majority")
     batches = 1 + 5 + 2 + 2  # 8 short, 240 long, 8 of each of two bands twice
-    budget = Budget.of_work(1e6, pace=1)
+    budget = Budget.of_work(1e6, BudgetTuning(pace=1))
     draw_pools(study, (0, 60), 3, DRAWN, budget)
     assert budget.spent() == study.work * batches
-    draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(study.work * (batches - 1) + 1, pace=1))
-    budget = Budget.of_work(study.work * 3, pace=1)
+    draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(study.work * (batches - 1) + 1, BudgetTuning(pace=1)))
+    budget = Budget.of_work(study.work * 3, BudgetTuning(pace=1))
     with pytest.raises(OutOfBudget):
         draw_pools(study, (0, 60), 3, DRAWN, budget)
     assert budget.spent() == study.work * 3
@@ -217,7 +217,7 @@ def test_as_much_work_is_charged_however_many_threads_there_are(monkeypatch, ora
     found = []
     for threads in (1, 2, 4):
         use_threads(monkeypatch, threads)
-        budget = Budget.of_work(1e6, pace=1)
+        budget = Budget.of_work(1e6, BudgetTuning(pace=1))
         share = match(
             Matcher(oracle),
             lambda batch: other(batch.model_logits) if any(batch is m for m in missed) else batch.model_logits,
@@ -231,7 +231,7 @@ def test_as_much_work_is_charged_however_many_threads_there_are(monkeypatch, ora
 
 
 def test_a_count_ends_with_the_budget(oracle):
-    budget = Budget.of_work(7 * 3, pace=1)
+    budget = Budget.of_work(7 * 3, BudgetTuning(pace=1))
     with pytest.raises(OutOfBudget):
         match(Matcher(oracle), lambda batch: batch.model_logits, work=7, budget=budget)
     assert budget.spent() == 7 * 3

@@ -4,8 +4,10 @@ import threading
 import time
 
 import pytest
+import torch
 
 from drasp.core.parallel import in_order, threads
+from drasp.core.threads import one_thread
 
 
 def test_results_come_in_the_order_of_the_items_whichever_is_ready_first():
@@ -35,3 +37,23 @@ def test_what_nobody_asks_for_is_not_begun():
     results.close()
     time.sleep(0.05)
     assert len(begun) <= 2 * threads() + 1
+
+
+def test_torch_has_as_many_threads_for_each_piece_as_where_it_is_asked_for():
+    """Its digits hang on how many it has: a run in a process that did something before ends with the bytes of one that did not."""
+
+    def on_each(_):
+        torch.rand(200, 200) @ torch.rand(200, 200)  # torch settles how many at its first work on a thread
+        return torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        list(in_order(on_each, range(9)))
+        with one_thread(True):
+            assert {*in_order(on_each, range(9))} == {1}
+        assert {*in_order(on_each, range(9))} == {3}
+        with one_thread(False):
+            assert {*in_order(on_each, range(9))} == {3}
+    finally:
+        torch.set_num_threads(before)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
+from drasp.lang.edit import replaced
 from drasp.learn.adam import Schedule
 from drasp.learn.attribution import attribution
 from drasp.learn.circuit import Edges
@@ -215,7 +216,7 @@ def test_attribution_is_the_mean_gradient_of_the_loss_by_each_multiplier(planted
 
 
 def test_what_does_nothing_has_no_attribution():
-    program = SMALL.program.replace("logits2", "project(inp=token, op=0*(out == inp))")
+    program = replaced(SMALL.program, "logits2", "project(inp=token, op=0*(out == inp))")
     oracle = SMALL.oracle()
     found = attribution(program, oracle, BUDGET)
     assert found[Site("logits2", "line")] == 0
@@ -262,8 +263,8 @@ def test_what_only_feeds_the_output_is_averaged_over_the_scored_positions_and_th
     for site, value, where in (
         (Site("m1", "input", 0), values["a1"] @ program.operators["M.in.0"], scored),
         (Site("m1", "input", 1), one_hot @ program.operators["M.in.1"], scored),
-        (Site("logits1", "line"), values["a1"] / values["n1"] @ program.operators["B"], scored),
-        (Site("logits3", "line"), values["a2"] @ program.operators["D"], scored),
+        (Site("logits1", "line"), values["a1"] / values["n1"] @ program.matrix("logits1"), scored),
+        (Site("logits3", "line"), values["a2"] @ program.matrix("logits3"), scored),
     ):
         np.testing.assert_allclose(found[site], value[where].mean(0), atol=1e-4)
     mean = values["a1"][read].mean(0)  # attention reads what this divides
@@ -293,7 +294,7 @@ def test_a_fit_brings_predictions_back():
     planted = PLANTED[1]
     oracle = planted.oracle()
     match = measuring(oracle, BUDGET)
-    wrong = planted.program.replace("logits1", 'project(inp=a1, op={"a": {"a": 8}, "b": {"b": 6.5}})')
+    wrong = replaced(planted.program, "logits1", 'project(inp=a1, op={"a": {"a": 8}, "b": {"b": 6.5}})')
     before = match(Trial(wrong, ""))
     fitted = fit(wrong, oracle, Schedule(replace(AIM.refit, steps=60), 0.05, seed=0), BUDGET)
     assert before < 0.9
@@ -313,7 +314,7 @@ def test_a_fit_depends_on_its_seed_and_on_nothing_else(planted, oracle):
 
 
 def test_a_fit_stops_in_the_middle():
-    oracle, budget = SMALL.oracle(), Budget.of_work(1000, pace=1)
+    oracle, budget = SMALL.oracle(), Budget.of_work(1000, BudgetTuning(pace=1))
     with pytest.raises(OutOfBudget):
         fit(SMALL.program, oracle, Schedule(replace(AIM.refit, steps=10_000), 0.003, seed=0), budget)
     assert 1000 <= budget.spent() < 1000 + 3 * len(SMALL.program.statements) * 3  # no more than a step over it
@@ -424,7 +425,7 @@ def test_a_circuit_is_fitted_to_the_model(two_heads):
     assert fitted.kept == smaller.kept
     assert edges.loss(fitted, "hard") < edges.loss(smaller, "hard")
     with pytest.raises(OutOfBudget):
-        edges.fit(smaller, Schedule(how, 0.01, seed=0), Budget.of_work(3 * 3 * smaller.edges * 5, pace=1))
+        edges.fit(smaller, Schedule(how, 0.01, seed=0), Budget.of_work(3 * 3 * smaller.edges * 5, BudgetTuning(pace=1)))
 
 
 def test_a_higher_price_leaves_fewer_edges(two_heads):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.journal import Journal
 from drasp.core.threads import one_thread
 from drasp.learn.circuit import Edges
@@ -49,7 +49,7 @@ def searched(request):
 
     def search(work, journal=None):
         oracle = replace(known, journal=journal or Journal())
-        budget = Budget.of_work(work, pace=1)
+        budget = Budget.of_work(work, BudgetTuning(pace=1))
         trials, found = [], []
         stopped = True
         try:

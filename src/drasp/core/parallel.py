@@ -28,6 +28,11 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads())
 
 
+def renew_threads() -> None:
+    """What is begun from now on is worked on by new threads: torch settles for each thread, at its first use there, how many it takes."""
+    _pool.cache_clear()
+
+
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map`, some pieces ahead of what is asked for. The function may not call this itself, and has gradients on."""
     ahead: deque[Future[Result]] = deque()
