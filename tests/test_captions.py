@@ -14,7 +14,7 @@ from drasp.ir.nodes import Prediction, Read, Select
 from drasp.ir.operators import Sum, Symbolic, Term
 from drasp.ir.primitives.comparison import Comparison
 from drasp.ir.primitives.index import Index
-from drasp.ir.primitives.record import Names, Primitive
+from drasp.ir.primitives.primitive import Names, Primitive
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program

@@ -17,7 +17,7 @@ from drasp.ir.primitives.logic import And
 from drasp.ir.primitives.member import Member
 from drasp.ir.primitives.nearest import Nearest
 from drasp.ir.primitives.place import First, Last
-from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.primitive import Primitive
 from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.ir.primitives.total import Total
 from drasp.ir.program import Header

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.learn.evaluation import Examinee, has_sequences, predictions, spend, work
 from drasp.tasks.protocol import Sample
 from drasp.tasks.user import checked_sample
-
-if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     return {"examples": examples(bench.question.examinee, bench.rng(Stream.EXAMPLES), bench.budget)}
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
+def _rows(found: Sequence[Example] | None) -> Sequence[Row]:
     """None: they are not said, but shown and run by the report."""
     return []
 

@@ -31,7 +31,6 @@ from drasp.tasks.user import checked_sample
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from drasp.evidence.schema import Evidence
     from drasp.model.forward import Part, TorchTransformer
 
 
@@ -399,8 +398,7 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     return {"interchange": interchange(bench.program, bench.question, bench.sequences, bench.rng(Stream.PAIRS), bench.budget)}
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
-    found = evidence.interchange
+def _rows(found: Interchange | None) -> Sequence[Row]:
     if found is None:
         return []
     rows = []

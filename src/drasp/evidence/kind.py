@@ -12,7 +12,6 @@ from drasp.ir.program import Program
 from drasp.learn.evaluation import EvaluationSet, Examinee, Predictor, numpy_logits
 
 if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
     from drasp.learn.pools import Study
 
 T = TypeVar("T")
@@ -148,7 +147,8 @@ class Kind:
         runs: what it costs: for a program, about how many runs of program and model each sequence takes.
         measure: gives what it found by key of `evidence.json`; None there where it does not apply. It may raise any exception, which then
             stands in the evidence as a gap.
-        rows: what is to be said of it, as far as it was measured.
+        rows: what is to be said of it; given the values of its keys, None where they were not measured.
+        keys: what it fills in the evidence; its name alone where that is empty.
         a_band: whether `least` and `enough` count the sequences of each length band.
         slow: whether `--evidence quick` leaves it out.
     """
@@ -158,7 +158,8 @@ class Kind:
     how: str
     runs: Callable[[Program], float]
     measure: Callable[[Bench], Mapping[str, Any]]
-    rows: "Callable[[Evidence], Sequence[Row]]"
+    rows: Callable[..., Sequence[Row]]
     tuning: KindTuning = KindTuning()
+    keys: tuple[str, ...] = ()
     a_band: bool = False
     slow: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from drasp.learn.evaluation import Chunk, Examinee, Predictor, alike, chunked, p
 from drasp.tasks.protocol import Sample
 from drasp.tasks.sampling import SuiteTask
 from drasp.tasks.user import checked_answers
-
-if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
 
 
 @dataclass(frozen=True)
@@ -151,8 +148,7 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     return {"language": language(bench.program, bench.question.examinee, bench.measured.trivial, bench.budget, bench.sequences)}
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
-    found = evidence.language
+def _rows(found: Language | None) -> Sequence[Row]:
     if found is None:
         return []
     low, high = found.lengths

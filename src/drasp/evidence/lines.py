@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from drasp.ir.nodes import Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import EvaluationSet, predictor, spend, work
 from drasp.run.numpy_fast import evaluate
-
-if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     return {"lines": line_costs(bench.program, fresh.thinned(every), bench.budget)}
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
-    costs = [(cost.statement, f"{cost.match:.3f}") for cost in evidence.lines or ()]
+def _rows(found: Sequence[LineCost] | None) -> Sequence[Row]:
+    costs = [(cost.statement, f"{cost.match:.3f}") for cost in found or ()]
     return [Row("lines", name, f"match without it {match}", (name,), f"without it: match {match}", beside=True) for name, match in costs]
 
 

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drasp.core.intervals import Banded, Share
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Measured, Row
 from drasp.learn.evaluation import by_the_model, draw, predictor, trivial
-
-if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
 
 
 @dataclass(frozen=True)
@@ -42,14 +39,14 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     }
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
+def _rows(match: Banded | None, task: Banded | None, model_task: Banded | None, baseline: Baseline[Banded] | None) -> Sequence[Row]:
     rows = []
-    if evidence.match is not None:
-        rows.append(Row("match", "", by_bands(evidence.match)))
-    if evidence.task is not None and evidence.model_task is not None:
-        rows.append(Row("task", "", f"program {by_bands(evidence.task, short=True)}; model {by_bands(evidence.model_task, short=True)}"))
-    if evidence.baseline is not None:
-        constant, table = (found.all.accuracy for found in (evidence.baseline.constant, evidence.baseline.current_token))
+    if match is not None:
+        rows.append(Row("match", "", by_bands(match)))
+    if task is not None and model_task is not None:
+        rows.append(Row("task", "", f"program {by_bands(task, short=True)}; model {by_bands(model_task, short=True)}"))
+    if baseline is not None:
+        constant, table = (found.all.accuracy for found in (baseline.constant, baseline.current_token))
         text = f"match of the best constant {constant:.3f}, of the best current-token table {table:.3f}"
         rows.append(Row("baselines", "", text))
     return rows
@@ -72,6 +69,7 @@ MATCH = Kind(
     runs=lambda program: 1.0,
     measure=_measure,
     rows=_rows,
+    keys=("match", "task", "model_task", "baseline"),
     tuning=TUNING,
     a_band=True,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from drasp.core.intervals import Banded, Share
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Measured, NotMeasured, Row
 from drasp.learn.evaluation import Chunk, Predictor
-
-if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,7 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     return {"mistakes": mistakes(bench.measured)}
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
-    found = evidence.mistakes
+def _rows(found: Mistakes | None) -> Sequence[Row]:
     if found is None:
         return []
     same, wrong = found.same.all, found.program_wrong.all

@@ -6,7 +6,7 @@ the same.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Row
 from drasp.ir.program import Program
 from drasp.learn.evaluation import Change, EvaluationSet, Examinee, Predictor, alike, draw, predictor, trivial
 from drasp.tasks.protocol import Sample
-
-if TYPE_CHECKING:
-    from drasp.evidence.schema import Evidence
 
 SPECIAL_TOKENS = 4  # at the end of every vocabulary
 
@@ -126,8 +123,7 @@ def _measure(bench: Bench) -> Mapping[str, Any]:
     return {"off_task": off_task(bench.program, bench.question.examinee, bench.sequences, bench.rng(Stream.OFF_TASK), bench.budget)}
 
 
-def _rows(evidence: "Evidence") -> Sequence[Row]:
-    found = evidence.off_task
+def _rows(found: OffTask | None) -> Sequence[Row]:
     each = {} if found is None else {field.name.replace("_", " "): getattr(found, field.name) for field in fields(found)}
     return [Row("off task", name, _said(agreement)) for name, agreement in each.items() if agreement is not None]
 

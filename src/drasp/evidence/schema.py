@@ -1,7 +1,7 @@
 """Everything that `evidence.json` holds, as frozen records: read and written here alone."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ from drasp.core.records import Damaged, Json, from_json, to_json
 from drasp.errors import DraspError
 from drasp.evidence.examples import EXAMPLES, Example
 from drasp.evidence.interchange import INTERCHANGE, Interchange
-from drasp.evidence.kind import Baseline, Kind
+from drasp.evidence.kind import Baseline, Kind, Row
 from drasp.evidence.language import LANGUAGE, Language
 from drasp.evidence.lines import LINES, LineCost
 from drasp.evidence.match import MATCH
@@ -155,6 +155,10 @@ class Evidence:
     def unfinished(self) -> bool:
         """Whether the run was cut short before all kinds were tried, so that it can go on."""
         return self.interrupted or any(gap.reason == PENDING for gap in self.gaps)
+
+    def rows(self, kind: Kind) -> Sequence[Row]:
+        """What is to be said of a kind, as far as it was measured."""
+        return kind.rows(*(getattr(self, key) for key in kind.keys or (kind.name,)))
 
     def to_json(self) -> dict[str, Json]:
         """What `evidence.json` holds. A kind that does not apply is null, one that is a gap is left out."""

@@ -11,7 +11,7 @@ from drasp.ir.formulas import reads_of
 from drasp.ir.formulas import with_reads as formula_with_reads
 from drasp.ir.labels import Label, finite
 from drasp.ir.operators import Dense, Operator
-from drasp.ir.primitives.record import Names
+from drasp.ir.primitives.primitive import Names
 
 BUILT_IN = ("token", "pos", "one")
 

@@ -8,7 +8,7 @@ from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis
 from drasp.ir.basis import Basis
 from drasp.ir.labels import Label, Range, braces, distinct, finite, label_text, number_text
-from drasp.ir.primitives.record import Names, Nouns, Predicate, Primitive, where
+from drasp.ir.primitives.primitive import Names, Nouns, Predicate, Primitive, where
 
 HARD = 10000.0
 """The strength of `hard(...)`: among a few hundred keys, the others get a weight of exactly 0."""

@@ -34,8 +34,8 @@ from drasp.ir.nodes import (
 )
 from drasp.ir.operators import HARD, Dense, Except, Operator, Sum, Term
 from drasp.ir.primitives import RECORDS, WORDS
+from drasp.ir.primitives.primitive import Names, Predicate, Primitive
 from drasp.ir.primitives.reading import Made, Node
-from drasp.ir.primitives.record import Names, Predicate, Primitive
 from drasp.ir.program import Header, Predict, Program, tensor_names
 
 if TYPE_CHECKING:

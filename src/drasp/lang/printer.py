@@ -21,7 +21,7 @@ from drasp.ir.nodes import (
     Table,
 )
 from drasp.ir.operators import Dense, Operator
-from drasp.ir.primitives.record import Names
+from drasp.ir.primitives.primitive import Names
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import NUMERAL, PREDICTION_FUNCTIONS, VERSION
 

@@ -18,7 +18,8 @@ from drasp.ir.primitives import candidates
 from drasp.ir.primitives.index import COLUMN
 from drasp.ir.primitives.member import Member
 from drasp.ir.primitives.place import First
-from drasp.ir.primitives.record import Asked, Group, Primitive
+from drasp.ir.primitives.primitive import Primitive
+from drasp.ir.primitives.record import Asked, Group
 from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.learn.evaluation import predictions

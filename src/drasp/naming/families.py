@@ -15,7 +15,8 @@ import numpy as np
 
 from drasp.ir.axis import Axis
 from drasp.ir.primitives import candidates
-from drasp.ir.primitives.record import Asked, Group, Primitive
+from drasp.ir.primitives.primitive import Primitive
+from drasp.ir.primitives.record import Asked, Group
 from drasp.naming.gauge import Gauge
 from drasp.naming.tuning_attention import OperatorTuning
 

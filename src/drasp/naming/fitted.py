@@ -11,7 +11,7 @@ from drasp.ir.primitives.comparison import Comparison
 from drasp.ir.primitives.index import Index
 from drasp.ir.primitives.logic import And
 from drasp.ir.primitives.member import Member
-from drasp.ir.primitives.record import Predicate, Primitive
+from drasp.ir.primitives.primitive import Predicate, Primitive
 from drasp.ir.primitives.tables import Relation
 from drasp.naming.target import Target, row_sums_summed
 

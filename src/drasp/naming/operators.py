@@ -18,7 +18,7 @@ from drasp.ir.labels import is_special
 from drasp.ir.operators import Except, Sum, Symbolic, Term
 from drasp.ir.primitives.logic import And
 from drasp.ir.primitives.member import Member
-from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.primitive import Primitive
 from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.naming.fitted import fitted
 from drasp.naming.gauge import Gauge, smallest, sparsest

@@ -9,7 +9,7 @@ import numpy as np
 
 from drasp.ir.axis import Axis
 from drasp.ir.operators import Sum, Symbolic
-from drasp.ir.primitives.record import Primitive
+from drasp.ir.primitives.primitive import Primitive
 from drasp.naming.families import Family, families, only
 from drasp.naming.gauge import Gauge, centred, group_sums
 from drasp.naming.tuning_attention import OperatorTuning

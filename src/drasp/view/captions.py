@@ -20,7 +20,7 @@ from drasp.ir.nodes import (
     Table,
 )
 from drasp.ir.operators import HARD, Dense, Sum, Term
-from drasp.ir.primitives.record import Nouns
+from drasp.ir.primitives.primitive import Nouns
 from drasp.ir.program import Program
 
 BUILT_IN_NOUNS = {"token": "token", "pos": "position"}

@@ -27,7 +27,7 @@ def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:
         return (counted, Row("evidence", "", "none is recorded for this program"))
     said = evidence.verdict + " (interrupted)" * evidence.interrupted + " (out of time)" * evidence.stopped_by_time
     reason = () if evidence.reason is None else (Row("reason", "", evidence.reason),)
-    measured = (row for kind in KINDS for row in kind.rows(evidence))
+    measured = (row for kind in KINDS for row in evidence.rows(kind))
     gaps = (Row("gap", gap.kind.replace("_", " "), gap.reason) for gap in evidence.gaps)
     return (Row("verdict", "", said), *reason, counted, *map(_piece, evidence.named), *measured, *gaps, *_origin(evidence))
 
@@ -89,4 +89,4 @@ def terminal(program: Program, evidence: Evidence | None) -> str:
 
 def measured(evidence: Evidence) -> list[tuple[Kind, Sequence[Row]]]:
     """For each kind of evidence that was measured its rows."""
-    return [(kind, rows) for kind in KINDS if (rows := kind.rows(evidence))]
+    return [(kind, rows) for kind in KINDS if (rows := evidence.rows(kind))]

@@ -7,7 +7,8 @@ records; nothing else knows a primitive by name, except where naming makes one t
 from collections.abc import Iterable
 from importlib import import_module
 
-from drasp.ir.primitives.record import Asked, Primitive, Record
+from drasp.ir.primitives.primitive import Primitive
+from drasp.ir.primitives.record import Asked, Record
 
 FILES = (
     "total",

@@ -10,9 +10,10 @@ from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis, Side, along
 from drasp.ir.labels import Label, label_text
 from drasp.ir.primitives.index import COLUMN, ROW, Index, read_index
+from drasp.ir.primitives.primitive import Names, Nouns, Predicate
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import Node, Reader
-from drasp.ir.primitives.record import Asked, Names, Nouns, Predicate, Ranked, Record
+from drasp.ir.primitives.record import Asked, Ranked, Record
 
 COMPARISONS: dict[str, Callable[[Array, Any], Array]] = {
     "==": np.equal,

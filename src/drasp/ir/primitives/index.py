@@ -7,9 +7,9 @@ import numpy as np
 from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis, Side, along
 from drasp.ir.labels import Label, label_text
+from drasp.ir.primitives.primitive import Names, Nouns
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import Node, Reader
-from drasp.ir.primitives.record import Names, Nouns
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import numpy as np
 
 from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis
+from drasp.ir.primitives.primitive import Names, Nouns, Predicate
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import is_kind
-from drasp.ir.primitives.record import Names, Nouns, Predicate, Record
+from drasp.ir.primitives.record import Record
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis, along
 from drasp.ir.labels import Label, Range, braces, distinct, member_numbers, member_text, members_words
 from drasp.ir.primitives.index import COLUMN, Index, read_index
+from drasp.ir.primitives.primitive import Names, Nouns, Predicate
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import Node, Reader
-from drasp.ir.primitives.record import Names, Nouns, Predicate, Record
+from drasp.ir.primitives.record import Record
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from drasp.ir.axis import Array, Axis
 from drasp.ir.primitives.comparison import ORDER, Comparison
 from drasp.ir.primitives.difference import Difference
 from drasp.ir.primitives.index import COLUMN, ROW
+from drasp.ir.primitives.primitive import Names, Nouns, Predicate, Primitive, where
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import is_call
-from drasp.ir.primitives.record import Asked, Names, Nouns, Predicate, Primitive, Ranked, Record, where
+from drasp.ir.primitives.record import Asked, Ranked, Record
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from drasp.ir.axis import Array, Axis
+from drasp.ir.primitives.primitive import Names, Nouns, Primitive
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import is_word
-from drasp.ir.primitives.record import Asked, Names, Nouns, Primitive, Ranked, Record
+from drasp.ir.primitives.record import Asked, Ranked, Record
 
 
 @dataclass(frozen=True)

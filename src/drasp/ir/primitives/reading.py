@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from drasp.errors import ParseError, Span
 from drasp.ir.axis import Side
 from drasp.ir.labels import Label, Range
-
-if TYPE_CHECKING:
-    from drasp.ir.primitives.record import Predicate
+from drasp.ir.primitives.primitive import Predicate
 
 Made = TypeVar("Made")
 
@@ -57,7 +55,7 @@ class Reader(Protocol):
     def sides(self) -> str:
         """What the sides are called: `q or k`."""
 
-    def predicate(self, node: Node) -> "Predicate":
+    def predicate(self, node: Node) -> Predicate:
         """A predicate, with or without parentheses."""
 
     def only(self, node: Node) -> Node:

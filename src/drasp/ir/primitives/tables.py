@@ -21,9 +21,10 @@ from drasp.ir.labels import (
     members_words,
     number_text,
 )
+from drasp.ir.primitives.primitive import Names, Nouns, Primitive
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import Node, Reader, is_kind
-from drasp.ir.primitives.record import Asked, Names, Nouns, Primitive, Ranked, Record
+from drasp.ir.primitives.record import Asked, Ranked, Record
 
 Numbered = tuple[tuple[Label, float], ...]
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis
+from drasp.ir.primitives.primitive import Names, Nouns, Predicate
 from drasp.ir.primitives.python import PythonSides
 from drasp.ir.primitives.reading import Node, Reader
-from drasp.ir.primitives.record import Asked, Names, Nouns, Predicate, Ranked, Record
+from drasp.ir.primitives.record import Asked, Ranked, Record
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ from drasp.ir.nodes import (
 )
 from drasp.ir.operators import HARD, Dense, Sum, Symbolic, Term
 from drasp.ir.primitives import RECORDS
+from drasp.ir.primitives.primitive import Predicate
 from drasp.ir.primitives.python import PythonSides, python_label, python_string
-from drasp.ir.primitives.record import Predicate
 from drasp.ir.program import Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
