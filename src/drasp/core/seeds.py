@@ -10,6 +10,7 @@ class Stream(IntEnum):
     FITTED_LONG = 2
     SELECTED = 3
     VERIFIED = 4
+    POOL_TRIAL = 5
     FIT = 7
     GATES = 8
     NAMING = 9

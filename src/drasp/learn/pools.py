@@ -90,10 +90,11 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
         OutOfBudget: before all of them are labelled.
     """
     cut = task_bands(study.task, lengths)
+    scale = _scale(study, lengths, seed, tuning, budget)
 
     def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
-        sample = checked_sample(study.task, rng, count, low_high)
+        sample = checked_sample(study.task, rng, max(1, int(scale * count)), low_high)
         return _batches(study, sample, _labels(study, sample, how.most, tuning, budget), band, how, tuning)
 
     close, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
@@ -104,6 +105,17 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
         b for band, part in enumerate(cut) for b in drawn(Stream.VERIFIED, tuning.verified, part, band, verifying(tuning.verify_batch))
     ]
     return Pools(tuple(short), tuple(long), tuple(select[::-1]), tuple(verify[::-1]), len(cut))
+
+
+def _scale(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> float:
+    """The share of the sequences that the budget lets draw, 1 at the most: found out on a few."""
+    sample = checked_sample(study.task, np.random.default_rng([seed, Stream.POOL_TRIAL]), tuning.trial, lengths)
+    before = budget.spent()
+    _labels(study, sample, tuning.long_batch, tuning, budget)
+    bands = len(task_bands(study.task, lengths))
+    all_of_them = tuning.fitted_short + tuning.fitted_long + bands * (tuning.selected + tuning.verified)
+    cost = (budget.spent() - before) / tuning.trial * all_of_them
+    return max(tuning.least, min(1.0, tuning.share * budget.left() / cost)) if cost else 1.0
 
 
 def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> list[Batch]:

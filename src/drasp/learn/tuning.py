@@ -32,6 +32,9 @@ class PoolTuning:
     short_sampled: int = knob(8, unit="one in so many short batches is used for means and gradients", origin="chosen")
     long_sampled: int = knob(24, unit="one in so many long batches is used for means and gradients", origin="chosen")
     fallback: int = knob(100, unit="sequences for the current-token table where the pools could not be drawn", origin="chosen")
+    share: float = knob(0.3, unit="of what is left to the search, for drawing; where it would take more, fewer are drawn", origin="chosen")
+    trial: int = knob(24, unit="sequences of all lengths, to see what one costs", origin="chosen")
+    least: float = knob(0.05, unit="share of the sequences that is drawn at the least", origin="chosen")
     margin: float = knob(1.0, unit="logits beyond which a prediction is safe", origin="chosen")
 
 

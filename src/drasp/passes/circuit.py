@@ -35,9 +35,9 @@ def prune_circuit(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Ste
     Raises:
         TooLarge: it would have too many lines.
     """
-    yield Found(edges.whole)
     search = _CircuitSearch(edges, oracle, aim, budget)
     circuit = yield from search.annealed()
+    yield Found(circuit)
     circuit = yield from search.eliminated(circuit)
     program = expand(circuit, oracle, aim)
     yield Found(program)

@@ -145,7 +145,7 @@ def _measured(
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
     seconds = run.tuning.choice.interrupted if searched.interrupted else inf
-    for evidence in gather(searched, Question(study, run.settings), run.budget.until(PLAN.measured).next(1.0, seconds), tell):
+    for evidence in gather(searched, Question(study, run.settings), PLAN.until(run.budget, PLAN.measured).next(1.0, seconds), tell):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)

@@ -61,6 +61,7 @@ class Plan:
     Attributes:
         stages: ways to a program; what they find are the candidates.
         chosen, named, measured: shares of the run's budget by which the result is chosen among them, named, and measured.
+        reserve: seconds that a stage of `until` .75 leaves for what comes after it, however short the run, but half of it at the most.
         early, early_seconds: by how much naming after a pass may exceed its stage: a share of the budget, so many seconds at the most.
     """
 
@@ -68,6 +69,7 @@ class Plan:
     chosen: float
     named: float
     measured: float
+    reserve: float
     early: float
     early_seconds: float
 
@@ -75,6 +77,11 @@ class Plan:
     def last(self) -> Stage:
         """The stage that gives nothing away: what is chosen and named must keep its match."""
         return self.stages[-1]
+
+    def until(self, budget: Budget, share: float, seconds: float = inf) -> Budget:
+        """The slice of a run's budget that ends at a share of it; of a short run sooner, so that what comes after is not cut short."""
+        kept = min(self.reserve * budget.pace, budget.whole / 2) * (1 - share) / (1 - self.last.until)
+        return budget.until(min(share, 1 - kept / budget.whole), seconds)
 
 
 PLAN = Plan(
@@ -88,6 +95,7 @@ PLAN = Plan(
     chosen=0.84,
     named=0.89,
     measured=0.94,
+    reserve=10.0,
     early=0.15,
     early_seconds=30.0,
 )

@@ -101,17 +101,19 @@ class Runner:
             self._stopped(stop)
         if self._named is not None:
             return self._named
-        if self._oracle is None:
-            return Naming(self._without_sequences(), ())
+        if self._oracle is None or len(self._candidates) == 1:
+            return Naming(self._nothing_found(), ())
         return self._name(self._chosen(self._oracle), self._oracle)
 
-    def _without_sequences(self) -> Program:
-        """What a search leaves that was stopped before it had its sequences: the model itself as a program; where that would be too large,
-        a current-token table.
+    def _nothing_found(self) -> Program:
+        """What a search leaves that was stopped before it found anything: the model itself as a program; where that would be too large, a
+        current-token table.
         """
         transformer, settings, header = self.study.transformer, self.run.settings, header_of(self.study)
         if self.record.frontier.takes(expanded_statements(full_wiring(transformer))):
             return simplify(lift(transformer, header))
+        if self._oracle is not None:
+            return self._table
         return token_table(header, draw_few(self.study, settings.lengths, settings.seed, self.run.tuning.pools, self._closing()))
 
     def _closing(self) -> Budget:
@@ -122,7 +124,7 @@ class Runner:
     def _drawn(self) -> Oracle:
         run, settings = self.run, self.run.settings
         self._tell("", None)
-        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, run.budget.until(PLAN.last.until))
+        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, PLAN.until(run.budget, PLAN.last.until))
         oracle = Oracle(self.study, pools, settings.seed, run.tuning.pools, run.journal)
         self._matcher = Matcher(oracle)
         self._table = token_table(header_of(self.study), oracle.sample)
@@ -138,7 +140,7 @@ class Runner:
 
     def _stage(self, stage: Stage, edges: Edges) -> bool:
         """Follows one stage; whether the search is over."""
-        budget = self.run.budget.until(stage.until, stage.seconds)
+        budget = PLAN.until(self.run.budget, stage.until, stage.seconds)
         try:
             return self._passes(stage, edges, budget)
         except TooLarge as reason:
@@ -273,7 +275,7 @@ class Runner:
         choice = Choice.among(found, self._to_hold, self.run.tuning.pools.verified, self.run.tuning.prune)
         if self.record.interrupted:
             return choice.picked(self._table)
-        self._phase, budget = "choosing", self.run.budget.until(PLAN.chosen)
+        self._phase, budget = "choosing", PLAN.until(self.run.budget, PLAN.chosen)
         try:
             return self._drive(by_bisection(choice, oracle, self._aim(PLAN.last), budget), budget, lambda what: None)
         except (KeyboardInterrupt, OutOfBudget, Exception) as stop:
@@ -285,7 +287,7 @@ class Runner:
         best = Naming(program, ())
         if self.record.interrupted or len(program.statements) > self.run.tuning.choice.named:
             return best
-        self._phase, budget = "naming", self.run.budget.until(PLAN.named)
+        self._phase, budget = "naming", PLAN.until(self.run.budget, PLAN.named)
         began = budget.spent()
 
         def keep(what: object) -> None:
