@@ -27,7 +27,7 @@ def to_json(value: Any) -> Json:
         return {key: to_json(item) for key, (f, item) in held.items() if not (item is None and f.default is None)}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [to_json(item) for item in value]
     return value
 
