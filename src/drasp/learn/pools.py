@@ -1,7 +1,6 @@
 """Pools of sequences with the model's answers: what the learning passes fit and match programs on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -95,7 +94,7 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
         sample = checked_sample(study.task, rng, max(1, int(scale * count)), low_high)
-        return _batches(study, sample, _labels(study, sample, how.most, tuning, budget), band, how, tuning)
+        return [replace(batch, band=band) for batch in _batches(study, sample, how, tuning, budget)]
 
     close, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
     short = drawn(Stream.FITTED_SHORT, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch))
@@ -124,8 +123,7 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     found: list[Batch] = []
     for _ in range(tuning.fallback):
         sample = checked_sample(study.task, rng, 1, lengths)
-        how = _Draw(1)
-        found += _batches(study, sample, _labels(study, sample, 1, tuning, Budget.of_seconds()), -1, how, tuning)
+        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())
         if not budget.left():
             break
     return found
@@ -156,8 +154,9 @@ class _Draw:
     rest_every: int | None = None
 
 
-def _batches(study: Study, sample: Sample, logits: Sequence[Tensor], band: int, how: _Draw, tuning: PoolTuning) -> list[Batch]:
-    count = len(sample.scored)
+def _batches(study: Study, sample: Sample, how: _Draw, tuning: PoolTuning, budget: Budget) -> list[Batch]:
+    """The sequences with the model's answers, of no band."""
+    logits, count = _labels(study, sample, how.most, tuning, budget), len(sample.scored)
     if how.rest_every is None:
         strata = [(np.arange(count), 1)]
     else:
@@ -170,7 +169,7 @@ def _batches(study: Study, sample: Sample, logits: Sequence[Tensor], band: int, 
         for rows in _by_length(sample, chosen, how.most, tuning.cells):
             token_ids, position_ids, scored = _rows(sample, rows, study.device)
             model_logits = torch.cat([logits[row] for row in rows])
-            found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, band, weight))
+            found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, -1, weight))
     return found
 
 

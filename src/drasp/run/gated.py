@@ -117,7 +117,7 @@ class Executor:
         self.dtype = dtype
         self._tensors: dict[str, Tensor] = {name: self._tensor(array) for name, array in program.operators.items()}
         self.matrices: dict[str, Tensor] = {}
-        self._elsewhere = read_elsewhere(program)
+        self.elsewhere = read_elsewhere(program)
         for statement in program.statements:
             if isinstance(statement, Norm) and isinstance(statement.op, Dense):
                 self.matrices[statement.name] = self._tensor(gram_factor(program.matrix(statement.name)))
@@ -138,14 +138,14 @@ class Executor:
 
         `observe` is called with each site, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
-        return _Run(self, token_ids, position_ids, knobs, observe, frozenset(), token_ids.shape[1]).logits()
+        return _Run(self, (token_ids, position_ids), knobs, observe).logits()
 
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, knobs: Knobs | None = None) -> Tensor:
         """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
         """
         last = since_first(scored)
-        return _Run(self, token_ids, position_ids, knobs, None, self._elsewhere, last).logits()[scored[:, -last:]]
+        return _Run(self, (token_ids, position_ids), knobs, last=last).logits()[scored[:, -last:]]
 
 
 def since_first(scored: Tensor) -> int:
@@ -174,20 +174,19 @@ class _Run:
     """One forward pass.
 
     Args:
-        elsewhere: the variables that are computed at every position.
-        last: at how many positions the others are, the last ones.
+        ids: of the tokens and of the positions, each (batch, time).
+        last: at how many positions, the last ones, the variables are computed that no other position reads; None: at all.
     """
 
     def __init__(
         self,
         executor: Executor,
-        token_ids: Tensor,
-        position_ids: Tensor,
-        knobs: Knobs | None,
-        observe: Observer | None,
-        elsewhere: frozenset[str],
-        last: int,
+        ids: tuple[Tensor, Tensor],
+        knobs: Knobs | None = None,
+        observe: Observer | None = None,
+        last: int | None = None,
     ) -> None:
+        token_ids, position_ids = ids
         self.program = executor.program
         self.tensors = executor._tensors
         self.matrices = executor.matrices
@@ -196,9 +195,9 @@ class _Run:
         self.knobs = knobs
         self.observe = observe
         bases = self.program.bases
-        self.elsewhere = elsewhere
-        self.last = last
         self.batch, self.time = token_ids.shape
+        self.elsewhere = executor.elsewhere
+        self.last = self.time if last is None else last
         self.count = self.time  # at how many positions the present statement is computed
         self.values: dict[str, _Value] = {
             "token": _Value(bases["token"].size, ids=token_ids),
