@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.threads import one_thread
 from drasp.evidence.gather import EvidenceTuning, Searched, gather
 from drasp.evidence.kind import Question
@@ -63,7 +63,7 @@ def test_at_first_every_kind_is_a_gap_and_then_one_after_the_other_arrives():
 @pytest.mark.parametrize("error", [ValueError("no\nway"), MemoryError(), RecursionError(), OutOfBudget()])
 @pytest.mark.parametrize("broken", [kind.name for kind in KINDS])
 def test_a_kind_that_fails_is_a_gap_and_the_rest_stays(broken, error):
-    def fail(bench):
+    def fail(bench, tuning):
         raise error
 
     told = []
@@ -99,23 +99,23 @@ def test_quick_evidence_leaves_out_what_is_slow():
 
 
 def test_without_a_budget_all_that_runs_anything_is_a_gap():
-    found = _gathered(Budget.of_work(0.0, 1.0))[-1]
+    found = _gathered(Budget.of_work(0.0, BudgetTuning(pace=1)))[-1]
     assert set(_reasons(found)) == {kind.name for kind in KINDS}
     assert found.verdict == "not decompiled"
 
 
 def test_too_small_a_budget_gives_no_evidence_that_is_none():
-    found = _gathered(Budget.of_work(0.5, 1.0))[-1]
+    found = _gathered(Budget.of_work(0.5, BudgetTuning(pace=1)))[-1]
     assert _reasons(found)["match"].endswith("sequences; fewer than 100 are no evidence")
     assert found.match is None
 
 
 @pytest.mark.parametrize("work", [20.0, 60.0, 1e6])
 def test_where_work_is_counted_load_and_clock_change_nothing(work, monkeypatch):
-    first = _gathered(Budget.of_work(work, 1.0))[-1]
+    first = _gathered(Budget.of_work(work, BudgetTuning(pace=1)))[-1]
     clock = iter(np.cumsum(np.random.default_rng(0).exponential(50.0, 1_000_000)))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
-    second = _gathered(Budget.of_work(work, 1.0))[-1]
+    second = _gathered(Budget.of_work(work, BudgetTuning(pace=1)))[-1]
     assert replace(first, seconds=0.0) == replace(second, seconds=0.0)
     if work == 1e6:
         assert not first.gaps

@@ -40,7 +40,7 @@ def test_simplify(file):
 @pytest.mark.parametrize("file", cases("tidy"))
 def test_tidy(file):
     program = read(file)
-    renamed = tidy(program)
+    renamed = tidy(program, 0.05)
     assert lines(renamed) == after(file)
     assert difference(program, renamed) < 1e-4  # single precision
 
@@ -154,7 +154,7 @@ prediction = sigmoid(0)
 
 
 def test_a_variable_is_called_by_what_it_is_and_by_nothing_that_it_is_not():
-    renamed = tidy(parse(HEADER + TELLING))
+    renamed = tidy(parse(HEADER + TELLING), 0.05)
     names = [s.name for s in renamed.statements]
     assert names == [
         "s1",

@@ -11,6 +11,7 @@ read.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from drasp.core.budget import Budget
 from drasp.core.intervals import rounded
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
-from drasp.evidence.kind import Bench, Kind, KindTuning, Question, Row
+from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import alike, chunked, predictions, program_predictions, spend, work
@@ -126,9 +127,6 @@ class InterchangeTuning(KindTuning):
     choosing_share: float = knob(0.25, unit="share of the pairs", origin="chosen: as many others choose the components")
 
 
-TUNING = InterchangeTuning()
-
-
 @dataclass(frozen=True)
 class Pairs:
     """Sequences, and for each another one with the same scored positions: where its values are taken from."""
@@ -173,7 +171,7 @@ class _Laboratory:
         spend(self.budget, (len(self.program.statements) + self.parts) * work(sample))
 
 
-def interchange(program: Program, question: Question, pairs: int, rng: np.random.Generator, budget: Budget) -> Interchange | None:
+def interchange(bench: Bench, tuning: InterchangeTuning) -> Interchange | None:
     """For each variable that stands for heads or MLPs of the model, how often program and model agree after a swap of its whole value.
 
     None where no two sequences have the same scored positions.
@@ -181,24 +179,27 @@ def interchange(program: Program, question: Question, pairs: int, rng: np.random
     Raises:
         OutOfBudget: the budget is spent.
     """
-    found, lengths = groups(program), question.settings.lengths
-    choosing = list(_draw(question.study.task, lengths, max(1, int(TUNING.choosing_share * pairs)), rng))
+    program, question, rng = bench.program, bench.question, bench.rng(Stream.PAIRS)
+    found, drawn = groups(program), partial(_draw, question.study.task, question.settings.lengths)
+    choosing = list(drawn(max(1, int(tuning.choosing_share * bench.sequences)), rng))
     if not choosing:
         return None
-    both = _Laboratory(program, question.study.oracle, question.parts, budget)
+    both = _Laboratory(program, question.study.oracle, question.parts, bench.budget)
     distances = _distances(both, found, choosing)
     candidates = {group: _candidates(program, group, distances[group]) for group in found}
     several = [(group, parts, SWAPS[0]) for group, each in candidates.items() if len(each) > 1 for parts in each]
     counted = _count(both, choosing, several, rng)
     chosen = {
-        group: _fewest({parts: counted[group, parts, "value"].agreement or 0.0 for parts in each}) if len(each) > 1 else each[0]
+        group: _fewest({p: counted[group, p, "value"].agreement or 0.0 for p in each}, tuning.nearly) if len(each) > 1 else each[0]
         for group, each in candidates.items()
     }
-    final = _count(
-        both, list(_draw(question.study.task, lengths, pairs, rng)), [(g, c, swap) for g, c in chosen.items() for swap in SWAPS], rng
-    )
-    swapped = (_swapped(group, chosen[group], distances[group], [final[group, chosen[group], swap] for swap in SWAPS]) for group in found)
-    return Interchange(tuple(swapped), *_left(program, found))
+    final = _count(both, list(drawn(bench.sequences, rng)), [(g, c, swap) for g, c in chosen.items() for swap in SWAPS], rng)
+
+    def swapped(group: Group) -> Swapped:
+        counts = [final[group, chosen[group], swap] for swap in SWAPS]
+        return _swapped(group, chosen[group], distances[group], counts, tuning.faithful)
+
+    return Interchange(tuple(map(swapped, found)), *_left(program, found))
 
 
 def _left(program: Program, found: Sequence[Group]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -280,10 +281,10 @@ def _candidates(program: Program, group: Group, distances: Mapping[Source, float
     return [tuple(nearest[: n + 1]) for n in range(most)]
 
 
-def _fewest(agreements: Mapping[Components, float]) -> Components:
+def _fewest(agreements: Mapping[Components, float], nearly: float) -> Components:
     """The fewest components that agree nearly as often as any."""
     best = max(agreements.values())
-    return min((parts for parts, agreement in agreements.items() if agreement >= best - TUNING.nearly), key=len)
+    return min((parts for parts, agreement in agreements.items() if agreement >= best - nearly), key=len)
 
 
 def recorded(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
@@ -376,7 +377,7 @@ def _tally(
     counts.still += int(at_one(still, changed).sum())
 
 
-def _swapped(group: Group, chosen: Components, distances: Mapping[Source, float], counts: Sequence[Counts]) -> Swapped:
+def _swapped(group: Group, chosen: Components, distances: Mapping[Source, float], counts: Sequence[Counts], faithful: float) -> Swapped:
     agreement = counts[0].agreement
     stands_for = tuple(
         Component("head", source.layer, source.head, total_variation=round(distances[source], 4))
@@ -385,7 +386,7 @@ def _swapped(group: Group, chosen: Components, distances: Mapping[Source, float]
         for source in chosen
     )
     value, reading = map(_swap, counts)
-    return Swapped(group, stands_for, value, reading, None if agreement is None else agreement >= TUNING.faithful)
+    return Swapped(group, stands_for, value, reading, None if agreement is None else agreement >= faithful)
 
 
 def _swap(counts: Counts) -> Swap:
@@ -394,8 +395,8 @@ def _swap(counts: Counts) -> Swap:
     return Swap(changed, whole, Unmoved(unmoved))
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
-    return {"interchange": interchange(bench.program, bench.question, bench.sequences, bench.rng(Stream.PAIRS), bench.budget)}
+def _measure(bench: Bench, tuning: InterchangeTuning) -> Mapping[str, Any]:
+    return {"interchange": interchange(bench, tuning)}
 
 
 def _rows(found: Interchange | None) -> Sequence[Row]:
@@ -429,6 +430,6 @@ INTERCHANGE = Kind(
     runs=lambda program: 2.0 + 3.0 * len(groups(program)),
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=InterchangeTuning(),
     slow=True,
 )

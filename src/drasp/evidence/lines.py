@@ -32,9 +32,6 @@ class LinesTuning(KindTuning):
     every: int = knob(8, unit="chunks of which one is taken, at the least", origin="chosen: costs need no narrow interval")
 
 
-TUNING = LinesTuning()
-
-
 def line_costs(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LineCost, ...]:
     """The cost of each statement but the prediction, in order.
 
@@ -73,9 +70,9 @@ def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[
     return means | {s.name: np.zeros(0) for s in program.statements if isinstance(s, Select)}
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
+def _measure(bench: Bench, tuning: LinesTuning) -> Mapping[str, Any]:
     fresh = bench.measured.fresh
-    every = max(TUNING.every, ceil(fresh.sequences / bench.sequences))
+    every = max(tuning.every, ceil(fresh.sequences / bench.sequences))
     return {"lines": line_costs(bench.program, fresh.thinned(every), bench.budget)}
 
 
@@ -91,5 +88,5 @@ LINES = Kind(
     runs=lambda program: float(len(program.statements)),
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=LinesTuning(),
 )

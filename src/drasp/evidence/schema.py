@@ -156,7 +156,7 @@ class Evidence:
         """Whether the run was cut short before all kinds were tried, so that it can go on."""
         return self.interrupted or any(gap.reason == PENDING for gap in self.gaps)
 
-    def rows(self, kind: Kind) -> Sequence[Row]:
+    def rows(self, kind: Kind[Any]) -> Sequence[Row]:
         """What is to be said of a kind, as far as it was measured."""
         return kind.rows(*(getattr(self, key) for key in kind.keys or (kind.name,)))
 
@@ -181,7 +181,7 @@ class Evidence:
             raise DraspError(f"evidence.json is damaged: {damaged}") from None
 
 
-KINDS: tuple[Kind, ...] = tuple(f.metadata["kind"] for f in fields(Evidence) if "kind" in f.metadata)
+KINDS: tuple[Kind[Any], ...] = tuple(f.metadata["kind"] for f in fields(Evidence) if "kind" in f.metadata)
 """All kinds of evidence, in the order in which they are measured."""
 
 _SETTINGS = {"task": str, "match": float, "lengths": tuple[int, int], "time": float}

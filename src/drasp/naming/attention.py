@@ -11,7 +11,7 @@ import numpy as np
 
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis
-from drasp.ir.labels import Label, is_special
+from drasp.ir.labels import Label, symbol_ids
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
 from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
 from drasp.ir.primitives import candidates
@@ -135,7 +135,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
     inner = any(found.name in feeds_attention(reader) for found in heads)
     tokens = None if inner else _where_it_matters(reader, heads, few)
-    symbols = [i for i, token in enumerate(program.header.vocabulary) if not is_special(token)]
+    symbols = symbol_ids(program.header.vocabulary)
     length = max(sample.token_ids.shape[1] for sample in few)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
