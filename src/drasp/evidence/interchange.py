@@ -24,7 +24,7 @@ from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import alike, chunked, predictions, program_predictions, spend, work
-from drasp.model.wiring import Consumer, Source
+from drasp.model.wiring import Receiver, Sender
 from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, softmax
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Group = tuple[str, ...]
 """Variables that stand for the same components and so are swapped together."""
-Components = tuple[Source, ...]
+Components = tuple[Sender, ...]
 SwapKind = Literal["value", "reading"]
 SWAPS: tuple[SwapKind, ...] = ("value", "reading")
 
@@ -244,39 +244,39 @@ def _draw(task: Task, lengths: tuple[int, int], count: int, rng: np.random.Gener
         yield Pairs(*(Sample(*(array[chosen, :end] for array in whole)) for whole in (base, other)))
 
 
-def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]) -> dict[Group, dict[Source, float]]:
+def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]) -> dict[Group, dict[Sender, float]]:
     """From each group to each head the total variation between the two attentions; from an MLP to each MLP the distance of the values.
 
     Means over all positions where the prediction may depend on them: the scored ones alone, unless something attends to the variable.
     """
     program, oracle = both.program, both.oracle
-    totals: dict[Group, dict[Source, float]] = {group: {} for group in found}
+    totals: dict[Group, dict[Sender, float]] = {group: {} for group in found}
     feeding, places = feeds_attention(program), 0
     for chunk in pairs:
         both.charge(chunk.base)
         scored = chunk.base.scored
         real = np.cumsum(scored[:, ::-1], axis=1)[:, ::-1] > 0
         trace = evaluate(program, chunk.base.token_ids, chunk.base.position_ids)
-        attention = {source: found.cpu().numpy() for source, found in oracle.attention(*chunk.base[:2]).items()}
-        components = {source: found.cpu().numpy() for source, found in recorded(oracle, chunk.base).items()}
+        attention = {sender: found.cpu().numpy() for sender, found in oracle.attention(*chunk.base[:2]).items()}
+        components = {sender: found.cpu().numpy() for sender, found in activation_cache(oracle, chunk.base).items()}
         for group in found:
             where = real if feeding & set(group) else scored
             if isinstance(program.by_name[group[0]], Aggregate):
                 mine, theirs = trace.attention[group[0]], attention
-                gaps = {source: np.abs(mine - weights).sum(-1)[where] / 2 for source, weights in theirs.items()}
+                gaps = {sender: np.abs(mine - weights).sum(-1)[where] / 2 for sender, weights in theirs.items()}
             else:
                 value = trace.value(group[0])
-                mlps = {s: z for s, z in components.items() if isinstance(s, Source) and s.kind == "mlp"}
-                gaps = {source: np.linalg.norm(value - z, axis=-1)[where] for source, z in mlps.items()}
-            for source, gap in gaps.items():
-                totals[group][source] = totals[group].get(source, 0.0) + float(gap.mean()) * len(scored)
+                mlps = {s: z for s, z in components.items() if isinstance(s, Sender) and s.kind == "mlp"}
+                gaps = {sender: np.linalg.norm(value - z, axis=-1)[where] for sender, z in mlps.items()}
+            for sender, gap in gaps.items():
+                totals[group][sender] = totals[group].get(sender, 0.0) + float(gap.mean()) * len(scored)
         places += len(scored)
-    return {group: {source: total / places for source, total in gaps.items()} for group, gaps in totals.items()}
+    return {group: {sender: total / places for sender, total in gaps.items()} for group, gaps in totals.items()}
 
 
-def _candidates(program: Program, group: Group, distances: Mapping[Source, float]) -> list[Components]:
+def _candidates(program: Program, group: Group, distances: Mapping[Sender, float]) -> list[Components]:
     """The nearest component, the two nearest, and so on; for an MLP just the nearest."""
-    nearest = sorted(distances, key=lambda source: distances[source])
+    nearest = sorted(distances, key=lambda sender: distances[sender])
     most = len(nearest) if isinstance(program.by_name[group[0]], Aggregate) else 1
     return [tuple(nearest[: n + 1]) for n in range(most)]
 
@@ -287,7 +287,7 @@ def _fewest(agreements: Mapping[Components, float], nearly: float) -> Components
     return min((parts for parts, agreement in agreements.items() if agreement >= best - nearly), key=len)
 
 
-def recorded(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
+def activation_cache(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
     """Every head's keys, values and what it has read, and what every MLP puts out."""
     found: dict[Part, Tensor] = {}
 
@@ -299,7 +299,7 @@ def recorded(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]"
     return found
 
 
-def patched(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
+def patched_logits(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
     """The model's logits at the scored positions with some parts' values put in their place."""
     import torch
 
@@ -325,7 +325,7 @@ def _parts(components: Components, swap: SwapKind) -> "list[Part]":
     """What is patched in the model."""
     if swap == "value":
         return list(components)
-    return [Consumer(kind, source.layer, source.head) for source in components for kind in ("key", "value")]
+    return [Receiver(kind, sender.layer, sender.head) for sender in components for kind in ("key", "value")]
 
 
 Wanted = tuple[Group, Components, SwapKind]
@@ -339,16 +339,16 @@ def _count(both: _Laboratory, pairs: Sequence[Pairs], wanted: Sequence[Wanted], 
     for chunk in pairs if found else ():
         both.charge(chunk.base)
         keys = rng.random(chunk.base.scored.shape)
-        before = program_predictions(program, chunk.base), predictions(patched(oracle, chunk.base, {}), predict)
+        before = program_predictions(program, chunk.base), predictions(patched_logits(oracle, chunk.base, {}), predict)
         base, other = (evaluate(program, *sample[:2]) for sample in (chunk.base, chunk.other))
-        values = recorded(oracle, chunk.other)
+        values = activation_cache(oracle, chunk.other)
         for (group, components, swap), counts in found.items():
             if swap == "reading" and components[0].kind == "mlp":
                 continue
             both.charge(chunk.base)
             mine = {name: other.value(name) if swap == "value" else looking_at(program, name, base, other) for name in group}
             theirs = {part: values[part] for part in _parts(components, swap)}
-            after = program_predictions(program, chunk.base, mine), predictions(patched(oracle, chunk.base, theirs), predict)
+            after = program_predictions(program, chunk.base, mine), predictions(patched_logits(oracle, chunk.base, theirs), predict)
             _tally(counts, chunk.base.scored, keys, before, after)
     return found
 
@@ -377,13 +377,13 @@ def _tally(
     counts.still += int(at_one(still, changed).sum())
 
 
-def _swapped(group: Group, chosen: Components, distances: Mapping[Source, float], counts: Sequence[Counts], faithful: float) -> Swapped:
+def _swapped(group: Group, chosen: Components, distances: Mapping[Sender, float], counts: Sequence[Counts], faithful: float) -> Swapped:
     agreement = counts[0].agreement
     stands_for = tuple(
-        Component("head", source.layer, source.head, total_variation=round(distances[source], 4))
-        if source.kind == "head"
-        else Component(source.kind, source.layer, distance=round(distances[source], 4))
-        for source in chosen
+        Component("head", sender.layer, sender.head, total_variation=round(distances[sender], 4))
+        if sender.kind == "head"
+        else Component(sender.kind, sender.layer, distance=round(distances[sender], 4))
+        for sender in chosen
     )
     value, reading = map(_swap, counts)
     return Swapped(group, stands_for, value, reading, None if agreement is None else agreement >= faithful)

@@ -17,7 +17,7 @@ from drasp.run.numpy_fast import evaluate
 
 
 @dataclass(frozen=True)
-class LineCost:
+class LeaveOneOut:
     """The match, in the worst length band, without a statement: its value replaced by its mean, a selector left out, nothing refitted."""
 
     statement: str
@@ -32,7 +32,7 @@ class LinesTuning(KindTuning):
     every: int = knob(8, unit="chunks of which one is taken, at the least", origin="chosen: costs need no narrow interval")
 
 
-def line_costs(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LineCost, ...]:
+def leave_one_out(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LeaveOneOut, ...]:
     """The cost of each statement but the prediction, in order.
 
     Raises:
@@ -45,7 +45,7 @@ def line_costs(program: Program, evaluation: EvaluationSet, budget: Budget) -> t
             continue
         predicted = predictor(program, evaluation, budget, {statement.name: means[statement.name]})
         worst = min(share.accuracy for share in evaluation.match(predicted).bands)
-        costs.append(LineCost(statement.name, worst))
+        costs.append(LeaveOneOut(statement.name, worst))
     return tuple(costs)
 
 
@@ -73,10 +73,10 @@ def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[
 def _measure(bench: Bench, tuning: LinesTuning) -> Mapping[str, Any]:
     fresh = bench.measured.fresh
     every = max(tuning.every, ceil(fresh.sequences / bench.sequences))
-    return {"lines": line_costs(bench.program, fresh.thinned(every), bench.budget)}
+    return {"lines": leave_one_out(bench.program, fresh.thinned(every), bench.budget)}
 
 
-def _rows(found: Sequence[LineCost] | None) -> Sequence[Row]:
+def _rows(found: Sequence[LeaveOneOut] | None) -> Sequence[Row]:
     costs = [(cost.statement, f"{cost.match:.3f}") for cost in found or ()]
     return [Row("lines", name, f"match without it {match}", (name,), f"without it: match {match}", beside=True) for name, match in costs]
 

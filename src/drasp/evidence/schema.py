@@ -13,7 +13,7 @@ from drasp.evidence.examples import EXAMPLES, Example
 from drasp.evidence.interchange import INTERCHANGE, Interchange
 from drasp.evidence.kind import Baseline, Kind, Row
 from drasp.evidence.language import LANGUAGE, Language
-from drasp.evidence.lines import LINES, LineCost
+from drasp.evidence.lines import LINES, LeaveOneOut
 from drasp.evidence.match import MATCH
 from drasp.evidence.mistakes import MISTAKES, Mistakes
 from drasp.evidence.off_task import OFF_TASK, OffTask
@@ -140,7 +140,7 @@ class Evidence:
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None
     mistakes: Mistakes | None = field(default=None, metadata={"kind": MISTAKES})
-    lines: tuple[LineCost, ...] | None = field(default=None, metadata={"kind": LINES})
+    lines: tuple[LeaveOneOut, ...] | None = field(default=None, metadata={"kind": LINES})
     examples: tuple[Example, ...] | None = field(default=None, metadata={"kind": EXAMPLES})
     off_task: OffTask | None = field(default=None, metadata={"kind": OFF_TASK})
     interchange: Interchange | None = field(default=None, metadata={"kind": INTERCHANGE})

@@ -70,13 +70,13 @@ class CircuitTuning:
     steps: int = knob(50, unit="Adam steps at each sparsity coefficient", origin="chosen")
     first_price: float = knob(1e-3, unit="nats an edge and scored position: the lowest sparsity coefficient", origin="chosen")
     price_growth: float = knob(1.8, unit="factor from one sparsity coefficient to the next", origin="chosen")
-    prices: int = knob(10, unit="sparsity coefficients at the most", origin="chosen")
+    coefficients: int = knob(10, unit="sparsity coefficients at the most", origin="chosen")
     tried_alone: int = knob(2, unit="edges removed one by one with a refit before it ends", origin="chosen")
     failures: int = knob(3, unit="coefficients in a row that miss the threshold even refitted, before it ends", origin="chosen")
-    unit_floor: float = knob(1e-3, unit="least scale of a consumer's constants", origin="chosen")
+    unit_floor: float = knob(1e-3, unit="least scale of a receiver's constants", origin="chosen")
     tell_every: int = knob(10, unit="steps", origin="chosen")
 
-    def price(self, stage: int) -> float:
+    def coefficient(self, stage: int) -> float:
         """The sparsity coefficient of a stage, in nats an edge and scored position."""
         return self.first_price * self.price_growth**stage
 

@@ -36,7 +36,7 @@ from drasp.run.gram import gram_factor
 
 
 @dataclass(frozen=True)
-class Site:
+class AblationPoint:
     """A part of a program that can be turned down.
 
     Attributes:
@@ -52,22 +52,22 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """How far each site is turned, and what stands in for what is turned down.
+class Mask:
+    """How far each point is turned, and what stands in for what is turned down.
 
-    A site adds `m * value + (1 - m) * stand_in`.
+    A point adds `m * value + (1 - m) * mean`.
 
     Attributes:
-        sites: the sites that may be turned; the others are at 1.
-        multipliers: (sites) or (batch, sites).
-        stand_ins: what replaces each site: for a line or input its mean; for a division, 1/n by coordinate of a one-hot variable, or a
+        points: the points that may be turned; the others are at 1.
+        multipliers: (points) or (batch, points).
+        means: what replaces each point: for a line or input its mean; for a division, 1/n by coordinate of a one-hot variable, or a
             scalar. In a projection it is always a scalar: all that reaches the logits keeps its proportions. Missing: zero.
         constants: added to the logits ("prediction") or to the summed inputs of an mlp or norm (by its name).
     """
 
-    sites: Mapping[Site, int]
+    points: Mapping[AblationPoint, int]
     multipliers: Tensor
-    stand_ins: Mapping[Site, Tensor] = field(default_factory=dict)
+    means: Mapping[AblationPoint, Tensor] = field(default_factory=dict)
     constants: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -100,7 +100,7 @@ class _Value:
         return torch.nn.functional.one_hot(self.ids, self.size).to(dtype)
 
 
-Observer = Callable[[Site, Tensor, Tensor | None], None]
+Observer = Callable[[AblationPoint, Tensor, Tensor | None], None]
 
 
 class Executor:
@@ -133,19 +133,19 @@ class Executor:
         matrix = self._tensors[f"{statement.op}.in.0"] if isinstance(statement, Mlp) else self.matrices[statement.name]
         return matrix.shape[1]
 
-    def logits(self, token_ids: Tensor, position_ids: Tensor, knobs: Knobs | None = None, observe: Observer | None = None) -> Tensor:
+    def logits(self, token_ids: Tensor, position_ids: Tensor, mask: Mask | None = None, observe: Observer | None = None) -> Tensor:
         """Logits (batch, time, vocabulary) for integer tensors (batch, time).
 
-        `observe` is called with each site, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
+        `observe` is called with each point, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
-        return _Run(self, (token_ids, position_ids), knobs, observe).logits()
+        return _Run(self, (token_ids, position_ids), mask, observe).logits()
 
-    def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, knobs: Knobs | None = None) -> Tensor:
+    def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, mask: Mask | None = None) -> Tensor:
         """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
         """
         last = since_first(scored)
-        return _Run(self, (token_ids, position_ids), knobs, last=last).logits()[scored[:, -last:]]
+        return _Run(self, (token_ids, position_ids), mask, last=last).logits()[scored[:, -last:]]
 
 
 def since_first(scored: Tensor) -> int:
@@ -182,7 +182,7 @@ class _Run:
         self,
         executor: Executor,
         ids: tuple[Tensor, Tensor],
-        knobs: Knobs | None = None,
+        mask: Mask | None = None,
         observe: Observer | None = None,
         last: int | None = None,
     ) -> None:
@@ -192,7 +192,7 @@ class _Run:
         self.matrices = executor.matrices
         self.dtype = executor.dtype
         self.device = executor.device
-        self.knobs = knobs
+        self.mask = mask
         self.observe = observe
         bases = self.program.bases
         self.batch, self.time = token_ids.shape
@@ -216,7 +216,7 @@ class _Run:
                 self.values[statement.name] = self._aggregate(statement)
             elif isinstance(statement, Project):
                 self.projections[statement.name] = self._turn(
-                    Site(statement.name, "line"), self._times(statement, 0, self.matrices[statement.name])
+                    AblationPoint(statement.name, "line"), self._times(statement, 0, self.matrices[statement.name])
                 )
             elif isinstance(statement, Norm):
                 self.values[statement.name] = self._norm(statement)
@@ -232,26 +232,26 @@ class _Run:
                 self.values[statement.name] = self._elementwise(statement)
         raise AssertionError("a program ends with its prediction")
 
-    def _turn(self, site: Site, value: Tensor, ids: Tensor | None = None) -> Tensor:
+    def _turn(self, point: AblationPoint, value: Tensor, ids: Tensor | None = None) -> Tensor:
         if self.observe is not None:
-            self.observe(site, value, ids)
-        if self.knobs is None or site not in self.knobs.sites:
+            self.observe(point, value, ids)
+        if self.mask is None or point not in self.mask.points:
             return value
-        m = self.knobs.multipliers[..., self.knobs.sites[site]]
+        m = self.mask.multipliers[..., self.mask.points[point]]
         m = m.reshape(-1, *[1] * (value.dim() - 1))
-        stand_in = self.knobs.stand_ins.get(site)
-        if stand_in is None:
+        mean = self.mask.means.get(point)
+        if mean is None:
             return m * value
         if ids is not None:
-            stand_in = stand_in[ids]
-        return m * value + (1 - m) * stand_in
+            mean = mean[ids]
+        return m * value + (1 - m) * mean
 
     def _constant(self, name: str, value: Tensor) -> Tensor:
         if self.observe is not None:
-            self.observe(Site(name, "total"), value, None)
-        if self.knobs is None or name not in self.knobs.constants:
+            self.observe(AblationPoint(name, "total"), value, None)
+        if self.mask is None or name not in self.mask.constants:
             return value
-        return value + self.knobs.constants[name]
+        return value + self.mask.constants[name]
 
     def _value(self, variable: str) -> _Value:
         """A variable at the positions of the present statement."""
@@ -265,7 +265,7 @@ class _Run:
         divisor = self.values[read.over].last(count).coordinates(self.dtype)[..., 0]
         inverse = torch.where(divisor == 0, 0, 1 / divisor)
         ids = None if isinstance(statement, Project) else self.values[read.variable].last(count).ids
-        return self._turn(Site(statement.name, "division", slot), inverse, ids)
+        return self._turn(AblationPoint(statement.name, "division", slot), inverse, ids)
 
     def _times(self, statement: Statement, slot: int, matrix: Tensor) -> Tensor:
         product = self._value(statement.reads[slot].variable).times(matrix)
@@ -282,9 +282,9 @@ class _Run:
         for name in selectors:
             statement = self.program.by_name[name]
             assert isinstance(statement, Select)
-            turned = self.knobs is not None and Site(name, "division", 1) in self.knobs.sites
+            turned = self.mask is not None and AblationPoint(name, "division", 1) in self.mask.points
             group = (statement.key.variable, statement.key.over, name if turned else "")
-            left = self._turn(Site(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
+            left = self._turn(AblationPoint(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
             wanted[group] = wanted[group] + left if group in wanted else left
             scales[group] = self._scale(statement, 1, self.time)
         total: Tensor | None = None
@@ -319,7 +319,8 @@ class _Run:
 
     def _inputs(self, statement: Norm | Mlp, matrices: Sequence[Tensor]) -> Tensor:
         parts = [
-            self._turn(Site(statement.name, "input", slot), self._times(statement, slot, matrix)) for slot, matrix in enumerate(matrices)
+            self._turn(AblationPoint(statement.name, "input", slot), self._times(statement, slot, matrix))
+            for slot, matrix in enumerate(matrices)
         ]
         return self._constant(statement.name, torch.stack(parts).sum(0) if len(parts) > 1 else parts[0])
 
@@ -409,15 +410,15 @@ _FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
 }
 
 
-def sites(program: Program) -> list[Site]:
-    """Every site of a program, in the order of its statements."""
-    found: list[Site] = []
+def ablation_points(program: Program) -> list[AblationPoint]:
+    """Every point of a program, in the order of its statements."""
+    found: list[AblationPoint] = []
     for statement in program.statements:
-        found += [Site(statement.name, "division", i) for i, read in enumerate(statement.reads) if _divided(read)]
+        found += [AblationPoint(statement.name, "division", i) for i, read in enumerate(statement.reads) if _divided(read)]
         if isinstance(statement, Select | Project):
-            found.append(Site(statement.name, "line"))
+            found.append(AblationPoint(statement.name, "line"))
         elif isinstance(statement, Norm | Mlp):
-            found += [Site(statement.name, "input", i) for i in range(len(statement.inputs))]
+            found += [AblationPoint(statement.name, "input", i) for i in range(len(statement.inputs))]
     return found
 
 
