@@ -67,7 +67,7 @@ def stop(*_):
 
 
 def annealing(line, matches, gain=0.0):
-    """How many edges were kept, judged, and refitted while the coefficient rose; `matches`: by the number of edges, and what a refit adds."""
+    """How many edges were kept, judged, and refitted while the coefficient rose; `matches`: by how many edges, and what a refit adds."""
 
     def match(trial):
         return matches.get(trial.candidate.edges, 0.0) + gain * trial.trying.endswith("refitted")

@@ -76,7 +76,7 @@ def test_single_precision_agrees_with_the_interpreter_to_1e_5(layers):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_baked_program_computes_what_the_turned_knobs_compute(seed):
+def test_a_baked_program_computes_what_the_masked_knobs_compute(seed):
     model = random_transformer(layers=1 + seed % 2, heads=1 + seed % 2, seed=seed)
     program = lift(model, header(model))
     executor = Executor(program, dtype=torch.float64)
@@ -97,11 +97,11 @@ def test_a_baked_program_computes_what_the_turned_knobs_compute(seed):
         torch.tensor([multipliers[s] for s in every], dtype=torch.float64),
         {point: torch.from_numpy(value) for point, value in means.items()},
     )
-    turned = executor.logits(token_ids, position_ids, mask).numpy()
+    masked = executor.logits(token_ids, position_ids, mask).numpy()
     ablated = ablate(program, Ablation(multipliers, means))
     found = logits(ablated, token_ids.numpy(), position_ids.numpy())
     # Means are vectors in the factor of a norm's Gram matrix, which the executor and `ablate` share.
-    assert np.abs(found - turned).max() <= 1e-8 * max(1.0, np.abs(turned).max())
+    assert np.abs(found - masked).max() <= 1e-8 * max(1.0, np.abs(masked).max())
 
 
 def test_a_divisor_that_is_off_becomes_its_stand_in():
@@ -121,10 +121,10 @@ def test_a_divisor_that_is_off_becomes_its_stand_in():
         torch.zeros(len(off), dtype=torch.float64),
         {point: torch.from_numpy(value) for point, value in means.items()},
     )
-    turned = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids), mask).numpy()
+    masked = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids), mask).numpy()
     ablated = ablate(program, Ablation(dict.fromkeys(off, 0.0), means))
     assert not any(read.over for statement in ablated.statements for read in statement.reads)
-    assert np.abs(logits(ablated, token_ids, position_ids) - turned).max() <= 1e-9 * max(1.0, np.abs(turned).max())
+    assert np.abs(logits(ablated, token_ids, position_ids) - masked).max() <= 1e-9 * max(1.0, np.abs(masked).max())
 
 
 def test_every_site_is_listed_once():

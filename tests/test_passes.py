@@ -429,7 +429,7 @@ def test_a_circuit_is_fitted_to_the_model(two_heads):
 
 
 def test_a_higher_price_leaves_fewer_edges(two_heads):
-    edges = Edges(two_heads, replace(AIM.circuit, steps=25, gate_rate=0.3, first_price=1.0))
+    edges = Edges(two_heads, replace(AIM.circuit, steps=25, gate_rate=0.3, first_coefficient=1.0))
     for _ in range(2):
         edges.anneal(0.01, BUDGET)
     counts = [edges.whole.edges, *(annealed.circuit.edges for annealed in edges.annealed)]

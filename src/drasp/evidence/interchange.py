@@ -289,18 +289,22 @@ def _fewest(agreements: Mapping[Components, float], nearly: float) -> Components
 
 def activation_cache(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
     """Every head's keys, values and what it has read, and what every MLP puts out."""
-    found: dict[Part, Tensor] = {}
+    cache: dict[Part, Tensor] = {}
 
-    def record(part: "Part", value: "Tensor") -> "Tensor":
-        found[part] = value
+    def hook(part: "Part", value: "Tensor") -> "Tensor":
+        cache[part] = value
         return value
 
-    oracle(*sample[:2], record)
-    return found
+    oracle(*sample[:2], hook)
+    return cache
 
 
 def patched_logits(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
-    """The model's logits at the scored positions with some parts' values put in their place."""
+    """The model's logits at the scored positions under activation patching: some parts put out other values than their own.
+
+    (Vig et al., "Causal mediation analysis for interpreting neural NLP", 2020; Meng et al., "Locating and editing factual associations in
+    GPT", 2022.)
+    """
     import torch
 
     logits = oracle(*sample[:2], lambda part, value: values.get(part, value))
@@ -322,7 +326,7 @@ def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.nda
 
 
 def _parts(components: Components, swap: SwapKind) -> "list[Part]":
-    """What is patched in the model."""
+    """The activations that are patched in the model."""
     if swap == "value":
         return list(components)
     return [Receiver(kind, sender.layer, sender.head) for sender in components for kind in ("key", "value")]

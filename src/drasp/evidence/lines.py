@@ -18,7 +18,9 @@ from drasp.run.numpy_fast import evaluate
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """The match, in the worst length band, without a statement: its value replaced by its mean, a selector left out, nothing refitted."""
+    """The match, in the worst length band, with one statement ablated: its value replaced by its mean, a selector left out, nothing
+    refitted.
+    """
 
     statement: str
     match: float
@@ -33,7 +35,7 @@ class LinesTuning(KindTuning):
 
 
 def leave_one_out(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LeaveOneOut, ...]:
-    """The cost of each statement but the prediction, in order.
+    """Each statement but the prediction ablated alone, in order.
 
     Raises:
         OutOfBudget: the budget is spent.

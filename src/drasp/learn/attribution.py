@@ -13,7 +13,7 @@ from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
 
 
 def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[AblationPoint, float]:
-    """The mean over sequences of |d loss / d multiplier| at 1, for each point.
+    """The mean over sequences of |d loss / d multiplier| at 1, for each ablation point.
 
     (After Michel, Levy and Neubig, "Are sixteen heads really better than one?", 2019.) The loss is the one to the model's hard
     predictions: that to its probabilities has no gradient where the program is exact.

@@ -164,7 +164,12 @@ class Edges:
 
 
 class _Gates:
-    """Hard-concrete gates on the edges of a circuit, with a coefficient on each that is open."""
+    """Hard-concrete gates on the edges of a circuit, with a penalty on each that is open (Louizos, Welling and Kingma, "Learning sparse
+    neural networks through L0 regularization", 2018).
+
+    Attributes:
+        coefficient: of sparsity, in nats an edge and scored position.
+    """
 
     def __init__(self, edges: Edges, last: Annealed, coefficient: float) -> None:
         self.edges, self.circuit, self.coefficient = edges, last.circuit, coefficient

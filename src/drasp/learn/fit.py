@@ -25,8 +25,8 @@ def fit(program: Program, oracle: Oracle, schedule: Schedule, budget: Budget) ->
     values, constants = oracle.once(
         "fit", digest(program.digest, schedule), lambda: _fitted(program, tensors, oracle, schedule, budget), budget
     )
-    stand = {point: mean.double().cpu().numpy() for point, mean in tensors.items()}
-    return ablate(program, Ablation(dict(zip(fitted_points(program), values, strict=True)), stand, constants))
+    replaced = {point: mean.double().cpu().numpy() for point, mean in tensors.items()}  # in single precision, as they were fitted with
+    return ablate(program, Ablation(dict(zip(fitted_points(program), values, strict=True)), replaced, constants))
 
 
 def _fitted(

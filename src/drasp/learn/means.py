@@ -1,4 +1,4 @@
-"""Mean ablation: what replaces a part of a program that is turned off is its mean over sequences."""
+"""Mean ablation: what is ablated is replaced by its mean over sequences (as in Wang et al., "Interpretability in the wild", 2022)."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from drasp.run.gated import AblationPoint, Executor
 
 
 def mean_values(program: Program, oracle: Oracle, budget: Budget) -> dict[AblationPoint, np.ndarray]:
-    """What replaces each point when it is turned off: its mean over the oracle's sample.
+    """What replaces each point when it is ablated: its mean over the oracle's sample.
 
     A projection and what only feeds the output is averaged over the scored positions, the rest over all. A division gets 1/n by the
     coordinate of the variable it divides where that is one-hot (the overall mean where a coordinate never came up), and a scalar elsewhere
@@ -39,7 +39,7 @@ def mean_values(program: Program, oracle: Oracle, budget: Budget) -> dict[Ablati
 
 
 class _Sums:
-    """Sums and counts of what each point of a program adds."""
+    """Sums and counts of what each ablation point of a program adds."""
 
     def __init__(self, program: Program, device: torch.device) -> None:
         self.program, self.device = program, device

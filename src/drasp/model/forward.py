@@ -15,7 +15,7 @@ Part = Sender | Receiver
 Hook = Callable[[Part, Tensor], Tensor]
 """Told each head's keys, its values and what it has read (all (batch, time, Dh)), and what each MLP puts out, (batch, time, D).
 
-What it returns is put in its place.
+What it returns is put in its place: so activations are cached, and patched.
 """
 
 

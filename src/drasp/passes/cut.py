@@ -19,7 +19,7 @@ from drasp.run.gated import AblationPoint
 
 
 def cut_by_rank(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program]:
-    """Ranks the points by gradient attribution and ablates the lowest together, as many as match bears; then again, until few can go."""
+    """Ranks ablation points by gradient attribution and ablates the lowest together, as many as match bears; again, until few can go."""
     while True:
         found = attribution(program, oracle, budget)
         ranking = _Ranking(sorted(found, key=lambda point: found[point]), mean_values(program, oracle, budget))
@@ -34,7 +34,7 @@ def cut_by_rank(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> S
 
 @dataclass(frozen=True)
 class _Ranking:
-    """The points of a program from the least, and what ablates them."""
+    """The ablation points of a program from the least, and the means that replace them."""
 
     points: Sequence[AblationPoint]
     means: Mapping[AblationPoint, np.ndarray]

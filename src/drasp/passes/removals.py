@@ -19,7 +19,7 @@ from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import AblationPoint, Executor, ablation_points
 
 Removal = frozenset[tuple[str, str, str]]
-"""Sites by statement, part and what they read: names that hold while the program shrinks."""
+"""Ablation points by statement, part and what they read: names that hold while the program shrinks."""
 
 
 def complexity(program: Program, tuning: PruneTuning) -> float:
@@ -60,9 +60,9 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
 
 
 def without(program: Program, removal: Removal, means: Mapping[AblationPoint, np.ndarray]) -> Program:
-    """The program with all points of a removal ablated."""
-    turned = {point: 0.0 for point in ablation_points(program) if identity(program, point) in removal}
-    return ablate(program, Ablation(turned, means))
+    """The program with all ablation points of a removal at 0."""
+    multipliers = {point: 0.0 for point in ablation_points(program) if identity(program, point) in removal}
+    return ablate(program, Ablation(multipliers, means))
 
 
 def identity(program: Program, point: AblationPoint) -> tuple[str, str, str]:
@@ -75,7 +75,7 @@ def identity(program: Program, point: AblationPoint) -> tuple[str, str, str]:
 
 
 def removals(program: Program) -> list[Removal]:
-    """Everything that can be removed in one step: each point; each variable, norm and head with all its points."""
+    """Everything that can be removed in one step: each ablation point; each variable, norm and head with all of its own."""
     every = ablation_points(program)
     groups = [[point] for point in every]
     for statement in program.statements:

@@ -19,7 +19,7 @@ class Ablation:
 
     Attributes:
         multipliers: m by part; missing ones are 1. That of a division is 0 or 1.
-        means, constants: as `means` and `constants` of `drasp.run.gated.Mask`.
+        means, constants: as in `drasp.run.gated.Mask`.
     """
 
     multipliers: Mapping[AblationPoint, float] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The torch executor: a program as a differentiable function, each of its parts with a multiplier.
 
-It means what `drasp.run.meaning` says, and is tested against it. The search needs more: to turn parts down and off, and to know how
-much that costs.
+It means what `drasp.run.meaning` says, and is tested against it. The search needs more: to ablate parts, wholly or in part, and to know
+how much that costs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ from drasp.run.gram import gram_factor
 
 @dataclass(frozen=True)
 class AblationPoint:
-    """A part of a program that can be turned down.
+    """A part of a program that can be ablated.
 
     Attributes:
         statement: its name.
@@ -53,13 +53,13 @@ class AblationPoint:
 
 @dataclass(frozen=True)
 class Mask:
-    """How far each point is turned, and what stands in for what is turned down.
+    """How much is left of each ablation point: it adds `m * value + (1 - m) * mean`.
 
-    A point adds `m * value + (1 - m) * mean`.
+    At m = 0 that is mean ablation (as in Wang et al., "Interpretability in the wild", 2022); between, it has a gradient in m.
 
     Attributes:
-        points: the points that may be turned; the others are at 1.
-        multipliers: (points) or (batch, points).
+        points: the column of each point's m; the points that are missing are at 1.
+        multipliers: m, (points) or (batch, points).
         means: what replaces each point: for a line or input its mean; for a division, 1/n by coordinate of a one-hot variable, or a
             scalar. In a projection it is always a scalar: all that reaches the logits keeps its proportions. Missing: zero.
         constants: added to the logits ("prediction") or to the summed inputs of an mlp or norm (by its name).
@@ -107,7 +107,7 @@ class Executor:
     """Runs one program on one device.
 
     Args:
-        program: what to run; the operators that the search makes, and symbolic selectors, can be turned.
+        program: what to run; the operators that the search makes, and symbolic selectors, can be ablated.
         dtype: torch.float32 or torch.float64.
     """
 
@@ -215,7 +215,7 @@ class _Run:
             if isinstance(statement, Aggregate):
                 self.values[statement.name] = self._aggregate(statement)
             elif isinstance(statement, Project):
-                self.projections[statement.name] = self._turn(
+                self.projections[statement.name] = self._ablated(
                     AblationPoint(statement.name, "line"), self._times(statement, 0, self.matrices[statement.name])
                 )
             elif isinstance(statement, Norm):
@@ -232,7 +232,7 @@ class _Run:
                 self.values[statement.name] = self._elementwise(statement)
         raise AssertionError("a program ends with its prediction")
 
-    def _turn(self, point: AblationPoint, value: Tensor, ids: Tensor | None = None) -> Tensor:
+    def _ablated(self, point: AblationPoint, value: Tensor, ids: Tensor | None = None) -> Tensor:
         if self.observe is not None:
             self.observe(point, value, ids)
         if self.mask is None or point not in self.mask.points:
@@ -265,7 +265,7 @@ class _Run:
         divisor = self.values[read.over].last(count).coordinates(self.dtype)[..., 0]
         inverse = torch.where(divisor == 0, 0, 1 / divisor)
         ids = None if isinstance(statement, Project) else self.values[read.variable].last(count).ids
-        return self._turn(AblationPoint(statement.name, "division", slot), inverse, ids)
+        return self._ablated(AblationPoint(statement.name, "division", slot), inverse, ids)
 
     def _times(self, statement: Statement, slot: int, matrix: Tensor) -> Tensor:
         product = self._value(statement.reads[slot].variable).times(matrix)
@@ -282,9 +282,9 @@ class _Run:
         for name in selectors:
             statement = self.program.by_name[name]
             assert isinstance(statement, Select)
-            turned = self.mask is not None and AblationPoint(name, "division", 1) in self.mask.points
-            group = (statement.key.variable, statement.key.over, name if turned else "")
-            left = self._turn(AblationPoint(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
+            alone = self.mask is not None and AblationPoint(name, "division", 1) in self.mask.points
+            group = (statement.key.variable, statement.key.over, name if alone else "")
+            left = self._ablated(AblationPoint(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
             wanted[group] = wanted[group] + left if group in wanted else left
             scales[group] = self._scale(statement, 1, self.time)
         total: Tensor | None = None
@@ -319,7 +319,7 @@ class _Run:
 
     def _inputs(self, statement: Norm | Mlp, matrices: Sequence[Tensor]) -> Tensor:
         parts = [
-            self._turn(AblationPoint(statement.name, "input", slot), self._times(statement, slot, matrix))
+            self._ablated(AblationPoint(statement.name, "input", slot), self._times(statement, slot, matrix))
             for slot, matrix in enumerate(matrices)
         ]
         return self._constant(statement.name, torch.stack(parts).sum(0) if len(parts) > 1 else parts[0])
@@ -411,7 +411,7 @@ _FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
 
 
 def ablation_points(program: Program) -> list[AblationPoint]:
-    """Every point of a program, in the order of its statements."""
+    """Every ablation point of a program, in the order of its statements."""
     found: list[AblationPoint] = []
     for statement in program.statements:
         found += [AblationPoint(statement.name, "division", i) for i, read in enumerate(statement.reads) if _divided(read)]
