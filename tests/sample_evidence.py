@@ -8,7 +8,7 @@ from drasp.evidence.examples import Example
 from drasp.evidence.interchange import Component, Interchange, PairShare, Swap, Swapped, Unmoved
 from drasp.evidence.kind import Baseline
 from drasp.evidence.language import Count, Counterexample, Language, Wrong
-from drasp.evidence.lines import LineCost
+from drasp.evidence.lines import LeaveOneOut
 from drasp.evidence.mistakes import Mistakes
 from drasp.evidence.off_task import Agreement, OffTask, PositionShare, Trivially
 from drasp.evidence.schema import Evidence, Gap, ModelInfo, NamedPiece, PassRecord, Versions
@@ -45,7 +45,7 @@ def sample_evidence(program: Program, task: str = "tomita4", **changed: Any) -> 
         model_task=BANDED,
         baseline=Baseline(BANDED, BANDED),
         mistakes=Mistakes(BANDED, BANDED, Baseline(SHARE, SHARE)),
-        lines=tuple(LineCost(statement.name, 0.125) for statement in program.statements[:-1]),
+        lines=tuple(LeaveOneOut(statement.name, 0.125) for statement in program.statements[:-1]),
         examples=(),
         off_task=OffTask(AGREEMENT, None),
         interchange=Interchange((SWAPPED,), ("m1",), ()),

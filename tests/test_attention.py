@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from drasp.lang.parser import parse
-from drasp.naming.attention import distance, name_head
+from drasp.naming.attention import Head, distance, name_head
+from drasp.naming.judged import Judging
+from drasp.naming.samples import Samples
+from drasp.naming.tuning import AttentionTuning
 from drasp.tasks.protocol import Sample
 
 HEADER = 'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 60\npredict next-token-set\norder "a".."c"\n\n'
@@ -19,7 +22,11 @@ def _samples(seed=0):
         tokens = np.concatenate([np.full((30, 1), 3), rng.integers(0, 3, (30, 20))], 1)
         offsets = rng.integers(0, 39, (30, 1))
         samples.append(Sample(tokens, offsets + np.arange(21), np.ones(tokens.shape, bool)))
-    return samples
+    return _drawn(samples)
+
+
+def _drawn(samples):
+    return Samples(samples, Judging([], []), np.random.default_rng(0))
 
 
 def _program(*selects):
@@ -60,7 +67,7 @@ def _numbers(head):
 def test_a_planted_head_is_found_again(selects):
     program = _program(*selects)
     names = tuple(f"s{i}" for i in range(len(selects)))
-    found = name_head(program, names, _samples(), np.random.default_rng(0))
+    found = name_head(program, names, _samples(), AttentionTuning())
     best = min((head for head in found if head.total_variation <= 0.02), key=_numbers)
     assert _numbers(best) <= sum(program.by_name[name].op.numbers() for name in names) + 1
     planted = {(s.query.variable, s.key.variable) for s in (program.by_name[name] for name in names)}
@@ -69,14 +76,14 @@ def test_a_planted_head_is_found_again(selects):
 
 def test_a_uniform_head_needs_no_selector():
     program = _program('select(k=token, op={"b": 0.001})')
-    found = name_head(program, ("s0",), _samples(), np.random.default_rng(0))
+    found = name_head(program, ("s0",), _samples(), AttentionTuning())
     assert found[0].selects == ()
     assert found[0].total_variation <= 0.001
 
 
 def test_each_description_is_as_close_as_it_says():
     program = _program("select(q=pos, k=pos, op=12*(k == q - 1))", 'select(k=token, op={"b": 3})')
-    found = name_head(program, ("s0", "s1"), _samples(), np.random.default_rng(0))
+    found = name_head(program, ("s0", "s1"), _samples(), AttentionTuning())
     assert found[0].total_variation > found[-1].total_variation
     assert found[-1].total_variation <= 0.02
 
@@ -84,7 +91,7 @@ def test_each_description_is_as_close_as_it_says():
 def test_attention_that_never_sees_a_second_key_is_the_uniform_one():
     program = parse((Path(__file__).parent.parent / "examples" / "tomita4.drasp").read_text(encoding="utf-8"))
     bos = np.full((3, 1), program.header.vocabulary.index("<bos>"))
-    (head,) = name_head(program, ("s1",), [Sample(bos, np.zeros_like(bos), bos >= 0)], np.random.default_rng(0))
+    (head,) = name_head(program, ("s1",), _drawn([Sample(bos, np.zeros_like(bos), bos >= 0)]), AttentionTuning())
     assert (head.selects, head.total_variation) == ((), 0.0)
 
 
@@ -103,5 +110,6 @@ prediction = sigmoid(logits1 + logits2)
 """
     program = parse(HEADER + lines)
     other = program.by_name["s4"]
-    assert distance(program, ("s3",), (other,), program, _samples(), np.random.default_rng(0)) <= 0.001
-    assert distance(program, ("s3",), (), program, _samples(), np.random.default_rng(0)) > 0.2
+    head = Head(program, ("s3",), program)
+    assert distance(head, (other,), _samples(), AttentionTuning()) <= 0.001
+    assert distance(head, (), _samples(), AttentionTuning()) > 0.2

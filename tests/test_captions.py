@@ -19,7 +19,7 @@ from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.naming.families import families
-from drasp.naming.tuning_attention import OPERATORS
+from drasp.naming.tuning import OperatorTuning
 from drasp.run.numpy_fast import evaluate
 from drasp.view.captions import caption, captions
 from strategies import symbolic_operators
@@ -186,7 +186,7 @@ TOKENS = Header(("a", "b", "<bos>", "0", "1", "2", "3"), 7, "next-token", ("0", 
 def test_primitives_are_read_back_as_they_are_and_differ_in_print_where_they_differ(query: str, key: str, positions: int) -> None:
     header = Header(TOKENS.vocabulary, positions, "next-token", TOKENS.order)
     rows, columns = header.axis(header.built_in[query]), header.axis(header.built_in[key])
-    found = [p for family in families(rows, columns, "constant", OPERATORS) for p in family.primitives]
+    found = [p for family in families(rows, columns, "constant", OperatorTuning()) for p in family.primitives]
     selects = tuple(Select(f"s{i}", Read(query), Read(key), Sum((Term(2, p),))) for i, p in enumerate(found))
     program = Program(header, (*selects, Prediction(())))
     again = parse(print_program(program))

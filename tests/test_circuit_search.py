@@ -1,4 +1,4 @@
-"""How the search for a circuit goes about what it tries: under a rising price, then several edges at once."""
+"""How the search for a circuit goes about what it tries: under a rising sparsity coefficient, then several edges at once."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -16,12 +16,12 @@ from drasp.passes.circuit import TooLarge, prune_circuit
 from driving import drive
 
 AIM = Aim(0.95, RefitTuning(hopeless=0.1, rounds=1), PruneTuning(expanded=-1))  # no circuit is expanded
-PRICES, FAILURES, TRIED_ALONE = AIM.circuit.prices, AIM.circuit.failures, AIM.circuit.tried_alone
-ALONE = replace(AIM, circuit=replace(CircuitTuning(), prices=0))  # without annealing
+COEFFICIENTS, FAILURES, TRIED_ALONE = AIM.circuit.coefficients, AIM.circuit.failures, AIM.circuit.tried_alone
+ALONE = replace(AIM, circuit=replace(CircuitTuning(), coefficients=0))  # without annealing
 
 
 class Line:
-    """Stands in for `Edges`. Each edge comes from a source of its own; the first is worth least, and every price turns the last one off."""
+    """Stands in for `Edges`. Each edge has a sender of its own; the first is worth least, and every coefficient turns the last one off."""
 
     def __init__(self, count):
         self.wired = SimpleNamespace(edges=[("output", place) for place in range(count)], wiring=lambda *_: Wiring({}, {}))
@@ -58,7 +58,7 @@ def kept(circuit):
 
 @pytest.fixture
 def edges():
-    return PRICES + 1
+    return COEFFICIENTS + 1
 
 
 def stop(*_):
@@ -67,7 +67,7 @@ def stop(*_):
 
 
 def annealing(line, matches, gain=0.0):
-    """How many edges were kept, judged, and refitted under the rising price; `matches`: by the number of edges, and what a refit adds."""
+    """How many edges were kept, judged, and refitted while the coefficient rose; `matches`: by how many edges, and what a refit adds."""
 
     def match(trial):
         return matches.get(trial.candidate.edges, 0.0) + gain * trial.trying.endswith("refitted")

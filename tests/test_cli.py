@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
-from drasp.evidence.lines import LineCost
+from drasp.evidence.lines import LeaveOneOut
 from drasp.evidence.schema import PENDING, Evidence, Gap
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
@@ -369,7 +369,7 @@ def _d2_program(folder: Path) -> Path:
 
 def _evidence(**changed) -> Evidence:
     evidence = sample_evidence(parse(PROGRAM), "D2", stopped_by_time=False)
-    return replace(evidence, lines=(LineCost("a1", 0.25),), named=(), interchange=None, **changed)
+    return replace(evidence, lines=(LeaveOneOut("a1", 0.25),), named=(), interchange=None, **changed)
 
 
 SMALLER = parse(PROGRAM[: PROGRAM.index("a1 =")] + "logits1 = project(inp=token, op=(out == inp))\nprediction = sigmoid(logits1)\n")

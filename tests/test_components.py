@@ -6,7 +6,7 @@ import torch
 
 from drasp.model.forward import forward
 from drasp.model.wired import WiredTransformer
-from drasp.model.wiring import Consumer, Source, full_wiring, live_sources
+from drasp.model.wiring import Receiver, Sender, full_wiring, live_senders
 from drasp.rewrite.lift import expanded_statements, lift
 from drasp.rewrite.simplify import simplify
 from drasp.run.numpy_fast import logits
@@ -47,7 +47,7 @@ def test_multipliers_by_sequence_are_those_of_each_sequence(layers, heads):
     rng = np.random.default_rng(0)
     gates = torch.from_numpy(rng.random((len(token_ids), len(wired.edges)))).float()
     constants = wired.biases + torch.from_numpy(rng.normal(size=(len(token_ids), *wired.biases.shape))).float()
-    live = live_sources(full_wiring(model))
+    live = live_senders(full_wiring(model))
     together = wired.logits(token_ids, position_ids, scored, gates, constants, live)
     alone = [
         wired.logits(token_ids[i : i + 1], position_ids[i : i + 1], scored[i : i + 1], gates[i], constants[i], live)
@@ -60,16 +60,16 @@ def test_all_edges_are_the_model_itself():
     model = random_transformer(2, 2, 0)
     wired = WiredTransformer(model)
     token_ids, position_ids, scored = _tensors(*random_tokens(model, 0))
-    found = wired.logits(token_ids, position_ids, scored, torch.ones(len(wired.edges)), wired.biases, live_sources(full_wiring(model)))
+    found = wired.logits(token_ids, position_ids, scored, torch.ones(len(wired.edges)), wired.biases, live_senders(full_wiring(model)))
     assert torch.allclose(found, forward(model, token_ids, position_ids)[scored], atol=1e-4)
 
 
 def test_an_edge_into_what_nobody_reads_is_not_reached():
     wired = WiredTransformer(random_transformer(2, 1, 0))
-    kept = [edge in ((Consumer("output", 2), Source("head", 0, 0)), (Consumer("mlp", 0), Source("token"))) for edge in wired.edges]
+    kept = [edge in ((Receiver("output", 2), Sender("head", 0, 0)), (Receiver("mlp", 0), Sender("token"))) for edge in wired.edges]
     live, reached = wired.live(kept)
-    assert live == {Source("head", 0, 0)}
-    assert [edge for edge, r in zip(wired.edges, reached, strict=True) if r] == [(Consumer("output", 2), Source("head", 0, 0))]
+    assert live == {Sender("head", 0, 0)}
+    assert [edge for edge, r in zip(wired.edges, reached, strict=True) if r] == [(Receiver("output", 2), Sender("head", 0, 0))]
 
 
 def test_the_mean_of_an_edge_is_that_of_its_source_where_it_is_read():
@@ -78,6 +78,6 @@ def test_the_mean_of_an_edge_is_that_of_its_source_where_it_is_read():
     token_ids, position_ids, scored = _tensors(*random_tokens(model, 0))
     means = dict(zip(wired.edges, wired.means([(token_ids, position_ids, scored)]), strict=True))
     embedded = torch.from_numpy(model.token_embedding).float()[token_ids]
-    assert torch.allclose(means[Consumer("output", 1), Source("token")], embedded[scored].mean(0), atol=1e-5)
+    assert torch.allclose(means[Receiver("output", 1), Sender("token")], embedded[scored].mean(0), atol=1e-5)
     last = int(scored[0].nonzero().max())
-    assert torch.allclose(means[Consumer("query", 0, 0), Source("token")], embedded[:, : last + 1].mean((0, 1)), atol=1e-5)
+    assert torch.allclose(means[Receiver("query", 0, 0), Sender("token")], embedded[:, : last + 1].mean((0, 1)), atol=1e-5)

@@ -234,7 +234,7 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
 
 
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned():
-    tuning = Tuning(circuit=CircuitTuning(prices=1, steps=10, tried_alone=0, failures=1))
+    tuning = Tuning(circuit=CircuitTuning(coefficients=1, steps=10, tried_alone=0, failures=1))
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
     found = decompile(model, get_task("D2"), replace(SHORT, time=60.0, evidence="quick"), tuning=tuning)
     assert found.evidence.verdict == "not decompiled"

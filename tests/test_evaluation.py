@@ -8,7 +8,7 @@ import pytest
 from drasp.core.budget import Budget
 from drasp.core.intervals import Share, bands
 from drasp.errors import TaskError
-from drasp.evidence.lines import line_costs
+from drasp.evidence.lines import leave_one_out
 from drasp.learn.evaluation import Examinee, by_the_model, draw, predictor, task_bands, trivial
 from drasp.program import parse
 from drasp.tasks.registry import get_task
@@ -71,7 +71,7 @@ def test_a_program_with_two_tokens_swapped_is_always_wrong(judged):
 
 def test_each_line_costs_what_it_is_worth(judged):
     program, fresh, _ = judged
-    costs = {line.statement: line.match for line in line_costs(program, fresh, Budget.of_seconds())}
+    costs = {line.statement: line.match for line in leave_one_out(program, fresh, Budget.of_seconds())}
     assert set(costs) == {"a1", "logits1", "logits2"}
     assert costs["a1"] < 0.7
     assert costs["logits2"] == 1.0  # the mean of a constant is the constant

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from drasp.core.budget import Budget
-from drasp.evidence.examples import examples
+from drasp.evidence.examples import ExamplesTuning, examples
 from drasp.learn.evaluation import Examinee, predictions
 from drasp.tasks.registry import get_task
 
 
 def _examples(task, model, lengths):
-    return examples(Examinee(task, model, lengths), np.random.default_rng(0), Budget.of_seconds())
+    return examples(Examinee(task, model, lengths), np.random.default_rng(0), Budget.of_seconds(), ExamplesTuning())
 
 
 @pytest.mark.parametrize("name", ["D2", "sort", "bin_majority"])

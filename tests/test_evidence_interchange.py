@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from drasp.core.budget import Budget
-from drasp.evidence.interchange import groups, interchange
-from drasp.evidence.kind import Question
+from drasp.evidence.interchange import InterchangeTuning, groups, interchange
+from drasp.evidence.kind import Bench, Question
 from drasp.ir.nodes import Project
 from drasp.ir.program import Header
 from drasp.lang.parser import parse
@@ -26,7 +26,7 @@ from test_evidence_language import D2
 
 def _measured(program, model, task="D2", lengths=(4, 12), pairs=200):
     question = Question(Study(model, get_task(task), TorchTransformer(model)), Settings(lengths=lengths))
-    return interchange(program, question, pairs, np.random.default_rng(0), Budget.of_seconds())
+    return interchange(Bench(program, question, Budget.of_seconds(), pairs), InterchangeTuning())
 
 
 def _lifted(model):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drasp.core.budget import Budget
-from drasp.evidence.language import TUNING, Counterexample, Wrong, language
+from drasp.evidence.language import Counterexample, LanguageTuning, Wrong, language
 from drasp.learn.evaluation import Examinee, draw, trivial
 from drasp.program import parse
 from drasp.tasks.registry import get_task, task_names
@@ -27,7 +27,7 @@ D1 = D2.replace("3*a1[<bos>]", "a1[<bos>]")  # opens one bracket at the most
 def _found(name, program, model, lengths=(0, 150)):
     examinee = Examinee(get_task(name), parse(model).logits, lengths)
     fitting = draw(examinee, 100, np.random.default_rng(0))
-    return language(parse(program), examinee, trivial(fitting), Budget.of_seconds())
+    return language(parse(program), examinee, trivial(fitting), Budget.of_seconds(), LanguageTuning())
 
 
 def test_the_shortest_counterexample_of_a_set_of_tokens():
@@ -63,7 +63,7 @@ def test_what_a_task_lists_is_what_it_draws(name):
     """Among the listed sequences of a length is every one that is drawn, each listed once, in order, and scored alike."""
     task, several = get_task(name), 0
     for length in range(7):
-        listed = task.every(length, TUNING.most)
+        listed = task.every(length, LanguageTuning().most)
         if listed is None:
             continue
         rows = [tuple(row) for row in listed.token_ids]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drasp.evidence.kind import Measured, NotMeasured
-from drasp.evidence.mistakes import mistakes
+from drasp.evidence.mistakes import MistakesTuning, mistakes
 from drasp.learn.evaluation import Examinee, draw, predictor, trivial
 from drasp.program import parse
 from drasp.tasks.registry import get_task
@@ -23,7 +23,7 @@ prediction = softmax(logits1)
 def _found(program, model, sequences=300):
     examinee, program = Examinee(get_task("bin_majority"), parse(model).logits, (0, 150)), parse(program)
     fresh, fitting = (draw(examinee, n, np.random.default_rng(n)) for n in (sequences, 100))
-    return mistakes(Measured(fresh, predictor(program, fresh), trivial(fitting)))
+    return mistakes(Measured(fresh, predictor(program, fresh), trivial(fitting)), MistakesTuning())
 
 
 def test_a_model_that_is_always_right_has_no_mistakes():

@@ -14,7 +14,7 @@ SWAPPED = MAJORITY.replace("8*(out == inp)", '8*{"0": {"1"}, "1": {"0"}}')
 
 def _measured(program, model, task, sequences=300):
     examinee = Examinee(task, parse(model).logits, (0, 150))
-    return off_task(parse(program), examinee, sequences, np.random.default_rng(0), Budget.of_seconds())
+    return off_task(parse(program), examinee, (sequences, sequences // 4), np.random.default_rng(0), Budget.of_seconds())
 
 
 def test_a_program_agrees_with_itself_everywhere():
@@ -33,7 +33,7 @@ def test_the_opposite_program_agrees_where_the_bits_are_tied_alone():
 
 def test_random_strings_keep_special_tokens_positions_and_what_is_scored():
     sample = get_task("sort").sample(np.random.default_rng(0), 50, (0, 60))
-    changed = random_symbols(sample, 150, np.random.default_rng(1))
+    changed = random_symbols(sample, np.arange(150), np.random.default_rng(1))
     special = sample.token_ids >= 150
     assert np.array_equal(changed.token_ids[special], sample.token_ids[special])
     assert np.mean(changed.token_ids[~special] == sample.token_ids[~special]) < 0.05
@@ -43,7 +43,7 @@ def test_random_strings_keep_special_tokens_positions_and_what_is_scored():
 
 def test_an_edit_changes_one_symbol_and_only_what_comes_after_is_scored():
     sample = get_task("D2").sample(np.random.default_rng(0), 200, (2, 60))
-    changed = edited(sample, 2, np.random.default_rng(1))
+    changed = edited(sample, np.arange(2), np.random.default_rng(1))
     differs = changed.token_ids != sample.token_ids
     assert (differs.sum(1) == 1).all()
     assert (sample.token_ids[differs] < 2).all()
@@ -53,7 +53,7 @@ def test_an_edit_changes_one_symbol_and_only_what_comes_after_is_scored():
 
 
 def test_where_nothing_can_be_edited_there_is_no_such_evidence():
-    assert len(edited(get_task("D2").sample(np.random.default_rng(0), 5, (0, 0)), 2, np.random.default_rng(1)).token_ids) == 0
+    assert len(edited(get_task("D2").sample(np.random.default_rng(0), 5, (0, 0)), np.arange(2), np.random.default_rng(1)).token_ids) == 0
     program = """drasp 1
 vocabulary "a" <bos> <sep> <eos> <pad>
 positions 152

@@ -1,4 +1,4 @@
-"""The torch executor computes what the language means, and its knobs what `ablate` makes of them."""
+"""The torch executor computes what the language means, and its mask what `ablate` makes of them."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drasp.ir.nodes import Select
 from drasp.rewrite.ablate import Ablation, ablate
 from drasp.rewrite.lift import lift
-from drasp.run.gated import Executor, Knobs, Site, read_elsewhere, sites
+from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points, read_elsewhere
 from drasp.run.numpy_fast import logits
 from small_models import header, random_tokens, random_transformer
 from strategies import inputs, meant_logits, programs
@@ -54,12 +54,12 @@ def test_what_no_other_position_reads_is_computed_from_the_first_scored_one_on(l
     token_ids, position_ids = (torch.from_numpy(x) for x in random_tokens(model, seed=3))
     scored = torch.zeros_like(token_ids, dtype=torch.bool)
     scored[:, -2:] = True
-    every = sites(program)
+    every = ablation_points(program)
     rng = np.random.default_rng(layers)
     multipliers = torch.from_numpy(rng.uniform(0.5, 1.5, (len(token_ids), len(every))))
-    knobs = Knobs({site: i for i, site in enumerate(every)}, multipliers, constants={"prediction": torch.ones(model.vocabulary_size)})
-    expected = executor.logits(token_ids, position_ids, knobs)[scored]
-    assert torch.allclose(executor.scored_logits(token_ids, position_ids, scored, knobs), expected, rtol=1e-9, atol=1e-9)
+    mask = Mask({point: i for i, point in enumerate(every)}, multipliers, constants={"prediction": torch.ones(model.vocabulary_size)})
+    expected = executor.logits(token_ids, position_ids, mask)[scored]
+    assert torch.allclose(executor.scored_logits(token_ids, position_ids, scored, mask), expected, rtol=1e-9, atol=1e-9)
     last = layers - 1
     assert f"m{last}" not in read_elsewhere(program)
     assert all(f"m{layer}" in read_elsewhere(program) for layer in range(last))
@@ -76,32 +76,32 @@ def test_single_precision_agrees_with_the_interpreter_to_1e_5(layers):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_baked_program_computes_what_the_turned_knobs_compute(seed):
+def test_a_baked_program_computes_what_the_masked_knobs_compute(seed):
     model = random_transformer(layers=1 + seed % 2, heads=1 + seed % 2, seed=seed)
     program = lift(model, header(model))
     executor = Executor(program, dtype=torch.float64)
     rng = np.random.default_rng(seed)
-    every = [s for s in sites(program) if s.part != "division"]
-    multipliers = {site: float(rng.choice([0.0, 1.0, 0.7])) for site in every}
-    stand_ins = {}
+    every = [s for s in ablation_points(program) if s.part != "division"]
+    multipliers = {point: float(rng.choice([0.0, 1.0, 0.7])) for point in every}
+    means = {}
 
-    def observe(site, value, ids):
-        statement = program.by_name[site.statement]
-        if site.part in ("line", "input") and not isinstance(statement, Select):
-            stand_ins[site] = rng.normal(size=value.shape[-1])
+    def observe(point, value, ids):
+        statement = program.by_name[point.statement]
+        if point.part in ("line", "input") and not isinstance(statement, Select):
+            means[point] = rng.normal(size=value.shape[-1])
 
     token_ids, position_ids = (torch.from_numpy(x) for x in random_tokens(model, seed=seed))
     executor.logits(token_ids, position_ids, observe=observe)
-    knobs = Knobs(
-        {site: i for i, site in enumerate(every)},
+    mask = Mask(
+        {point: i for i, point in enumerate(every)},
         torch.tensor([multipliers[s] for s in every], dtype=torch.float64),
-        {site: torch.from_numpy(value) for site, value in stand_ins.items()},
+        {point: torch.from_numpy(value) for point, value in means.items()},
     )
-    turned = executor.logits(token_ids, position_ids, knobs).numpy()
-    ablated = ablate(program, Ablation(multipliers, stand_ins))
+    masked = executor.logits(token_ids, position_ids, mask).numpy()
+    ablated = ablate(program, Ablation(multipliers, means))
     found = logits(ablated, token_ids.numpy(), position_ids.numpy())
     # Means are vectors in the factor of a norm's Gram matrix, which the executor and `ablate` share.
-    assert np.abs(found - turned).max() <= 1e-8 * max(1.0, np.abs(turned).max())
+    assert np.abs(found - masked).max() <= 1e-8 * max(1.0, np.abs(masked).max())
 
 
 def test_a_divisor_that_is_off_becomes_its_stand_in():
@@ -109,26 +109,26 @@ def test_a_divisor_that_is_off_becomes_its_stand_in():
     program = lift(model, header(model))
     rng = np.random.default_rng(0)
     token_ids, position_ids = random_tokens(model, seed=1)
-    off = [s for s in sites(program) if s.part == "division"]
+    off = [s for s in ablation_points(program) if s.part == "division"]
     sizes = {"token": model.vocabulary_size, "pos": model.positions}
-    stand_ins = {}
-    for site in off:
-        read = program.by_name[site.statement].reads[site.slot]
-        size = 1 if site.statement.startswith("logits") else sizes.get(read.variable, 1)
-        stand_ins[site] = rng.uniform(0.5, 2, size=size)
-    knobs = Knobs(
-        {site: i for i, site in enumerate(off)},
+    means = {}
+    for point in off:
+        read = program.by_name[point.statement].reads[point.slot]
+        size = 1 if point.statement.startswith("logits") else sizes.get(read.variable, 1)
+        means[point] = rng.uniform(0.5, 2, size=size)
+    mask = Mask(
+        {point: i for i, point in enumerate(off)},
         torch.zeros(len(off), dtype=torch.float64),
-        {site: torch.from_numpy(value) for site, value in stand_ins.items()},
+        {point: torch.from_numpy(value) for point, value in means.items()},
     )
-    turned = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids), knobs).numpy()
-    ablated = ablate(program, Ablation(dict.fromkeys(off, 0.0), stand_ins))
+    masked = Executor(program, dtype=torch.float64).logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids), mask).numpy()
+    ablated = ablate(program, Ablation(dict.fromkeys(off, 0.0), means))
     assert not any(read.over for statement in ablated.statements for read in statement.reads)
-    assert np.abs(logits(ablated, token_ids, position_ids) - turned).max() <= 1e-9 * max(1.0, np.abs(turned).max())
+    assert np.abs(logits(ablated, token_ids, position_ids) - masked).max() <= 1e-9 * max(1.0, np.abs(masked).max())
 
 
 def test_every_site_is_listed_once():
     model = random_transformer(layers=1, heads=1, seed=0)
-    found = sites(lift(model, header(model)))
+    found = ablation_points(lift(model, header(model)))
     assert len(found) == len(set(found))
-    assert {Site("s0_0_0", "line"), Site("m0", "input", 2), Site("logits0", "division", 0)} <= set(found)
+    assert {AblationPoint("s0_0_0", "line"), AblationPoint("m0", "input", 2), AblationPoint("logits0", "division", 0)} <= set(found)

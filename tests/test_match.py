@@ -33,23 +33,23 @@ def study_of(name):
 def drawn(request):
     """The task, all of some sequences, and those of them that are kept."""
     study = study_of(request.param)
-    every, kept = (draw_pools(study, (1, 40), 3, how, Budget.of_seconds()).long for how in (replace(DRAWN, close_share=1), DRAWN))
+    every, kept = (draw_pools(study, (1, 40), 3, how, Budget.of_seconds()).long for how in (replace(DRAWN, low_margin_share=1), DRAWN))
     return study.task, every, kept
 
 
-def closest(task, batch):
-    """For each sequence of a batch, how close the model's closest decision is."""
+def least(task, batch):
+    """For each sequence of a batch, the least margin by which the model decides."""
     found = margins(batch.model_logits, batch.model_logits, task).amin(-1)
     return torch.full((batch.sequences,), torch.inf).scatter_reduce(0, batch.rows, found, "amin")
 
 
 def test_the_closest_are_kept_and_of_the_rest_a_part_that_stands_for_it(drawn):
     task, every, kept = drawn
-    ranked = torch.cat([closest(task, batch) for batch in every]).sort().values
+    ranked = torch.cat([least(task, batch) for batch in every]).sort().values
     assert len(ranked) == COUNT
-    own = {weight: torch.cat([closest(task, b) for b in kept if b.weight == weight]).sort().values for weight in (1, DRAWN.rest_every)}
-    torch.testing.assert_close(own[1], ranked[: COUNT // DRAWN.close_share])
-    torch.testing.assert_close(own[DRAWN.rest_every], ranked[COUNT // DRAWN.close_share :: DRAWN.rest_every])
+    own = {weight: torch.cat([least(task, b) for b in kept if b.weight == weight]).sort().values for weight in (1, DRAWN.rest_every)}
+    torch.testing.assert_close(own[1], ranked[: COUNT // DRAWN.low_margin_share])
+    torch.testing.assert_close(own[DRAWN.rest_every], ranked[COUNT // DRAWN.low_margin_share :: DRAWN.rest_every])
     assert sum(batch.weight * batch.sequences for batch in kept) == COUNT
 
 

@@ -24,13 +24,14 @@ from drasp.ir.program import Header
 from drasp.naming.families import families
 from drasp.naming.fitted import members_of
 from drasp.naming.gauge import Gauge, centred, smallest, sparsest
-from drasp.naming.operators import Role, describe, length
-from drasp.naming.target import Described
-from drasp.naming.tuning_attention import OPERATORS
+from drasp.naming.operators import describe, length
+from drasp.naming.target import Described, Sides
+from drasp.naming.tuning import OperatorTuning
 
 ROW, COLUMN = Index("row"), Index("column")
 SPECIAL = ("<bos>", "<sep>", "<eos>", "<pad>")
 LETTERS = tuple("abcdefghijklmnop")
+TUNING = OperatorTuning()
 NOISE = 0.01  # of the largest strength
 FAINT = 0.003  # of the matrix's variation: what a term adds at least, if it is to be found
 
@@ -84,7 +85,7 @@ SIDES = [
 @pytest.mark.parametrize(("rows", "columns"), SIDES, ids=str)
 def test_the_table_of_a_family_is_what_its_primitives_are_as_matrices(rows: Basis, columns: Basis, gauge: Gauge) -> None:
     row, column = axes(TOKENS, rows, columns)
-    found = families(row, column, gauge, OPERATORS)
+    found = families(row, column, gauge, TUNING)
     assert found
     for family in found:
         for primitive, values in zip(family.primitives, family.table, strict=True):
@@ -106,15 +107,15 @@ def test_a_set_is_written_with_ranges_that_may_run_over_what_never_occurs() -> N
 POSITIONS = TOKENS.built_in["pos"]
 
 
-def described(op: Symbolic, header: Header, rows: Basis, columns: Basis, role: Role = "select") -> list[Described]:
+def described(op: Symbolic, header: Header, rows: Basis, columns: Basis, gauge: Gauge = "row") -> list[Described]:
     row, column = axes(header, rows, columns)
-    return describe(op.matrix(row, column), np.ones((rows.size, columns.size)), row, column, role=role)
+    return describe(op.matrix(row, column), np.ones((rows.size, columns.size)), Sides(row, column, gauge, TUNING))
 
 
 def test_descriptions_go_from_the_shortest_to_the_most_accurate() -> None:
     op = Sum((Term(20, Comparison(COLUMN, "==", Index("row", -1))), Term(2, Last())))
     found = described(op, TOKENS, POSITIONS, POSITIONS)
-    assert [length(d, OPERATORS) for d in found] == sorted(length(d, OPERATORS) for d in found)
+    assert [length(d, TUNING) for d in found] == sorted(length(d, TUNING) for d in found)
     assert [d.error for d in found] == sorted((d.error for d in found), reverse=True)
     assert found[-1].op == op
     assert found[-1].error == pytest.approx(0, abs=1e-12)
@@ -125,21 +126,21 @@ def test_a_constant_is_the_gauge_of_a_selector_and_part_of_logits_under_sigmoid(
     tokens = TOKENS.built_in["token"]
     op = Sum((Term(8, Comparison(COLUMN, "==", ROW)),), -4)
     assert described(op, TOKENS, tokens, tokens)[-1].op == Sum(op.terms)
-    assert described(op, TOKENS, tokens, tokens, "project-softmax")[-1].op == Sum(op.terms)
-    assert described(op, TOKENS, tokens, tokens, "project-sets")[-1].op == op
-    assert described(Sum((), -4), TOKENS, ONE, tokens, "project-sets")[-1].op == Sum((), -4)
+    assert described(op, TOKENS, tokens, tokens, "constant")[-1].op == op
+    assert described(Sum((), -4), TOKENS, ONE, tokens, "constant")[-1].op == Sum((), -4)
 
 
-@pytest.mark.parametrize("role", ["select", "project-softmax", "project-sets"])
-def test_what_never_occurs_has_no_influence(role: Role) -> None:
+@pytest.mark.parametrize("gauge", ["row", "constant"])
+def test_what_never_occurs_has_no_influence(gauge: Gauge) -> None:
     rng = np.random.default_rng(0)
     row, column = axes(TOKENS, POSITIONS, POSITIONS)
     matrix = Sum((Term(20, Comparison(COLUMN, "==", Index("row", -1))),)).matrix(row, column)
     weights = np.tril(np.ones((7, 7)))
     weights[:, 3] = weights[5] = 0
-    expected = describe(matrix, weights, row, column, role=role)
-    assert describe(np.where(weights > 0, matrix, 100 * rng.normal(size=(7, 7))), weights, row, column, role=role) == expected
-    assert describe(matrix, np.zeros((7, 7)), row, column, role=role) == [Described(Sum(), 0.0, 1)]
+    sides = Sides(row, column, gauge, TUNING)
+    expected = describe(matrix, weights, sides)
+    assert describe(np.where(weights > 0, matrix, 100 * rng.normal(size=(7, 7))), weights, sides) == expected
+    assert describe(matrix, np.zeros((7, 7)), sides) == [Described(Sum(), 0.0, 1)]
 
 
 def test_tokens_without_an_order_need_none() -> None:
@@ -147,25 +148,25 @@ def test_tokens_without_an_order_need_none() -> None:
     tokens = header.built_in["token"]
     rng = np.random.default_rng(0)
     row, column = axes(header, tokens, tokens)
-    for found in describe(rng.normal(size=(20, 20)).cumsum(1), np.ones((20, 20)), row, column, role="select"):
+    for found in describe(rng.normal(size=(20, 20)).cumsum(1), np.ones((20, 20)), Sides(row, column, "row", TUNING)):
         found.op.matrix(row, column)  # would raise ProgramError
 
 
 @pytest.mark.parametrize("primitive", [Total(9), Total(7, 10), Total(2, 4)])
-@pytest.mark.parametrize("role", ["select", "project-sets"])
-def test_a_sum_of_places_is_found_between_few_tokens_with_an_order(primitive: Total, role: Role) -> None:
+@pytest.mark.parametrize("gauge", ["row", "constant"])
+def test_a_sum_of_places_is_found_between_few_tokens_with_an_order(primitive: Total, gauge: Gauge) -> None:
     digits = tuple(map(str, range(10)))
     header = Header((*digits, *SPECIAL), 7, "next-token", digits)
     tokens = header.built_in["token"]
-    op = Sum((Term(12, primitive),), 0.0 if role == "select" else -4)
-    assert described(op, header, tokens, tokens, role)[-1].op == op
+    op = Sum((Term(12, primitive),), 0.0 if gauge == "row" else -4)
+    assert described(op, header, tokens, tokens, gauge)[-1].op == op
 
 
 def test_a_small_matrix_without_any_form_is_a_table() -> None:
     header = Header(("a", "b", "<bos>"), 7, "next-token")
     tokens = header.built_in["token"]
     table = Sum((Term(1, Rows((("a", (("a", 3.5), ("b", -2.0))), ("b", (("<bos>", 7.0),))))),))
-    assert described(table, header, tokens, tokens, "project-sets")[-1].error < 1e-3
+    assert described(table, header, tokens, tokens, "constant")[-1].error < 1e-3
     entries = Sum((Term(1, Entries((("a", 3.5), ("<bos>", -2.0)))),))
     assert described(entries, header, ONE, tokens)[-1].op == entries
 
@@ -183,13 +184,13 @@ def members(rng: np.random.Generator, axis: Axis) -> tuple[Label, ...]:
     return tuple(axis.label(i) for i in np.sort(rng.choice(axis.basis.size, count, replace=False)))
 
 
-def planted_bases(rng: np.random.Generator, role: Role) -> tuple[Header, Basis, Basis]:
+def planted_bases(rng: np.random.Generator, selects: bool) -> tuple[Header, Basis, Basis]:
     size = int(rng.choice([2, 3, 5, 8, 12]))
     ordered = bool(rng.integers(2))
     symbols = tuple(map(str, range(size))) if ordered else LETTERS[:size]
     header = Header((*symbols, *SPECIAL), int(rng.choice([12, 25, 60])), "next-token", symbols if ordered else None)
     pos, token, other = header.built_in["pos"], header.built_in["token"], derived(int(rng.choice([2, 4, 8])))
-    if role == "select":
+    if selects:
         choices = [(pos, pos)] * 6 + [(token, token)] * 6 + [(other, other)] * 2 + [(pos, token), (token, pos), (ONE, token), (ONE, pos)]
         return header, *choices[rng.integers(len(choices))]
     return header, [token, token, token, other, ONE, pos][rng.integers(6)], token
@@ -233,7 +234,7 @@ def planted_primitive(rng: np.random.Generator, row: Axis, column: Axis) -> Prim
     return simple[kind]
 
 
-def planted_operator(rng: np.random.Generator, row: Axis, column: Axis, role: Role) -> Symbolic:
+def planted_operator(rng: np.random.Generator, row: Axis, column: Axis, gauge: Gauge) -> Symbolic:
     def strength(primitive: Primitive) -> float:
         """An integer or half for a predicate, tenths for what is graded."""
         sign = 1 if rng.random() < 0.8 else -1
@@ -241,7 +242,7 @@ def planted_operator(rng: np.random.Generator, row: Axis, column: Axis, role: Ro
         return sign * (float(rng.integers(5, 40)) / 10 if graded else float(rng.integers(8, 60)) / 2)
 
     primitives = [planted_primitive(rng, row, column) for _ in range(int(rng.choice([1, 1, 1, 2, 2, 3])))]
-    constant = float(rng.integers(-8, 9)) if role == "project-sets" else 0.0
+    constant = float(rng.integers(-8, 9)) if gauge == "constant" else 0.0
     base = Sum(tuple(Term(strength(p), p) for p in primitives), constant)
     if row.basis.kind != "token" or rng.random() > 0.2:
         return base
@@ -293,14 +294,15 @@ def is_recovered(
 
 def planted(rng: np.random.Generator) -> bool | None:
     """Plants one operator and looks for it; None where a term of it is too faint to be seen, or all that it does is gauge."""
-    role: Role = ("select", "select", "select", "project-softmax", "project-sets")[rng.integers(5)]  # type: ignore[assignment]
-    gauge: Gauge = "constant" if role == "project-sets" else "row"
-    header, rows, columns = planted_bases(rng, role)
+    kind = rng.integers(5)  # three of five are selectors, one is of logits under softmax, one under sigmoid
+    selects = bool(kind < 3)
+    gauge: Gauge = "constant" if kind == 4 else "row"
+    header, rows, columns = planted_bases(rng, selects)
     sides = axes(header, rows, columns)
-    true = planted_operator(rng, *sides, role)
+    true = planted_operator(rng, *sides, gauge)
     matrix = true.matrix(*sides)
     weights = rng.uniform(0.2, 1.8, matrix.shape) if rng.integers(2) else np.ones(matrix.shape)
-    if role == "select" and rows == columns == header.built_in["pos"]:
+    if selects and rows == columns == header.built_in["pos"]:
         weights = np.tril(weights)
     noise = rng.normal(size=matrix.shape) * NOISE * max(abs(t.strength) for s in sums_of(true) for t in s.terms)
     total, faintest = (
@@ -311,7 +313,7 @@ def planted(rng: np.random.Generator) -> bool | None:
     if faintest < max(FAINT * total, 32 * noise_squares / matrix.size):
         return None
     dense = matrix + noise + (10 * rng.normal(size=(rows.size, 1)) if gauge == "row" else 0)
-    return is_recovered(describe(dense, weights, *sides, role=role), true, noise_squares / total, weights, sides, gauge)
+    return is_recovered(describe(dense, weights, Sides(*sides, gauge, TUNING)), true, noise_squares / total, weights, sides, gauge)
 
 
 def test_planted_operators_are_found_again() -> None:
@@ -330,5 +332,5 @@ def test_a_large_matrix_takes_seconds() -> None:
     op = Sum((Term(22, Comparison(COLUMN, "==", Index("row", -3))), Term(1.5, Last())))
     matrix = op.matrix(row, column) + 0.2 * np.random.default_rng(0).normal(size=(303, 303))
     start = perf_counter()
-    assert op in [d.op for d in describe(matrix, np.tril(np.ones((303, 303))), row, column, role="select")]
+    assert op in [d.op for d in describe(matrix, np.tril(np.ones((303, 303))), Sides(row, column, "row", TUNING))]
     assert perf_counter() - start < 20

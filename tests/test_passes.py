@@ -16,7 +16,7 @@ from drasp.learn.fit import fit
 from drasp.learn.means import mean_values
 from drasp.learn.pools import Batch
 from drasp.learn.trial import Trial
-from drasp.model.wiring import Consumer, Source
+from drasp.model.wiring import Receiver, Sender
 from drasp.passes.circuit import TooLarge, expand, prune_circuit
 from drasp.passes.cut import cut_by_rank
 from drasp.passes.eliminate import eliminate
@@ -24,7 +24,7 @@ from drasp.passes.linear_norms import linear_norms
 from drasp.passes.removals import by_loss, complexity, identity, removals, without
 from drasp.passes.sweep import sweep
 from drasp.passes.token_table import token_table
-from drasp.run.gated import Executor, Knobs, Site, sites
+from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
 from drasp.run.numpy_fast import evaluate
 from driving import drive, measuring
 from planted import AIM, PLANTED, POSITIONS, random_mlp, transformer_oracle
@@ -73,15 +73,15 @@ def test_a_sweep_fits_nothing(planted, oracle, monkeypatch):
 def test_a_cut_by_rank_takes_much_at_once_and_nothing_that_is_needed(planted, oracle):
     result, trials = pruned(cut_by_rank, planted, oracle)
     assert planted.needed <= names(result)
-    assert len(sites(result)) < len(sites(planted.program))
+    assert len(ablation_points(result)) < len(ablation_points(planted.program))
     assert trials[0].candidate.digest == lowest_ablated(planted.program, oracle, AIM.prune.shares[0]).digest
 
 
 def lowest_ablated(program, oracle, share):
-    """The program without a share of its sites, those with the least attribution."""
+    """The program without a share of its points, those with the least attribution."""
     found = attribution(program, oracle, BUDGET)
     lowest = sorted(found, key=found.get)[: int(share * len(found))]
-    return without(program, frozenset(identity(program, site) for site in lowest), mean_values(program, oracle, BUDGET))
+    return without(program, frozenset(identity(program, point) for point in lowest), mean_values(program, oracle, BUDGET))
 
 
 def test_what_elimination_leaves_is_1_minimal(planted, oracle):
@@ -115,7 +115,7 @@ def test_where_no_cut_holds_as_it_is_smaller_ones_are_refitted(refitted):
     result, trials, found = drive(cut_by_rank(program, oracle, AIM, BUDGET), match)
     assert result.digest == lowest_ablated(program, oracle, AIM.prune.refitted_shares[0]).digest
     assert found == [result]
-    shares = [share for share in AIM.prune.shares if int(share * len(sites(program))) >= 2]
+    shares = [share for share in AIM.prune.shares if int(share * len(ablation_points(program))) >= 2]
     assert [trial.candidate.digest for trial in trials[: len(shares)]] == [lowest_ablated(program, oracle, s).digest for s in shares]
 
 
@@ -198,16 +198,16 @@ def loss(program, oracle):
 
 def test_attribution_is_the_mean_gradient_of_the_loss_by_each_multiplier(planted, oracle):
     found = attribution(planted.program, oracle, BUDGET)
-    assert list(found) == sites(planted.program)
+    assert list(found) == ablation_points(planted.program)
     run, means, step = Executor(planted.program, dtype=torch.float64), mean_values(planted.program, oracle, BUDGET), 1e-4
-    means = {site: torch.from_numpy(value) for site, value in means.items()}
-    for site, value in found.items():
+    means = {point: torch.from_numpy(value) for point, value in means.items()}
+    for point, value in found.items():
         total, count = 0.0, 0
         for batch in oracle.sample:
             losses = []
             for multiplier in (1 - step, 1 + step):
-                knobs = Knobs({site: 0}, torch.tensor([multiplier], dtype=torch.float64), means)
-                logits = run.scored_logits(batch.token_ids, batch.position_ids, batch.scored, knobs)
+                mask = Mask({point: 0}, torch.tensor([multiplier], dtype=torch.float64), means)
+                logits = run.scored_logits(batch.token_ids, batch.position_ids, batch.scored, mask)
                 by_row = torch.zeros(batch.sequences, dtype=torch.float64)
                 losses.append(by_row.index_add(0, batch.rows, oracle.loss(logits, batch, "hard")))
             total += float((losses[1] - losses[0]).abs().sum()) / (2 * step)
@@ -219,8 +219,8 @@ def test_what_does_nothing_has_no_attribution():
     program = replaced(SMALL.program, "logits2", "project(inp=token, op=0*(out == inp))")
     oracle = SMALL.oracle()
     found = attribution(program, oracle, BUDGET)
-    assert found[Site("logits2", "line")] == 0
-    assert all(value > 0 for site, value in found.items() if site.statement != "logits2")
+    assert found[AblationPoint("logits2", "line")] == 0
+    assert all(value > 0 for point, value in found.items() if point.statement != "logits2")
 
 
 AVERAGED = replace(
@@ -246,7 +246,7 @@ prediction = sigmoid(logits1 + logits2 + logits3)
 
 @pytest.fixture(scope="module")
 def averaged():
-    """The means of a program by the sites, on two sequences of which the last two positions are scored; and all its values there."""
+    """The means of a program by the points, on two sequences of which the last two positions are scored; and all its values there."""
     program = AVERAGED.program
     token_ids, position_ids = np.array([[2, 0, 1, 1, 0, 5], [2, 1, 1, 1, 1, 1]]), np.arange(6)[None] + np.array([[3], [8]])
     scored = np.array([[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1]], dtype=bool)
@@ -260,15 +260,15 @@ def test_what_only_feeds_the_output_is_averaged_over_the_scored_positions_and_th
     found, program, values, _, position_ids, scored = averaged
     read = np.array([[1, 1, 1, 1, 1, 0], [1] * 6], dtype=bool)  # up to the last that is scored
     one_hot = np.eye(POSITIONS)[position_ids] / values["n1"]
-    for site, value, where in (
-        (Site("m1", "input", 0), values["a1"] @ program.operators["M.in.0"], scored),
-        (Site("m1", "input", 1), one_hot @ program.operators["M.in.1"], scored),
-        (Site("logits1", "line"), values["a1"] / values["n1"] @ program.matrix("logits1"), scored),
-        (Site("logits3", "line"), values["a2"] @ program.matrix("logits3"), scored),
+    for point, value, where in (
+        (AblationPoint("m1", "input", 0), values["a1"] @ program.operators["M.in.0"], scored),
+        (AblationPoint("m1", "input", 1), one_hot @ program.operators["M.in.1"], scored),
+        (AblationPoint("logits1", "line"), values["a1"] / values["n1"] @ program.matrix("logits1"), scored),
+        (AblationPoint("logits3", "line"), values["a2"] @ program.matrix("logits3"), scored),
     ):
-        np.testing.assert_allclose(found[site], value[where].mean(0), atol=1e-4)
+        np.testing.assert_allclose(found[point], value[where].mean(0), atol=1e-4)
     mean = values["a1"][read].mean(0)  # attention reads what this divides
-    norm = found[Site("n1", "input", 0)]  # in a basis of its own
+    norm = found[AblationPoint("n1", "input", 0)]  # in a basis of its own
     np.testing.assert_allclose(norm @ norm, mean @ program.operators["G"] @ mean, rtol=1e-5)
 
 
@@ -278,16 +278,16 @@ def test_a_divisor_is_averaged_by_the_coordinate_of_what_it_divides_where_that_i
     inverse = 1 / values["n1"][..., 0]
     by_token = [inverse[read & (token_ids == token)] for token in range(6)]
     expected = [part.mean() if part.size else inverse[read].mean() for part in by_token]
-    np.testing.assert_allclose(found[Site("a2", "division", 0)], expected, rtol=1e-5)
+    np.testing.assert_allclose(found[AblationPoint("a2", "division", 0)], expected, rtol=1e-5)
     by_position = [inverse[scored & (position_ids == position)] for position in range(POSITIONS)]
     expected = [part.mean() if part.size else inverse[scored].mean() for part in by_position]
-    np.testing.assert_allclose(found[Site("m1", "division", 1)], expected, rtol=1e-5)
-    np.testing.assert_allclose(found[Site("logits1", "division", 0)], [inverse[scored].mean()], rtol=1e-5)
+    np.testing.assert_allclose(found[AblationPoint("m1", "division", 1)], expected, rtol=1e-5)
+    np.testing.assert_allclose(found[AblationPoint("logits1", "division", 0)], [inverse[scored].mean()], rtol=1e-5)
 
 
 def test_selectors_and_what_reads_the_constant_have_no_mean(averaged):
     found, program, *_ = averaged
-    assert {*found} == {*sites(program)} - {Site("s1", "line"), Site("m1", "input", 2)}
+    assert {*found} == {*ablation_points(program)} - {AblationPoint("s1", "line"), AblationPoint("m1", "input", 2)}
 
 
 def test_a_fit_brings_predictions_back():
@@ -350,8 +350,8 @@ def test_every_norm_is_made_constant_and_what_that_costs_is_fitted():
     oracle = transformer_oracle(transformer())
     result, trials, found = linear(oracle, measuring(oracle, BUDGET))
     first = trials[0].candidate
-    assert any(site.part == "division" for site in sites(expand(Edges(oracle, AIM.circuit).whole, oracle, AIM)))
-    assert not any(site.part == "division" for site in sites(first))
+    assert any(point.part == "division" for point in ablation_points(expand(Edges(oracle, AIM.circuit).whole, oracle, AIM)))
+    assert not any(point.part == "division" for point in ablation_points(first))
     match = measuring(oracle, BUDGET)
     assert match(trials[0]) < AIM.threshold
     assert len(trials) > 2
@@ -384,7 +384,7 @@ def two_heads():
 
 
 def test_the_circuit_is_pruned_of_what_adds_nothing_and_expanded(two_heads):
-    aim = replace(AIM, circuit=replace(AIM.circuit, steps=4, prices=2))
+    aim = replace(AIM, circuit=replace(AIM.circuit, steps=4, coefficients=2))
     edges, match = Edges(two_heads, aim.circuit), measuring(two_heads, BUDGET)
     result, _, (*circuits, last) = drive(prune_circuit(edges, two_heads, aim, BUDGET), match)
     assert circuits[0] is edges.whole
@@ -392,7 +392,7 @@ def test_the_circuit_is_pruned_of_what_adds_nothing_and_expanded(two_heads):
     counts = [circuit.edges for circuit in circuits]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] < counts[0]
-    assert not any(keep and Source("head", 0, 1) == source for (_, source), keep in zip(edges.wired.edges, circuits[-1].kept, strict=True))
+    assert not any(keep and Sender("head", 0, 1) == sender for (_, sender), keep in zip(edges.wired.edges, circuits[-1].kept, strict=True))
     assert last is result
     assert result.digest == expand(circuits[-1], two_heads, aim).digest
     assert match(Trial(result, "")) == pytest.approx(match(Trial(circuits[-1], "")), abs=0.01)
@@ -409,7 +409,7 @@ def test_the_whole_circuit_is_the_model_and_an_edge_less_is_its_mean(two_heads):
     edges = Edges(two_heads, AIM.circuit)
     batch = two_heads.short[0]
     torch.testing.assert_close(edges.whole.scored_logits(batch), batch.model_logits, atol=1e-4, rtol=1e-4)
-    place = edges.wired.edges.index((Consumer("output", 1), Source("token")))
+    place = edges.wired.edges.index((Receiver("output", 1), Sender("token")))
     smaller = edges.without(edges.whole, [place])
     assert smaller.edges == edges.whole.edges - 1
     torch.testing.assert_close(smaller.constants[-1], edges.whole.constants[-1] + edges.means[place])
@@ -418,7 +418,7 @@ def test_the_whole_circuit_is_the_model_and_an_edge_less_is_its_mean(two_heads):
 
 def test_a_circuit_is_fitted_to_the_model(two_heads):
     edges = Edges(two_heads, AIM.circuit)
-    place = edges.wired.edges.index((Consumer("output", 1), Source("pos")))
+    place = edges.wired.edges.index((Receiver("output", 1), Sender("pos")))
     smaller = edges.without(edges.whole, [place])
     how = replace(AIM.refit, targets="hard", steps=20)
     fitted = edges.fit(smaller, Schedule(how, 0.01, seed=0), BUDGET)
@@ -429,7 +429,7 @@ def test_a_circuit_is_fitted_to_the_model(two_heads):
 
 
 def test_a_higher_price_leaves_fewer_edges(two_heads):
-    edges = Edges(two_heads, replace(AIM.circuit, steps=25, gate_rate=0.3, first_price=1.0))
+    edges = Edges(two_heads, replace(AIM.circuit, steps=25, gate_rate=0.3, first_coefficient=1.0))
     for _ in range(2):
         edges.anneal(0.01, BUDGET)
     counts = [edges.whole.edges, *(annealed.circuit.edges for annealed in edges.annealed)]

@@ -15,7 +15,7 @@ from drasp.rewrite.ablate import Ablation, ablate
 from drasp.rewrite.draft import Draft
 from drasp.rewrite.simplify import simplify
 from drasp.rewrite.tidy import tidy
-from drasp.run.gated import Executor, Knobs, Site
+from drasp.run.gated import AblationPoint, Executor, Mask
 from drasp.run.numpy_fast import logits
 from program_files import after, cases, lines, notes, read, sequences
 from strategies import inputs, programs
@@ -40,7 +40,7 @@ def test_simplify(file):
 @pytest.mark.parametrize("file", cases("tidy"))
 def test_tidy(file):
     program = read(file)
-    renamed = tidy(program)
+    renamed = tidy(program, 0.05)
     assert lines(renamed) == after(file)
     assert difference(program, renamed) < 1e-4  # single precision
 
@@ -55,15 +55,15 @@ def test_ablate(file):
     """A comment gives the multiplier of a part. Its mean is 0; half of what it divides stands in for a divisor."""
     program = read(file)
     found = [(name.split(), value) for name, value in notes(file).items()]
-    multipliers = {Site(words[0], words[1], int(words[2])): float(value) for words, value in found if len(words) == 3}
-    means = {site: np.full(1, 0.5) for site in multipliers if site.part == "division"}
+    multipliers = {AblationPoint(words[0], words[1], int(words[2])): float(value) for words, value in found if len(words) == 3}
+    means = {point: np.full(1, 0.5) for point in multipliers if point.part == "division"}
     smaller = ablate(program, Ablation(multipliers, means))
     assert lines(smaller) == after(file)
     token_ids, position_ids = sequences(program)
-    mask = Knobs(
-        {site: i for i, site in enumerate(multipliers)},
+    mask = Mask(
+        {point: i for i, point in enumerate(multipliers)},
         torch.tensor(list(multipliers.values()), dtype=torch.float64),
-        {site: torch.from_numpy(mean) for site, mean in means.items()},
+        {point: torch.from_numpy(mean) for point, mean in means.items()},
     )
     executor = Executor(program, dtype=torch.float64)
     expected = executor.logits(torch.from_numpy(token_ids), torch.from_numpy(position_ids), mask).numpy()
@@ -154,7 +154,7 @@ prediction = sigmoid(0)
 
 
 def test_a_variable_is_called_by_what_it_is_and_by_nothing_that_it_is_not():
-    renamed = tidy(parse(HEADER + TELLING))
+    renamed = tidy(parse(HEADER + TELLING), 0.05)
     names = [s.name for s in renamed.statements]
     assert names == [
         "s1",

@@ -17,7 +17,7 @@ from driving import drive, measuring, use_threads
 from planted import AIM, PLANTED, POSITIONS, transformer_oracle
 from small_models import random_transformer
 
-SHORT = replace(AIM, circuit=replace(AIM.circuit, steps=3, prices=2), refit=replace(AIM.refit, steps=3))
+SHORT = replace(AIM, circuit=replace(AIM.circuit, steps=3, coefficients=2), refit=replace(AIM.refit, steps=3))
 
 
 def on_a_program(apply):

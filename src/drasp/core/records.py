@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
-from math import isfinite
+from math import inf, isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,15 +21,15 @@ class Damaged(Exception):
 
 
 def to_json(value: Any) -> Json:
-    """A record as JSON. A field that is None, and is so by default, is left out."""
+    """A record as JSON. A field that is None, and is so by default, is left out; what has no end is null."""
     if is_dataclass(value) and not isinstance(value, type):
         held = {_key(f): (f, getattr(value, f.name)) for f in fields(value)}
         return {key: to_json(item) for key, (f, item) in held.items() if not (item is None and f.default is None)}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [to_json(item) for item in value]
-    return value
+    return None if value == inf else value
 
 
 def from_json(kind: Any, data: Json, place: str = "") -> Any:

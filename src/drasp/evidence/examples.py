@@ -45,23 +45,20 @@ class ExamplesTuning(KindTuning):
     fewest: int = knob(3, unit="tokens", origin="chosen: shorter ones show nothing")
 
 
-TUNING = ExamplesTuning()
-
-
-def examples(examinee: Examinee, rng: np.random.Generator, budget: Budget) -> tuple[Example, ...]:
+def examples(examinee: Examinee, rng: np.random.Generator, budget: Budget, tuning: ExamplesTuning) -> tuple[Example, ...]:
     """Different sequences, short ones first and then a longer one."""
     task, lengths = examinee.task, examinee.lengths
     found: dict[tuple[str, ...], Example] = {}
-    for longest, count in ((TUNING.short, TUNING.short_ones), (TUNING.long, TUNING.long_ones)):
+    for longest, count in ((tuning.short, tuning.short_ones), (tuning.long, tuning.long_ones)):
         span = (lengths[0], max(lengths[0], min(lengths[1], longest)))
-        drawn = checked_sample(task, rng, TUNING.drawn, span if has_sequences(task, span) else lengths)
+        drawn = checked_sample(task, rng, tuning.drawn, span if has_sequences(task, span) else lengths)
         ends = drawn.ends
-        rows = range(TUNING.drawn) if longest == TUNING.short else np.argsort(-ends, kind="stable")
+        rows = range(tuning.drawn) if longest == tuning.short else np.argsort(-ends, kind="stable")
         wanted = len(found) + count
         for row in rows:
             sample = Sample(*(array[row : row + 1, : ends[row]] for array in drawn))
             tokens = tuple(task.vocabulary[i] for i in sample.token_ids[0])
-            if len(found) < wanted and len(tokens) >= TUNING.fewest and tokens not in found:
+            if len(found) < wanted and len(tokens) >= tuning.fewest and tokens not in found:
                 spend(budget, examinee.parts * work(sample))
                 found[tokens] = _example(examinee, sample, tokens)
     return tuple(found.values())
@@ -80,8 +77,8 @@ def in_tokens(answer: np.ndarray, vocabulary: Sequence[str]) -> str | tuple[str,
     return tuple(token for token, may in zip(vocabulary, answer, strict=True) if may)
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
-    return {"examples": examples(bench.question.examinee, bench.rng(Stream.EXAMPLES), bench.budget)}
+def _measure(bench: Bench, tuning: ExamplesTuning) -> Mapping[str, Any]:
+    return {"examples": examples(bench.question.examinee, bench.rng(Stream.EXAMPLES), bench.budget, tuning)}
 
 
 def _rows(found: Sequence[Example] | None) -> Sequence[Row]:
@@ -96,5 +93,5 @@ EXAMPLES = Kind(
     runs=lambda program: 1.0,
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=ExamplesTuning(),
 )

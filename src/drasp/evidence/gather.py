@@ -1,7 +1,7 @@
 """Gathers the evidence for a program, kind by kind, as far as the budget goes. Whatever fails becomes a gap, never a lost run."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast
 
 from drasp.core.budget import Budget, OutOfBudget
@@ -40,22 +40,23 @@ class Searched:
 
 @dataclass(frozen=True)
 class EvidenceTuning:
-    """How it is found out what a sequence costs. What a kind may spend stands in the tuning of each kind.
+    """What is measured, and how it is found out what a sequence costs. What a kind may spend stands in the tuning of each kind."""
 
-    Attributes:
-        kinds: what is measured, in order; match first.
-    """
-
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[Kind[Any], ...] = knob(KINDS, unit="kinds of evidence, in order", origin="match first: the others build on it")
     trial_least: int = knob(6, unit="sequences", origin="chosen: all that is worth risking on a large program")
     trial_most: int = knob(300, unit="sequences", origin="chosen: the time of fewer hangs on their lengths")
     trial_statements: int = knob(2_500, unit="sequences times statements", origin="chosen")
     trial_share: float = knob(0.1, unit="share of the budget that is left", origin="chosen: the longer trial may take no more")
     planned: float = knob(0.5, unit="share of a kind's budget that is planned to be spent", origin="chosen: the cost is an estimate")
 
+    def as_json(self) -> dict[str, Any]:
+        """The numbers, those of each kind by its name."""
+        numbers = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kinds"}
+        return {**{kind.name: to_json(kind.tuning) for kind in self.kinds}, **numbers}
+
 
 def gather(
-    searched: Searched, question: Question, budget: Budget, tell: Callable[[str], None], tuning: EvidenceTuning = EvidenceTuning()
+    searched: Searched, question: Question, budget: Budget, tell: Callable[[str], None], tuning: EvidenceTuning
 ) -> Iterator[Evidence]:
     """The evidence for a program, ever more of it: first with every kind a gap, then after each kind.
 
@@ -92,7 +93,7 @@ def _nothing_yet(searched: Searched, question: Question, tuning: EvidenceTuning)
         reason=searched.reason,
         named=searched.named,
         frontier=searched.frontier,
-        tuning={**(searched.tuning or {}), "evidence": {kind.name: to_json(kind.tuning) for kind in tuning.kinds}},
+        tuning=searched.tuning,
         gaps=tuple(Gap(kind.name, PENDING) for kind in tuning.kinds),
     )
 
@@ -117,7 +118,7 @@ class _Gathering:
         self.cost: float | None = None
         self.interrupted = False
 
-    def measured(self, kind: Kind) -> tuple[dict[str, Any], str | None]:
+    def measured(self, kind: Kind[Any]) -> tuple[dict[str, Any], str | None]:
         """What a kind found by key of the evidence, or nothing and the reason why."""
         if kind.slow and self.bench.question.settings.evidence == "quick":
             return {}, "left out by --evidence quick"
@@ -129,11 +130,11 @@ class _Gathering:
             self._say(f"{kind.name.replace('_', ' ')} not measured: {reason}")
         return found, reason
 
-    def _attempt(self, kind: Kind) -> tuple[dict[str, Any], str | None]:
+    def _attempt(self, kind: Kind[Any]) -> tuple[dict[str, Any], str | None]:
         try:
             self.bench.budget = self.budget.next(1.0 if kind.tuning.enough else kind.tuning.share, kind.tuning.seconds)
             self.bench.sequences = self._sequences(kind)
-            return dict(kind.measure(self.bench)), None
+            return dict(kind.measure(self.bench, kind.tuning)), None
         except KeyboardInterrupt:
             self.interrupted = True
             return {}, "interrupted"
@@ -150,7 +151,7 @@ class _Gathering:
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def _sequences(self, kind: Kind) -> int:
+    def _sequences(self, kind: Kind[Any]) -> int:
         """On how many sequences the budget lets a kind measure. Raises NotMeasured where that is no evidence."""
         tuning, runs = kind.tuning, kind.runs(self.bench.program)
         if runs == 0:

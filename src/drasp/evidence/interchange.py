@@ -11,6 +11,7 @@ read.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,11 +20,11 @@ from drasp.core.budget import Budget
 from drasp.core.intervals import rounded
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
-from drasp.evidence.kind import Bench, Kind, KindTuning, Question, Row
+from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import alike, chunked, predictions, program_predictions, spend, work
-from drasp.model.wiring import Consumer, Source
+from drasp.model.wiring import Receiver, Sender
 from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, softmax
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 Group = tuple[str, ...]
 """Variables that stand for the same components and so are swapped together."""
-Components = tuple[Source, ...]
+Components = tuple[Sender, ...]
 SwapKind = Literal["value", "reading"]
 SWAPS: tuple[SwapKind, ...] = ("value", "reading")
 
@@ -126,9 +127,6 @@ class InterchangeTuning(KindTuning):
     choosing_share: float = knob(0.25, unit="share of the pairs", origin="chosen: as many others choose the components")
 
 
-TUNING = InterchangeTuning()
-
-
 @dataclass(frozen=True)
 class Pairs:
     """Sequences, and for each another one with the same scored positions: where its values are taken from."""
@@ -173,7 +171,7 @@ class _Laboratory:
         spend(self.budget, (len(self.program.statements) + self.parts) * work(sample))
 
 
-def interchange(program: Program, question: Question, pairs: int, rng: np.random.Generator, budget: Budget) -> Interchange | None:
+def interchange(bench: Bench, tuning: InterchangeTuning) -> Interchange | None:
     """For each variable that stands for heads or MLPs of the model, how often program and model agree after a swap of its whole value.
 
     None where no two sequences have the same scored positions.
@@ -181,24 +179,27 @@ def interchange(program: Program, question: Question, pairs: int, rng: np.random
     Raises:
         OutOfBudget: the budget is spent.
     """
-    found, lengths = groups(program), question.settings.lengths
-    choosing = list(_draw(question.study.task, lengths, max(1, int(TUNING.choosing_share * pairs)), rng))
+    program, question, rng = bench.program, bench.question, bench.rng(Stream.PAIRS)
+    found, drawn = groups(program), partial(_draw, question.study.task, question.settings.lengths)
+    choosing = list(drawn(max(1, int(tuning.choosing_share * bench.sequences)), rng))
     if not choosing:
         return None
-    both = _Laboratory(program, question.study.oracle, question.parts, budget)
+    both = _Laboratory(program, question.study.oracle, question.parts, bench.budget)
     distances = _distances(both, found, choosing)
     candidates = {group: _candidates(program, group, distances[group]) for group in found}
     several = [(group, parts, SWAPS[0]) for group, each in candidates.items() if len(each) > 1 for parts in each]
     counted = _count(both, choosing, several, rng)
     chosen = {
-        group: _fewest({parts: counted[group, parts, "value"].agreement or 0.0 for parts in each}) if len(each) > 1 else each[0]
+        group: _fewest({p: counted[group, p, "value"].agreement or 0.0 for p in each}, tuning.nearly) if len(each) > 1 else each[0]
         for group, each in candidates.items()
     }
-    final = _count(
-        both, list(_draw(question.study.task, lengths, pairs, rng)), [(g, c, swap) for g, c in chosen.items() for swap in SWAPS], rng
-    )
-    swapped = (_swapped(group, chosen[group], distances[group], [final[group, chosen[group], swap] for swap in SWAPS]) for group in found)
-    return Interchange(tuple(swapped), *_left(program, found))
+    final = _count(both, list(drawn(bench.sequences, rng)), [(g, c, swap) for g, c in chosen.items() for swap in SWAPS], rng)
+
+    def swapped(group: Group) -> Swapped:
+        counts = [final[group, chosen[group], swap] for swap in SWAPS]
+        return _swapped(group, chosen[group], distances[group], counts, tuning.faithful)
+
+    return Interchange(tuple(map(swapped, found)), *_left(program, found))
 
 
 def _left(program: Program, found: Sequence[Group]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -243,63 +244,67 @@ def _draw(task: Task, lengths: tuple[int, int], count: int, rng: np.random.Gener
         yield Pairs(*(Sample(*(array[chosen, :end] for array in whole)) for whole in (base, other)))
 
 
-def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]) -> dict[Group, dict[Source, float]]:
+def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]) -> dict[Group, dict[Sender, float]]:
     """From each group to each head the total variation between the two attentions; from an MLP to each MLP the distance of the values.
 
     Means over all positions where the prediction may depend on them: the scored ones alone, unless something attends to the variable.
     """
     program, oracle = both.program, both.oracle
-    totals: dict[Group, dict[Source, float]] = {group: {} for group in found}
+    totals: dict[Group, dict[Sender, float]] = {group: {} for group in found}
     feeding, places = feeds_attention(program), 0
     for chunk in pairs:
         both.charge(chunk.base)
         scored = chunk.base.scored
         real = np.cumsum(scored[:, ::-1], axis=1)[:, ::-1] > 0
         trace = evaluate(program, chunk.base.token_ids, chunk.base.position_ids)
-        attention = {source: found.cpu().numpy() for source, found in oracle.attention(*chunk.base[:2]).items()}
-        components = {source: found.cpu().numpy() for source, found in recorded(oracle, chunk.base).items()}
+        attention = {sender: found.cpu().numpy() for sender, found in oracle.attention(*chunk.base[:2]).items()}
+        components = {sender: found.cpu().numpy() for sender, found in activation_cache(oracle, chunk.base).items()}
         for group in found:
             where = real if feeding & set(group) else scored
             if isinstance(program.by_name[group[0]], Aggregate):
                 mine, theirs = trace.attention[group[0]], attention
-                gaps = {source: np.abs(mine - weights).sum(-1)[where] / 2 for source, weights in theirs.items()}
+                gaps = {sender: np.abs(mine - weights).sum(-1)[where] / 2 for sender, weights in theirs.items()}
             else:
                 value = trace.value(group[0])
-                mlps = {s: z for s, z in components.items() if isinstance(s, Source) and s.kind == "mlp"}
-                gaps = {source: np.linalg.norm(value - z, axis=-1)[where] for source, z in mlps.items()}
-            for source, gap in gaps.items():
-                totals[group][source] = totals[group].get(source, 0.0) + float(gap.mean()) * len(scored)
+                mlps = {s: z for s, z in components.items() if isinstance(s, Sender) and s.kind == "mlp"}
+                gaps = {sender: np.linalg.norm(value - z, axis=-1)[where] for sender, z in mlps.items()}
+            for sender, gap in gaps.items():
+                totals[group][sender] = totals[group].get(sender, 0.0) + float(gap.mean()) * len(scored)
         places += len(scored)
-    return {group: {source: total / places for source, total in gaps.items()} for group, gaps in totals.items()}
+    return {group: {sender: total / places for sender, total in gaps.items()} for group, gaps in totals.items()}
 
 
-def _candidates(program: Program, group: Group, distances: Mapping[Source, float]) -> list[Components]:
+def _candidates(program: Program, group: Group, distances: Mapping[Sender, float]) -> list[Components]:
     """The nearest component, the two nearest, and so on; for an MLP just the nearest."""
-    nearest = sorted(distances, key=lambda source: distances[source])
+    nearest = sorted(distances, key=lambda sender: distances[sender])
     most = len(nearest) if isinstance(program.by_name[group[0]], Aggregate) else 1
     return [tuple(nearest[: n + 1]) for n in range(most)]
 
 
-def _fewest(agreements: Mapping[Components, float]) -> Components:
+def _fewest(agreements: Mapping[Components, float], nearly: float) -> Components:
     """The fewest components that agree nearly as often as any."""
     best = max(agreements.values())
-    return min((parts for parts, agreement in agreements.items() if agreement >= best - TUNING.nearly), key=len)
+    return min((parts for parts, agreement in agreements.items() if agreement >= best - nearly), key=len)
 
 
-def recorded(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
+def activation_cache(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
     """Every head's keys, values and what it has read, and what every MLP puts out."""
-    found: dict[Part, Tensor] = {}
+    cache: dict[Part, Tensor] = {}
 
-    def record(part: "Part", value: "Tensor") -> "Tensor":
-        found[part] = value
+    def hook(part: "Part", value: "Tensor") -> "Tensor":
+        cache[part] = value
         return value
 
-    oracle(*sample[:2], record)
-    return found
+    oracle(*sample[:2], hook)
+    return cache
 
 
-def patched(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
-    """The model's logits at the scored positions with some parts' values put in their place."""
+def patched_logits(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
+    """The model's logits at the scored positions under activation patching: some parts put out other values than their own.
+
+    (Vig et al., "Causal mediation analysis for interpreting neural NLP", 2020; Meng et al., "Locating and editing factual associations in
+    GPT", 2022.)
+    """
     import torch
 
     logits = oracle(*sample[:2], lambda part, value: values.get(part, value))
@@ -321,10 +326,10 @@ def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.nda
 
 
 def _parts(components: Components, swap: SwapKind) -> "list[Part]":
-    """What is patched in the model."""
+    """The activations that are patched in the model."""
     if swap == "value":
         return list(components)
-    return [Consumer(kind, source.layer, source.head) for source in components for kind in ("key", "value")]
+    return [Receiver(kind, sender.layer, sender.head) for sender in components for kind in ("key", "value")]
 
 
 Wanted = tuple[Group, Components, SwapKind]
@@ -338,16 +343,16 @@ def _count(both: _Laboratory, pairs: Sequence[Pairs], wanted: Sequence[Wanted], 
     for chunk in pairs if found else ():
         both.charge(chunk.base)
         keys = rng.random(chunk.base.scored.shape)
-        before = program_predictions(program, chunk.base), predictions(patched(oracle, chunk.base, {}), predict)
+        before = program_predictions(program, chunk.base), predictions(patched_logits(oracle, chunk.base, {}), predict)
         base, other = (evaluate(program, *sample[:2]) for sample in (chunk.base, chunk.other))
-        values = recorded(oracle, chunk.other)
+        values = activation_cache(oracle, chunk.other)
         for (group, components, swap), counts in found.items():
             if swap == "reading" and components[0].kind == "mlp":
                 continue
             both.charge(chunk.base)
             mine = {name: other.value(name) if swap == "value" else looking_at(program, name, base, other) for name in group}
             theirs = {part: values[part] for part in _parts(components, swap)}
-            after = program_predictions(program, chunk.base, mine), predictions(patched(oracle, chunk.base, theirs), predict)
+            after = program_predictions(program, chunk.base, mine), predictions(patched_logits(oracle, chunk.base, theirs), predict)
             _tally(counts, chunk.base.scored, keys, before, after)
     return found
 
@@ -376,16 +381,16 @@ def _tally(
     counts.still += int(at_one(still, changed).sum())
 
 
-def _swapped(group: Group, chosen: Components, distances: Mapping[Source, float], counts: Sequence[Counts]) -> Swapped:
+def _swapped(group: Group, chosen: Components, distances: Mapping[Sender, float], counts: Sequence[Counts], faithful: float) -> Swapped:
     agreement = counts[0].agreement
     stands_for = tuple(
-        Component("head", source.layer, source.head, total_variation=round(distances[source], 4))
-        if source.kind == "head"
-        else Component(source.kind, source.layer, distance=round(distances[source], 4))
-        for source in chosen
+        Component("head", sender.layer, sender.head, total_variation=round(distances[sender], 4))
+        if sender.kind == "head"
+        else Component(sender.kind, sender.layer, distance=round(distances[sender], 4))
+        for sender in chosen
     )
     value, reading = map(_swap, counts)
-    return Swapped(group, stands_for, value, reading, None if agreement is None else agreement >= TUNING.faithful)
+    return Swapped(group, stands_for, value, reading, None if agreement is None else agreement >= faithful)
 
 
 def _swap(counts: Counts) -> Swap:
@@ -394,8 +399,8 @@ def _swap(counts: Counts) -> Swap:
     return Swap(changed, whole, Unmoved(unmoved))
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
-    return {"interchange": interchange(bench.program, bench.question, bench.sequences, bench.rng(Stream.PAIRS), bench.budget)}
+def _measure(bench: Bench, tuning: InterchangeTuning) -> Mapping[str, Any]:
+    return {"interchange": interchange(bench, tuning)}
 
 
 def _rows(found: Interchange | None) -> Sequence[Row]:
@@ -429,6 +434,6 @@ INTERCHANGE = Kind(
     runs=lambda program: 2.0 + 3.0 * len(groups(program)),
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=InterchangeTuning(),
     slow=True,
 )

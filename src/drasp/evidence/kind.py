@@ -136,8 +136,11 @@ class Bench:
         return self.match
 
 
+Tuning = TypeVar("Tuning", bound=KindTuning)
+
+
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[Tuning]):
     """One kind of evidence.
 
     Attributes:
@@ -145,8 +148,8 @@ class Kind:
         question: what it answers, in a sentence.
         how: how it is measured.
         runs: what it costs: for a program, about how many runs of program and model each sequence takes.
-        measure: gives what it found by key of `evidence.json`; None there where it does not apply. It may raise any exception, which then
-            stands in the evidence as a gap.
+        measure: given the kind's tuning, what it found by key of `evidence.json`; None there where it does not apply. It may raise any
+            exception, which then stands in the evidence as a gap.
         rows: what is to be said of it; given the values of its keys, None where they were not measured.
         keys: what it fills in the evidence; its name alone where that is empty.
         a_band: whether `least` and `enough` count the sequences of each length band.
@@ -157,9 +160,9 @@ class Kind:
     question: str
     how: str
     runs: Callable[[Program], float]
-    measure: Callable[[Bench], Mapping[str, Any]]
+    measure: Callable[[Bench, Tuning], Mapping[str, Any]]
     rows: Callable[..., Sequence[Row]]
-    tuning: KindTuning = KindTuning()
+    tuning: Tuning
     keys: tuple[str, ...] = ()
     a_band: bool = False
     slow: bool = False

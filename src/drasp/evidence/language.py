@@ -1,7 +1,7 @@
 """Program and model against the task's true answers on every sequence up to some length."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,11 +66,8 @@ class LanguageTuning(KindTuning):
     longest: int = knob(20, unit="length", origin="chosen")
 
 
-TUNING = LanguageTuning()
-
-
 def language(
-    program: Program, examinee: Examinee, baselines: Mapping[str, Predictor], budget: Budget, most: int = TUNING.most
+    program: Program, examinee: Examinee, baselines: Mapping[str, Predictor], budget: Budget, tuning: LanguageTuning
 ) -> Language | None:
     """How many sequences of the task, of all up to some length, program, model and baselines get wrong; None where none can be listed.
 
@@ -85,8 +82,8 @@ def language(
     tallies = {name: _Tally() for name in ("program", "model", *baselines)}
     listed: list[tuple[int, int]] = []
     same = 0
-    for length in range(lengths[0], min(lengths[1], TUNING.longest) + 1):
-        sample = task.every(length, most - sum(count for _, count in listed))
+    for length in range(lengths[0], min(lengths[1], tuning.longest) + 1):
+        sample = task.every(length, tuning.most - sum(count for _, count in listed))
         if sample is None:
             break
         if not len(sample.token_ids):
@@ -144,8 +141,9 @@ class _Tally:
         return Wrong(self.wrong, Counterexample(names, in_tokens(predicted, vocabulary), in_tokens(right, vocabulary)))
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
-    return {"language": language(bench.program, bench.question.examinee, bench.measured.trivial, bench.budget, bench.sequences)}
+def _measure(bench: Bench, tuning: LanguageTuning) -> Mapping[str, Any]:
+    affordable = replace(tuning, most=bench.sequences)
+    return {"language": language(bench.program, bench.question.examinee, bench.measured.trivial, bench.budget, affordable)}
 
 
 def _rows(found: Language | None) -> Sequence[Row]:
@@ -168,6 +166,6 @@ LANGUAGE = Kind(
     runs=lambda program: 0.2,  # these sequences are short
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=LanguageTuning(),
     slow=True,
 )

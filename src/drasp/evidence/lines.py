@@ -17,8 +17,10 @@ from drasp.run.numpy_fast import evaluate
 
 
 @dataclass(frozen=True)
-class LineCost:
-    """The match, in the worst length band, without a statement: its value replaced by its mean, a selector left out, nothing refitted."""
+class LeaveOneOut:
+    """The match, in the worst length band, with one statement ablated: its value replaced by its mean, a selector left out, nothing
+    refitted.
+    """
 
     statement: str
     match: float
@@ -32,11 +34,8 @@ class LinesTuning(KindTuning):
     every: int = knob(8, unit="chunks of which one is taken, at the least", origin="chosen: costs need no narrow interval")
 
 
-TUNING = LinesTuning()
-
-
-def line_costs(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LineCost, ...]:
-    """The cost of each statement but the prediction, in order.
+def leave_one_out(program: Program, evaluation: EvaluationSet, budget: Budget) -> tuple[LeaveOneOut, ...]:
+    """Each statement but the prediction ablated alone, in order.
 
     Raises:
         OutOfBudget: the budget is spent.
@@ -48,7 +47,7 @@ def line_costs(program: Program, evaluation: EvaluationSet, budget: Budget) -> t
             continue
         predicted = predictor(program, evaluation, budget, {statement.name: means[statement.name]})
         worst = min(share.accuracy for share in evaluation.match(predicted).bands)
-        costs.append(LineCost(statement.name, worst))
+        costs.append(LeaveOneOut(statement.name, worst))
     return tuple(costs)
 
 
@@ -73,13 +72,13 @@ def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[
     return means | {s.name: np.zeros(0) for s in program.statements if isinstance(s, Select)}
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
+def _measure(bench: Bench, tuning: LinesTuning) -> Mapping[str, Any]:
     fresh = bench.measured.fresh
-    every = max(TUNING.every, ceil(fresh.sequences / bench.sequences))
-    return {"lines": line_costs(bench.program, fresh.thinned(every), bench.budget)}
+    every = max(tuning.every, ceil(fresh.sequences / bench.sequences))
+    return {"lines": leave_one_out(bench.program, fresh.thinned(every), bench.budget)}
 
 
-def _rows(found: Sequence[LineCost] | None) -> Sequence[Row]:
+def _rows(found: Sequence[LeaveOneOut] | None) -> Sequence[Row]:
     costs = [(cost.statement, f"{cost.match:.3f}") for cost in found or ()]
     return [Row("lines", name, f"match without it {match}", (name,), f"without it: match {match}", beside=True) for name, match in costs]
 
@@ -91,5 +90,5 @@ LINES = Kind(
     runs=lambda program: float(len(program.statements)),
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=LinesTuning(),
 )

@@ -21,13 +21,10 @@ class MatchTuning(KindTuning):
     fitting_least: int = knob(30, unit="sequences", origin="chosen")
 
 
-TUNING = MatchTuning()
-
-
-def _measure(bench: Bench) -> Mapping[str, Any]:
+def _measure(bench: Bench, tuning: MatchTuning) -> Mapping[str, Any]:
     examinee, began = bench.question.examinee, bench.budget.spent()
     fresh = draw(examinee, bench.sequences, bench.rng(Stream.EVIDENCE), bench.budget)
-    for_fitting = max(TUNING.fitting_least, int(TUNING.fitting_share * bench.sequences))
+    for_fitting = max(tuning.fitting_least, int(tuning.fitting_share * bench.sequences))
     fitting = draw(examinee, for_fitting, bench.rng(Stream.BASELINES), bench.budget)
     predicted, trivially = predictor(bench.program, fresh, bench.budget), trivial(fitting)
     bench.match = Measured(fresh, predicted, trivially, (bench.budget.spent() - began) / bench.sequences)
@@ -70,6 +67,6 @@ MATCH = Kind(
     measure=_measure,
     rows=_rows,
     keys=("match", "task", "model_task", "baseline"),
-    tuning=TUNING,
+    tuning=MatchTuning(),
     a_band=True,
 )

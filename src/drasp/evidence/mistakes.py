@@ -34,10 +34,7 @@ class MistakesTuning(KindTuning):
     least: int = knob(20, unit="sequences that the model gets wrong", origin="chosen: all of 20 alike show .84 at the least")
 
 
-TUNING = MistakesTuning()
-
-
-def mistakes(measured: Measured) -> Mistakes | None:
+def mistakes(measured: Measured, tuning: MistakesTuning) -> Mistakes | None:
     """None where the model is always right; raises NotMeasured where it is nearly so."""
     fresh = measured.fresh
 
@@ -52,13 +49,13 @@ def mistakes(measured: Measured) -> Mistakes | None:
     trivially = {name: shares.all for name, guess in measured.trivial.items() if (shares := same(guess))}
     if found is None or program_wrong is None:
         return None
-    if found.all.sequences < TUNING.least:
-        raise NotMeasured(f"the model gets {found.all.sequences} of the sequences wrong; fewer than {TUNING.least} are no evidence")
+    if found.all.sequences < tuning.least:
+        raise NotMeasured(f"the model gets {found.all.sequences} of the sequences wrong; fewer than {tuning.least} are no evidence")
     return Mistakes(found, program_wrong, Baseline(**trivially))
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
-    return {"mistakes": mistakes(bench.measured)}
+def _measure(bench: Bench, tuning: MistakesTuning) -> Mapping[str, Any]:
+    return {"mistakes": mistakes(bench.measured, tuning)}
 
 
 def _rows(found: Mistakes | None) -> Sequence[Row]:
@@ -80,5 +77,5 @@ MISTAKES = Kind(
     runs=lambda program: 0.0,
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=MistakesTuning(),
 )

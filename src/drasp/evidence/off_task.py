@@ -15,11 +15,10 @@ from drasp.core.intervals import Banded, Share, rounded
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Row
+from drasp.ir.labels import symbol_ids
 from drasp.ir.program import Program
 from drasp.learn.evaluation import Change, EvaluationSet, Examinee, Predictor, alike, draw, predictor, trivial
 from drasp.tasks.protocol import Sample
-
-SPECIAL_TOKENS = 4  # at the end of every vocabulary
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,15 @@ class OffTaskTuning(KindTuning):
     fitting_share: float = knob(0.25, unit="share of the sequences", origin="chosen: as many more of the same kind for the baselines")
 
 
-TUNING = OffTaskTuning()
+def off_task(program: Program, examinee: Examinee, counts: tuple[int, int], rng: np.random.Generator, budget: Budget) -> OffTask:
+    """Draws sequences of each kind of input and compares. Raises OutOfBudget where the budget is spent.
 
-
-def off_task(program: Program, examinee: Examinee, sequences: int, rng: np.random.Generator, budget: Budget) -> OffTask:
-    """Draws `sequences` of each kind of input and compares. Raises OutOfBudget where the budget is spent."""
-    symbols = len(examinee.task.vocabulary) - SPECIAL_TOKENS
+    Args:
+        counts: how many program and model are compared on, and on how many others the baselines are fitted.
+    """
+    symbols = symbol_ids(examinee.task.vocabulary)
 
     def measured(change: Change) -> Agreement | None:
-        counts = (sequences, max(1, int(TUNING.fitting_share * sequences)))
         fresh, fitting = (draw(examinee, count, rng, budget, change) for count in counts)
         return _agreement(program, fresh, fitting, budget) if fresh.chunks and fitting.chunks else None
 
@@ -85,26 +84,34 @@ def off_task(program: Program, examinee: Examinee, sequences: int, rng: np.rando
     )
 
 
-def random_symbols(sample: Sample, symbols: int, rng: np.random.Generator) -> Sample:
-    """Every symbol drawn anew, uniform and independent; special tokens, positions and what is scored stay."""
-    drawn = rng.integers(0, symbols, sample.token_ids.shape)
-    return Sample(np.where(sample.token_ids < symbols, drawn, sample.token_ids), sample.position_ids, sample.scored)
+def random_symbols(sample: Sample, symbols: np.ndarray, rng: np.random.Generator) -> Sample:
+    """Every symbol drawn anew, uniform and independent; special tokens, positions and what is scored stay.
+
+    Args:
+        symbols: their ids, in order.
+    """
+    drawn = symbols[rng.integers(0, len(symbols), sample.token_ids.shape)]
+    return Sample(np.where(np.isin(sample.token_ids, symbols), drawn, sample.token_ids), sample.position_ids, sample.scored)
 
 
-def edited(sample: Sample, symbols: int, rng: np.random.Generator) -> Sample:
+def edited(sample: Sample, symbols: np.ndarray, rng: np.random.Generator) -> Sample:
     """One symbol of each sequence replaced by another one, which the model sees at some scored position; only such positions are scored.
 
     Sequences without such a symbol are left out.
+
+    Args:
+        symbols: their ids, in order.
     """
     last = sample.ends - 1
     place = np.arange(sample.token_ids.shape[1])
-    can = (sample.token_ids < symbols) & (place <= last[:, None])
-    kept = can.any(1) & (symbols > 1)
+    can = np.isin(sample.token_ids, symbols) & (place <= last[:, None])
+    kept = can.any(1) & (len(symbols) > 1)
     token_ids, position_ids, scored, can = (array[kept] for array in (*sample, can))
     chosen = np.where(can, rng.random(can.shape), -1.0).argmax(1)
     rows = np.arange(len(token_ids))
     token_ids = token_ids.copy()
-    token_ids[rows, chosen] = (token_ids[rows, chosen] + rng.integers(1, max(symbols, 2), len(rows))) % symbols
+    before = np.searchsorted(symbols, token_ids[rows, chosen])
+    token_ids[rows, chosen] = symbols[(before + rng.integers(1, max(len(symbols), 2), len(rows))) % len(symbols)]
     return Sample(token_ids, position_ids, scored & (place >= chosen[:, None]))
 
 
@@ -119,8 +126,9 @@ def _positions(fresh: EvaluationSet, predicted: Predictor) -> PositionShare:
     return PositionShare(*rounded(float(same.mean()), fresh.sequences), len(same))
 
 
-def _measure(bench: Bench) -> Mapping[str, Any]:
-    return {"off_task": off_task(bench.program, bench.question.examinee, bench.sequences, bench.rng(Stream.OFF_TASK), bench.budget)}
+def _measure(bench: Bench, tuning: OffTaskTuning) -> Mapping[str, Any]:
+    counts = bench.sequences, max(1, int(tuning.fitting_share * bench.sequences))
+    return {"off_task": off_task(bench.program, bench.question.examinee, counts, bench.rng(Stream.OFF_TASK), bench.budget)}
 
 
 def _rows(found: OffTask | None) -> Sequence[Row]:
@@ -144,6 +152,6 @@ OFF_TASK = Kind(
     runs=lambda program: 2.5,
     measure=_measure,
     rows=_rows,
-    tuning=TUNING,
+    tuning=OffTaskTuning(),
     slow=True,
 )

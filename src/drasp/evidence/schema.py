@@ -13,7 +13,7 @@ from drasp.evidence.examples import EXAMPLES, Example
 from drasp.evidence.interchange import INTERCHANGE, Interchange
 from drasp.evidence.kind import Baseline, Kind, Row
 from drasp.evidence.language import LANGUAGE, Language
-from drasp.evidence.lines import LINES, LineCost
+from drasp.evidence.lines import LINES, LeaveOneOut
 from drasp.evidence.match import MATCH
 from drasp.evidence.mistakes import MISTAKES, Mistakes
 from drasp.evidence.off_task import OFF_TASK, OffTask
@@ -140,7 +140,7 @@ class Evidence:
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None
     mistakes: Mistakes | None = field(default=None, metadata={"kind": MISTAKES})
-    lines: tuple[LineCost, ...] | None = field(default=None, metadata={"kind": LINES})
+    lines: tuple[LeaveOneOut, ...] | None = field(default=None, metadata={"kind": LINES})
     examples: tuple[Example, ...] | None = field(default=None, metadata={"kind": EXAMPLES})
     off_task: OffTask | None = field(default=None, metadata={"kind": OFF_TASK})
     interchange: Interchange | None = field(default=None, metadata={"kind": INTERCHANGE})
@@ -156,7 +156,7 @@ class Evidence:
         """Whether the run was cut short before all kinds were tried, so that it can go on."""
         return self.interrupted or any(gap.reason == PENDING for gap in self.gaps)
 
-    def rows(self, kind: Kind) -> Sequence[Row]:
+    def rows(self, kind: Kind[Any]) -> Sequence[Row]:
         """What is to be said of a kind, as far as it was measured."""
         return kind.rows(*(getattr(self, key) for key in kind.keys or (kind.name,)))
 
@@ -181,7 +181,7 @@ class Evidence:
             raise DraspError(f"evidence.json is damaged: {damaged}") from None
 
 
-KINDS: tuple[Kind, ...] = tuple(f.metadata["kind"] for f in fields(Evidence) if "kind" in f.metadata)
+KINDS: tuple[Kind[Any], ...] = tuple(f.metadata["kind"] for f in fields(Evidence) if "kind" in f.metadata)
 """All kinds of evidence, in the order in which they are measured."""
 
 _SETTINGS = {"task": str, "match": float, "lengths": tuple[int, int], "time": float}

@@ -9,26 +9,26 @@ from drasp.ir.program import Program
 from drasp.learn.means import as_tensors, mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
-from drasp.run.gated import Executor, Knobs, Site, sites
+from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
 
 
-def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[Site, float]:
-    """The mean over sequences of |d loss / d multiplier| at 1, for each site.
+def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[AblationPoint, float]:
+    """The mean over sequences of |d loss / d multiplier| at 1, for each ablation point.
 
     (After Michel, Levy and Neubig, "Are sixteen heads really better than one?", 2019.) The loss is the one to the model's hard
     predictions: that to its probabilities has no gradient where the program is exact.
     """
-    every = sites(program)
+    every = ablation_points(program)
     batches = oracle.sample
 
     def ask() -> list[float]:
         executor = Executor(program, oracle.device)
-        index = {site: i for i, site in enumerate(every)}
+        index = {point: i for i, point in enumerate(every)}
         means = as_tensors(mean_values(program, oracle, budget), oracle)
 
         def gradients(batch: Batch) -> Tensor:
             multipliers = torch.ones(batch.sequences, len(index), device=oracle.device, requires_grad=True)
-            logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, Knobs(index, multipliers, means))
+            logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, Mask(index, multipliers, means))
             oracle.loss(logits, batch, "hard").sum().backward()
             assert multipliers.grad is not None
             return multipliers.grad.abs().sum(0)

@@ -30,7 +30,7 @@ class Circuit:
 
     Attributes:
         multipliers: (edges), 0 where an edge is ablated.
-        constants: (consumers, D), see `WiredTransformer.logits`.
+        constants: (receivers, D), see `WiredTransformer.logits`.
     """
 
     wired: WiredTransformer = field(repr=False)
@@ -92,8 +92,8 @@ class Edges:
         self.oracle, self.tuning, self.wired = oracle, tuning, wired
         self.whole = Circuit(wired, torch.ones(len(wired.edges), device=oracle.device), wired.biases)
         self.means = wired.means([(b.token_ids, b.position_ids, b.scored) for b in oracle.sample])
-        self.rows = torch.tensor([wired.row(consumer) for consumer, _ in wired.edges], device=oracle.device)
-        spread = torch.zeros(len(wired.consumers), device=oracle.device)
+        self.rows = torch.tensor([wired.row(receiver) for receiver, _ in wired.edges], device=oracle.device)
+        spread = torch.zeros(len(wired.receivers), device=oracle.device)
         self.unit = spread.index_add(0, self.rows, self.means.square().mean(1)).sqrt().clamp(min=tuning.unit_floor)[:, None]
         self.annealed: list[Annealed] = []
 
@@ -136,13 +136,13 @@ class Edges:
         """
         start = torch.full_like(self.whole.multipliers, self.tuning.open_at_start)
         last = self.annealed[-1] if self.annealed else Annealed(self.whole, start)
-        price = self.tuning.price(len(self.annealed))
-        about = digest(last.circuit.digest, last.odds.cpu().numpy(), price, rate)
-        found = self._once("annealing", about, lambda: self._stepped(last, price, rate, budget), budget)
+        coefficient = self.tuning.coefficient(len(self.annealed))
+        about = digest(last.circuit.digest, last.odds.cpu().numpy(), coefficient, rate)
+        found = self._once("annealing", about, lambda: self._stepped(last, coefficient, rate, budget), budget)
         self.annealed.append(Annealed(Circuit(self.wired, found[0], found[1]), found[2]))
 
-    def _stepped(self, last: Annealed, price: float, rate: float, budget: Budget) -> tuple[Tensor, ...]:
-        gates = _Gates(self, last, price)
+    def _stepped(self, last: Annealed, coefficient: float, rate: float, budget: Budget) -> tuple[Tensor, ...]:
+        gates = _Gates(self, last, coefficient)
         groups = [{"params": [gates.odds], "lr": self.tuning.gate_rate}, {"params": [gates.shifts], "lr": rate}]
         optimiser = torch.optim.Adam(groups, eps=1e-6)
         rng = np.random.default_rng([self.oracle.seed, Stream.GATES, gates.seed])
@@ -164,13 +164,18 @@ class Edges:
 
 
 class _Gates:
-    """Hard-concrete gates on the edges of a circuit, with a price on each that is open."""
+    """Hard-concrete gates on the edges of a circuit, with a penalty on each that is open (Louizos, Welling and Kingma, "Learning sparse
+    neural networks through L0 regularization", 2018).
 
-    def __init__(self, edges: Edges, last: Annealed, price: float) -> None:
-        self.edges, self.circuit, self.price = edges, last.circuit, price
+    Attributes:
+        coefficient: of sparsity, in nats an edge and scored position.
+    """
+
+    def __init__(self, edges: Edges, last: Annealed, coefficient: float) -> None:
+        self.edges, self.circuit, self.coefficient = edges, last.circuit, coefficient
         self.odds = last.odds.clone().requires_grad_()
         self.shifts = torch.zeros_like(last.circuit.constants, requires_grad=True)
-        self.seed = int(1e6 * price)
+        self.seed = int(1e6 * coefficient)
         self.generator = torch.Generator(device=edges.oracle.device).manual_seed(edges.oracle.seed * 10_000 + self.seed)
         self.mask = (last.circuit.multipliers != 0).float()
         self.carried = last.circuit.multipliers[:, None] * edges.means
@@ -189,7 +194,7 @@ class _Gates:
         found = gated_logits(circuit, batch, gates * circuit.multipliers, constants)
         open_share = torch.sigmoid(self.odds - tuning.temperature * log(-tuning.stretch_low / tuning.stretch_high))
         own = edges.oracle.loss(found, batch, "soft").mean()
-        return (own + self.price * (open_share * self.mask).sum()) / parts
+        return (own + self.coefficient * (open_share * self.mask).sum()) / parts
 
     def _sampled(self, uniform: Tensor) -> Tensor:
         """Gates (count, edges): 0 or 1 with a chance, between them otherwise."""

@@ -15,7 +15,7 @@ from drasp.learn.means import as_tensors, mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
 from drasp.rewrite.ablate import Ablation, ablate
-from drasp.run.gated import Executor, Knobs, Site, sites
+from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
 
 
 def fit(program: Program, oracle: Oracle, schedule: Schedule, budget: Budget) -> Program:
@@ -25,27 +25,27 @@ def fit(program: Program, oracle: Oracle, schedule: Schedule, budget: Budget) ->
     values, constants = oracle.once(
         "fit", digest(program.digest, schedule), lambda: _fitted(program, tensors, oracle, schedule, budget), budget
     )
-    stand = {site: mean.double().cpu().numpy() for site, mean in tensors.items()}
-    return ablate(program, Ablation(dict(zip(fitted_sites(program), values, strict=True)), stand, constants))
+    replaced = {point: mean.double().cpu().numpy() for point, mean in tensors.items()}  # in single precision, as they were fitted with
+    return ablate(program, Ablation(dict(zip(fitted_points(program), values, strict=True)), replaced, constants))
 
 
 def _fitted(
-    program: Program, means: Mapping[Site, Tensor], oracle: Oracle, schedule: Schedule, budget: Budget
+    program: Program, means: Mapping[AblationPoint, Tensor], oracle: Oracle, schedule: Schedule, budget: Budget
 ) -> tuple[list[float], dict[str, np.ndarray]]:
     """The multiplier of each line, and the constants by statement.
 
     A constant is learned in units of what it is added to: in D3 the logits are some 250 times larger than the MLP's inputs.
     """
     executor = Executor(program, oracle.device)
-    index = {site: i for i, site in enumerate(fitted_sites(program))}
+    index = {point: i for i, point in enumerate(fitted_points(program))}
     unit = units(executor, oracle.sample)
     multipliers = torch.ones(len(index), device=oracle.device, requires_grad=True)
     shifts = zero_shifts(executor)
 
     def loss(batch: Batch) -> Tensor:
         constants = {name: unit[name] * shift for name, shift in shifts.items()}
-        knobs = Knobs(index, multipliers, means, constants)
-        logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, knobs)
+        mask = Mask(index, multipliers, means, constants)
+        logits = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored, mask)
         return oracle.loss(logits, batch, schedule.how.targets).mean()
 
     adam(Objective([multipliers, *shifts.values()], loss, len(program.statements)), oracle, schedule, budget)
@@ -53,9 +53,9 @@ def _fitted(
     return values, {name: (unit[name] * shift.detach()).double().cpu().numpy() for name, shift in shifts.items()}
 
 
-def fitted_sites(program: Program) -> list[Site]:
+def fitted_points(program: Program) -> list[AblationPoint]:
     """The lines and inputs, whose strengths are fitted; a divisor stays as it is."""
-    return [site for site in sites(program) if site.part != "division"]
+    return [point for point in ablation_points(program) if point.part != "division"]
 
 
 def zero_shifts(executor: Executor) -> dict[str, Tensor]:
@@ -72,9 +72,9 @@ def units(executor: Executor, batches: Sequence[Batch]) -> dict[str, float]:
     """The root mean square of the logits and of the summed inputs of each mlp and norm."""
     squares: dict[str, list[Tensor]] = {}
 
-    def observe(site: Site, value: Tensor, ids: Tensor | None) -> None:
-        if site.part == "total":
-            squares.setdefault(site.statement, []).append(value.square().mean())
+    def observe(point: AblationPoint, value: Tensor, ids: Tensor | None) -> None:
+        if point.part == "total":
+            squares.setdefault(point.statement, []).append(value.square().mean())
 
     for batch in batches:
         executor.logits(batch.token_ids, batch.position_ids, observe=observe)

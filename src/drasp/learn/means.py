@@ -1,4 +1,4 @@
-"""Mean ablation: what replaces a part of a program that is turned off is its mean over sequences."""
+"""Mean ablation: what is ablated is replaced by its mean over sequences (as in Wang et al., "Interpretability in the wild", 2022)."""
 
 from collections.abc import Mapping
 
@@ -12,34 +12,34 @@ from drasp.ir.nodes import ONE_READ, Aggregate, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
-from drasp.run.gated import Executor, Site
+from drasp.run.gated import AblationPoint, Executor
 
 
-def mean_values(program: Program, oracle: Oracle, budget: Budget) -> dict[Site, np.ndarray]:
-    """What replaces each site when it is turned off: its mean over the oracle's sample.
+def mean_values(program: Program, oracle: Oracle, budget: Budget) -> dict[AblationPoint, np.ndarray]:
+    """What replaces each point when it is ablated: its mean over the oracle's sample.
 
     A projection and what only feeds the output is averaged over the scored positions, the rest over all. A division gets 1/n by the
     coordinate of the variable it divides where that is one-hot (the overall mean where a coordinate never came up), and a scalar elsewhere
     and in projections. A selector needs none: a constant score is no score; nor does what reads `one`, which is its own mean.
     """
-    totals: dict[Site, Tensor] = {}
-    counts: dict[Site, Tensor] = {}
+    totals: dict[AblationPoint, Tensor] = {}
+    counts: dict[AblationPoint, Tensor] = {}
     sums = _Sums(program, oracle.device)
     for found in in_order(sums.of, oracle.sample):
         budget.check()
         budget.charge(len(program.statements))
-        for site, (total, count) in found.items():
-            totals[site] = totals.get(site, torch.zeros_like(total)) + total
-            counts[site] = counts.get(site, torch.zeros_like(count)) + count
+        for point, (total, count) in found.items():
+            totals[point] = totals.get(point, torch.zeros_like(total)) + total
+            counts[point] = counts.get(point, torch.zeros_like(count)) + count
     means = {}
-    for site, total in totals.items():
-        overall = total.sum() / counts[site].sum() if site.part == "division" else total
-        means[site] = torch.where(counts[site] > 0, total / counts[site].clamp(min=1), overall).double().cpu().numpy()
+    for point, total in totals.items():
+        overall = total.sum() / counts[point].sum() if point.part == "division" else total
+        means[point] = torch.where(counts[point] > 0, total / counts[point].clamp(min=1), overall).double().cpu().numpy()
     return means
 
 
 class _Sums:
-    """Sums and counts of what each site of a program adds."""
+    """Sums and counts of what each ablation point of a program adds."""
 
     def __init__(self, program: Program, device: torch.device) -> None:
         self.program, self.device = program, device
@@ -48,22 +48,22 @@ class _Sums:
         self.sizes = {name: basis.size for name, basis in program.bases.items()}
 
     @torch.no_grad()
-    def of(self, batch: Batch) -> dict[Site, tuple[Tensor, Tensor]]:
-        found: dict[Site, tuple[Tensor, Tensor]] = {}
+    def of(self, batch: Batch) -> dict[AblationPoint, tuple[Tensor, Tensor]]:
+        found: dict[AblationPoint, tuple[Tensor, Tensor]] = {}
         real = batch.scored.flip(1).cumsum(1).flip(1) > 0  # up to the last scored position: what comes after is not read
 
-        def observe(site: Site, value: Tensor, ids: Tensor | None) -> None:
-            statement = self.program.by_name[site.statement]
-            if site.part == "total":
+        def observe(point: AblationPoint, value: Tensor, ids: Tensor | None) -> None:
+            statement = self.program.by_name[point.statement]
+            if point.part == "total":
                 return
-            if site.part != "division" and (isinstance(statement, Select) or statement.reads[site.slot] == ONE_READ):
+            if point.part != "division" and (isinstance(statement, Select) or statement.reads[point.slot] == ONE_READ):
                 return
-            where = real if isinstance(statement, Select | Aggregate) or site.statement in self.feeding else batch.scored
-            if site.part == "division":
-                found[site] = self._by_coordinate(statement.reads[site.slot].variable, value[where], None if ids is None else ids[where])
+            where = real if isinstance(statement, Select | Aggregate) or point.statement in self.feeding else batch.scored
+            if point.part == "division":
+                found[point] = self._by_coordinate(statement.reads[point.slot].variable, value[where], None if ids is None else ids[where])
             else:
                 value = value.expand(*where.shape, -1)[where]
-                found[site] = value.sum(0), torch.tensor(float(len(value)), device=self.device)
+                found[point] = value.sum(0), torch.tensor(float(len(value)), device=self.device)
 
         self.executor.logits(batch.token_ids, batch.position_ids, observe=observe)
         return found
@@ -76,5 +76,5 @@ class _Sums:
         return total.index_add_(0, index, value), count.index_add_(0, index, torch.ones_like(value))
 
 
-def as_tensors(arrays: Mapping[Site, np.ndarray], oracle: Oracle) -> dict[Site, Tensor]:
-    return {site: torch.tensor(array, dtype=torch.float32, device=oracle.device) for site, array in arrays.items()}
+def as_tensors(arrays: Mapping[AblationPoint, np.ndarray], oracle: Oracle) -> dict[AblationPoint, Tensor]:
+    return {point: torch.tensor(array, dtype=torch.float32, device=oracle.device) for point, array in arrays.items()}

@@ -1,7 +1,6 @@
 """Pools of sequences with the model's answers: what the learning passes fit and match programs on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -95,12 +94,14 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
         sample = checked_sample(study.task, rng, max(1, int(scale * count)), low_high)
-        return _batches(study, sample, _labels(study, sample, how.most, tuning, budget), band, how, tuning)
+        return [replace(batch, band=band) for batch in _batches(study, sample, how, tuning, budget)]
 
-    close, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
+    choosing, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
     short = drawn(Stream.FITTED_SHORT, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch))
-    long = drawn(Stream.FITTED_LONG, tuning.fitted_long, lengths, -1, close(tuning.long_batch))
-    select = [b for band, part in enumerate(cut) for b in drawn(Stream.SELECTED, tuning.selected, part, band, close(tuning.select_batch))]
+    long = drawn(Stream.FITTED_LONG, tuning.fitted_long, lengths, -1, choosing(tuning.long_batch))
+    select = [
+        b for band, part in enumerate(cut) for b in drawn(Stream.SELECTED, tuning.selected, part, band, choosing(tuning.select_batch))
+    ]
     verify = [
         b for band, part in enumerate(cut) for b in drawn(Stream.VERIFIED, tuning.verified, part, band, verifying(tuning.verify_batch))
     ]
@@ -124,8 +125,7 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     found: list[Batch] = []
     for _ in range(tuning.fallback):
         sample = checked_sample(study.task, rng, 1, lengths)
-        how = _Draw(1)
-        found += _batches(study, sample, _labels(study, sample, 1, tuning, Budget.of_seconds()), -1, how, tuning)
+        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())
         if not budget.left():
             break
     return found
@@ -148,29 +148,30 @@ class _Draw:
 
     Attributes:
         most: sequences of a batch.
-        rest_every: None keeps all. Else those on which the model decides most closely are kept, and of the rest one in so many, which stand
-            for it: a program that is nearly right is wrong on the close ones, and so is measured as well in half the time.
+        rest_every: None keeps all. Else the low-margin stratum, on which the model decides most closely, is kept, and of the rest one in so
+            many, which stand for it: a program that is nearly right is wrong at low margins, and so is measured as well in half the time.
     """
 
     most: int
     rest_every: int | None = None
 
 
-def _batches(study: Study, sample: Sample, logits: Sequence[Tensor], band: int, how: _Draw, tuning: PoolTuning) -> list[Batch]:
-    count = len(sample.scored)
+def _batches(study: Study, sample: Sample, how: _Draw, tuning: PoolTuning, budget: Budget) -> list[Batch]:
+    """The sequences with the model's answers, of no band."""
+    logits, count = _labels(study, sample, how.most, tuning, budget), len(sample.scored)
     if how.rest_every is None:
         strata = [(np.arange(count), 1)]
     else:
-        closest = torch.stack([margins(found, found, study.task).min() for found in logits])
-        order = np.argsort(closest.cpu().numpy(), kind="stable")
-        close = count // tuning.close_share
-        strata = [(order[:close], 1), (order[close :: how.rest_every], how.rest_every)]
+        least = torch.stack([margins(found, found, study.task).min() for found in logits])
+        order = np.argsort(least.cpu().numpy(), kind="stable")
+        low = count // tuning.low_margin_share
+        strata = [(order[:low], 1), (order[low :: how.rest_every], how.rest_every)]
     found = []
     for chosen, weight in strata:
         for rows in _by_length(sample, chosen, how.most, tuning.cells):
             token_ids, position_ids, scored = _rows(sample, rows, study.device)
             model_logits = torch.cat([logits[row] for row in rows])
-            found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, band, weight))
+            found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, -1, weight))
     return found
 
 

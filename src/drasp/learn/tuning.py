@@ -21,7 +21,7 @@ class PoolTuning:
     fitted_long: int = knob(1600, unit="sequences of all lengths, of which the low-margin stratum is kept", origin="chosen")
     selected: int = knob(1600, unit="sequences drawn of each band, to choose by", origin="chosen")
     verified: int = knob(4000, unit="sequences drawn of each band, to verify the choice on", origin="measured: benchmarks, unique_copy")
-    close_share: int = knob(4, unit="one in so many sequences drawn: the low-margin stratum, kept whole", origin="chosen")
+    low_margin_share: int = knob(4, unit="one in so many sequences drawn: the low-margin stratum, kept whole", origin="chosen")
     rest_every: int = knob(3, unit="one in so many of the rest is kept, to fit and to choose by", origin="chosen")
     verified_rest_every: int = knob(6, unit="one in so many of the rest is kept, to verify on", origin="measured: benchmarks, unique_copy")
     short_batch: int = knob(32, unit="sequences at the most", origin="chosen")
@@ -68,17 +68,17 @@ class CircuitTuning:
     open_at_start: float = knob(3.0, unit="log odds: a gate is all but open", origin="chosen")
     gate_rate: float = knob(0.1, unit="learning rate of the log odds", origin="Huang et al. 2026")
     steps: int = knob(50, unit="Adam steps at each sparsity coefficient", origin="chosen")
-    first_price: float = knob(1e-3, unit="nats an edge and scored position: the lowest sparsity coefficient", origin="chosen")
-    price_growth: float = knob(1.8, unit="factor from one sparsity coefficient to the next", origin="chosen")
-    prices: int = knob(10, unit="sparsity coefficients at the most", origin="chosen")
+    first_coefficient: float = knob(1e-3, unit="nats an edge and scored position: the lowest sparsity coefficient", origin="chosen")
+    coefficient_growth: float = knob(1.8, unit="factor from one sparsity coefficient to the next", origin="chosen")
+    coefficients: int = knob(10, unit="sparsity coefficients at the most", origin="chosen")
     tried_alone: int = knob(2, unit="edges removed one by one with a refit before it ends", origin="chosen")
     failures: int = knob(3, unit="coefficients in a row that miss the threshold even refitted, before it ends", origin="chosen")
-    unit_floor: float = knob(1e-3, unit="least scale of a consumer's constants", origin="chosen")
+    unit_floor: float = knob(1e-3, unit="least scale of a receiver's constants", origin="chosen")
     tell_every: int = knob(10, unit="steps", origin="chosen")
 
-    def price(self, stage: int) -> float:
+    def coefficient(self, stage: int) -> float:
         """The sparsity coefficient of a stage, in nats an edge and scored position."""
-        return self.first_price * self.price_growth**stage
+        return self.first_coefficient * self.coefficient_growth**stage
 
 
 @dataclass(frozen=True)

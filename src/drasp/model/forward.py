@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drasp.model.transformer import LayerNorm, Transformer
-from drasp.model.wiring import Consumer, Source
+from drasp.model.wiring import Receiver, Sender
 
-Part = Source | Consumer
-Tap = Callable[[Part, Tensor], Tensor]
+Part = Sender | Receiver
+Hook = Callable[[Part, Tensor], Tensor]
 """Told each head's keys, its values and what it has read (all (batch, time, Dh)), and what each MLP puts out, (batch, time, D).
 
-What it returns is put in its place.
+What it returns is put in its place: so activations are cached, and patched.
 """
 
 
@@ -34,23 +34,23 @@ class _TorchBlock:
     heads: int
     scale: float
 
-    def forward(self, stream: Tensor, layer: int, tap: Tap | None = None, scored: Tensor | None = None) -> Tensor:
+    def forward(self, stream: Tensor, layer: int, hook: Hook | None = None, scored: Tensor | None = None) -> Tensor:
         """The residual stream (batch, time, D) after this layer; (scored positions, D) where `scored`, (batch, time) booleans, is given."""
         batch, time, _ = stream.shape
         query, key, value = self._mixed(stream)
-        if tap is not None:
-            key = torch.stack([tap(Consumer("key", layer, head), key[:, head]) for head in range(self.heads)], dim=1)
-            value = torch.stack([tap(Consumer("value", layer, head), value[:, head]) for head in range(self.heads)], dim=1)
+        if hook is not None:
+            key = torch.stack([hook(Receiver("key", layer, head), key[:, head]) for head in range(self.heads)], dim=1)
+            value = torch.stack([hook(Receiver("value", layer, head), value[:, head]) for head in range(self.heads)], dim=1)
         read = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=self.scale)
-        if tap is not None:
-            read = torch.stack([tap(Source("head", layer, head), read[:, head]) for head in range(self.heads)], dim=1)
+        if hook is not None:
+            read = torch.stack([hook(Sender("head", layer, head), read[:, head]) for head in range(self.heads)], dim=1)
         read = read.transpose(1, 2).reshape(batch, time, -1)
         if scored is not None:
             stream, read = stream[scored], read[scored]
         stream = stream + read @ self.w_head_out + self.b_head_out
         hidden = F.gelu(_norm(stream, self.norm_mlp) @ self.w_in + self.b_in, approximate="tanh")
         added = hidden @ self.w_out + self.b_out
-        return stream + (added if tap is None else tap(Source("mlp", layer), added))
+        return stream + (added if hook is None else hook(Sender("mlp", layer), added))
 
     def attention(self, stream: Tensor) -> Tensor:
         """What each head attends to, (batch, H, time, time)."""
@@ -78,8 +78,8 @@ class TorchTransformer:
         def tensor(array: np.ndarray) -> Tensor:
             return torch.tensor(array, dtype=dtype, device=device)
 
-        def norm(source: LayerNorm) -> tuple[Tensor, Tensor, float]:
-            return tensor(source.gain), tensor(source.shift), source.eps
+        def norm(given: LayerNorm) -> tuple[Tensor, Tensor, float]:
+            return tensor(given.gain), tensor(given.shift), given.eps
 
         self.device = torch.device(device)
         self.layers, self.heads = len(transformer.blocks), transformer.heads
@@ -109,9 +109,9 @@ class TorchTransformer:
         ]
 
     @torch.no_grad()
-    def __call__(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None, tap: Tap | None = None) -> Tensor:
+    def __call__(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None, hook: Hook | None = None) -> Tensor:
         """Logits (batch, time, V) for integers (batch, time); `position_ids` default to 0..T-1. Attention is causal."""
-        return self._logits(token_ids, position_ids, tap)
+        return self._logits(token_ids, position_ids, hook)
 
     @torch.no_grad()
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor) -> Tensor:
@@ -119,13 +119,13 @@ class TorchTransformer:
         return self._logits(token_ids, position_ids, scored=scored)
 
     @torch.no_grad()
-    def attention(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None) -> dict[Source, Tensor]:
+    def attention(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None = None) -> dict[Sender, Tensor]:
         """For each head what each query attends to, (batch, time, time)."""
         stream = self._embedded(token_ids, position_ids)
         found = {}
         for layer, block in enumerate(self._blocks):
             weights = block.attention(stream)
-            found.update({Source("head", layer, head): weights[:, head] for head in range(self.heads)})
+            found.update({Sender("head", layer, head): weights[:, head] for head in range(self.heads)})
             stream = block.forward(stream, layer)
         return found
 
@@ -133,12 +133,12 @@ class TorchTransformer:
         self,
         token_ids: np.ndarray | Tensor,
         position_ids: np.ndarray | Tensor | None,
-        tap: Tap | None = None,
+        hook: Hook | None = None,
         scored: Tensor | None = None,
     ) -> Tensor:
         stream = self._embedded(token_ids, position_ids)
         for layer, block in enumerate(self._blocks):
-            stream = block.forward(stream, layer, tap, scored if layer == self.layers - 1 else None)
+            stream = block.forward(stream, layer, hook, scored if layer == self.layers - 1 else None)
         return _norm(stream, self._norm_final) @ self._unembedding
 
     def _embedded(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis
-from drasp.ir.labels import Label, is_special
+from drasp.ir.labels import Label, symbol_ids
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
 from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
 from drasp.ir.primitives import candidates
@@ -23,7 +23,8 @@ from drasp.ir.primitives.record import Asked, Group
 from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.learn.evaluation import predictions
-from drasp.naming.tuning_attention import ATTENTION, AttentionTuning
+from drasp.naming.samples import Samples
+from drasp.naming.tuning import AttentionTuning
 from drasp.run.numpy_fast import OneHot, evaluate
 from drasp.tasks.protocol import Sample
 
@@ -67,7 +68,7 @@ class _Queries:
 
 
 @dataclass(frozen=True)
-class _Head:
+class Head:
     """The attention of a program under some selectors, and the program that reads its averages."""
 
     program: Program
@@ -88,16 +89,10 @@ class NamedHead:
     total_variation: float
 
 
-def name_head(
-    program: Program,
-    selectors: tuple[str, ...],
-    samples: Sequence[Sample],
-    rng: np.random.Generator,
-    tuning: AttentionTuning = ATTENTION,
-) -> list[NamedHead]:
+def name_head(program: Program, selectors: tuple[str, ...], samples: Samples, tuning: AttentionTuning) -> list[NamedHead]:
     """Ever closer descriptions of the attention that a program has under `selectors`: from the uniform average on, each with more terms."""
     features = list(_features(program, selectors, tuning))
-    rows = _queries(_Head(program, selectors, program), samples, rng, {read for f in features for read in (f.query, f.key)}, tuning)
+    rows = _queries(Head(program, selectors, program), samples, {read for f in features for read in (f.query, f.key)}, tuning)
     if rows is None:
         return [NamedHead((), 0.0)]
     columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
@@ -116,27 +111,17 @@ def name_head(
     return found
 
 
-def distance(
-    program: Program,
-    selectors: tuple[str, ...],
-    selects: Sequence[Select],
-    named: Program,
-    samples: Sequence[Sample],
-    rng: np.random.Generator,
-    tuning: AttentionTuning = ATTENTION,
-) -> float:
-    """Total variation between the attention under `selectors` and that under `selects`, where the averages matter to `named`."""
-    rows = _queries(_Head(program, selectors, named), samples, rng, {read for s in selects for read in s.reads}, tuning)
-    return 0.0 if rows is None else _total_variation(_scores(program, selects, rows), rows)
+def distance(head: Head, selects: Sequence[Select], samples: Samples, tuning: AttentionTuning) -> float:
+    """Total variation between the head's attention and that under `selects`, where its averages matter to its reader."""
+    rows = _queries(head, samples, {read for s in selects for read in s.reads}, tuning)
+    return 0.0 if rows is None else _total_variation(_scores(head.program, selects, rows), rows)
 
 
 def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.ndarray:
     return sum((_column(program, s.query, s.key, s.op, rows) for s in selects), np.zeros_like(rows.weights))
 
 
-def _queries(
-    head: _Head, samples: Sequence[Sample], rng: np.random.Generator, reads: set[Read], tuning: AttentionTuning
-) -> _Queries | None:
+def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTuning) -> _Queries | None:
     """Attention rows drawn from the samples; None where no query sees more than one key.
 
     Where only the output of the reader reads the head's averages: those of scored positions at whose current token they can change its
@@ -145,18 +130,18 @@ def _queries(
     Args:
         reads: the variables whose values are wanted.
     """
-    program, reader = head.program, head.reader
+    program, reader, few, rng = head.program, head.reader, samples.few, samples.rng
     averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == head.selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
     inner = any(found.name in feeds_attention(reader) for found in heads)
-    tokens = None if inner else _where_it_matters(reader, heads, samples)
-    symbols = [i for i, token in enumerate(program.header.vocabulary) if not is_special(token)]
-    length = max(sample.token_ids.shape[1] for sample in samples)
+    tokens = None if inner else _where_it_matters(reader, heads, few)
+    symbols = symbol_ids(program.header.vocabulary)
+    length = max(sample.token_ids.shape[1] for sample in few)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
     key_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
-    share = tuning.queries // len(samples) + 1
-    for sample in samples:
+    share = tuning.queries // len(few) + 1
+    for sample in few:
         real = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
         places = np.argwhere(real & (np.arange(real.shape[1]) > 0))
         if not len(places):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drasp.ir.labels import SPECIAL_TOKEN, Label
+from drasp.ir.labels import Label, is_special
 from drasp.ir.nodes import TOKEN, Compare, Project, Read, Statement
 from drasp.ir.operators import Except, Sum, Term
 from drasp.ir.primitives.comparison import COMPARISONS, Comparison
@@ -59,7 +59,7 @@ def _exceptions(rows: Rows, largest: np.ndarray, predicted: np.ndarray) -> Itera
     for token in np.unique(largest):
         name = rows.vocabulary[token]
         counts = np.bincount(predicted[largest == token], minlength=len(rows.vocabulary))
-        if SPECIAL_TOKEN.fullmatch(name) and counts.argmax() != token and 2 * counts.max() > counts.sum():
+        if is_special(name) and counts.argmax() != token and 2 * counts.max() > counts.sum():
             yield name, Sum((Term(1.0, _output(rows.vocabulary[counts.argmax()])),))
 
 
@@ -67,7 +67,7 @@ def _ruled(rows: Rows, other: int, header: Header, tuning: ReadoutTuning) -> lis
     """Copies, and one output told by a rule."""
     (average,) = rows.averages
     truth = rows.outputs[:, other]
-    never = [t for t in np.unique(rows.tokens) if SPECIAL_TOKEN.fullmatch(rows.vocabulary[t]) and not truth[rows.tokens == t].any()]
+    never = [t for t in np.unique(rows.tokens) if is_special(rows.vocabulary[t]) and not truth[rows.tokens == t].any()]
     ordinary = ~np.isin(rows.tokens, never)
     step = tuning.threshold_step
     thresholds = [round(step * i, 2) for i in range(1, round(1 / step))]

@@ -18,7 +18,7 @@ from drasp.ir.primitives import candidates
 from drasp.ir.primitives.primitive import Primitive
 from drasp.ir.primitives.record import Asked, Group
 from drasp.naming.gauge import Gauge
-from drasp.naming.tuning_attention import OperatorTuning
+from drasp.naming.tuning import OperatorTuning
 
 Array = np.ndarray[Any, Any]
 Cells = tuple[Array, Callable[[Primitive], Array]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from drasp.ir.nodes import Aggregate, Read, Statement
 from drasp.ir.program import Program, alive
 from drasp.learn.trial import Doing, Steps
-from drasp.naming.attention import NamedHead, distance, name_head
+from drasp.naming.attention import Head, NamedHead, distance, name_head
 from drasp.naming.pieces import Rewrite, Target
 from drasp.naming.samples import Samples
 from drasp.naming.tuning import HeadTuning
@@ -21,12 +21,12 @@ def target(tuning: HeadTuning) -> Target:
     return Target("attention", "total_variation", tuning.farthest, at_least=False)
 
 
-def described(program: Program, samples: Samples) -> Steps[dict[Selectors, list[NamedHead]]]:
+def described(program: Program, samples: Samples, tuning: HeadTuning) -> Steps[dict[Selectors, list[NamedHead]]]:
     """Ever closer descriptions of each attention that a program has."""
     found = {}
     for selectors in dict.fromkeys(s.selectors for s in program.statements if isinstance(s, Aggregate) and s.selectors):
         yield Doing(f"naming the attention of {', '.join(selectors)}", program)
-        found[selectors] = name_head(program, selectors, samples.few, samples.rng)
+        found[selectors] = name_head(program, selectors, samples, tuning.attention)
     return found
 
 
@@ -70,15 +70,15 @@ def undivided(program: Program) -> Program:
     return program.with_statements(alive(whole))
 
 
-def still_read(program: Program, chosen: Heads, named: Program, samples: Samples) -> dict[Selectors, NamedHead]:
+def still_read(program: Program, chosen: Heads, named: Program, samples: Samples, tuning: HeadTuning) -> dict[Selectors, NamedHead]:
     """The heads whose averages `named` still has, with their distance where these matter to it."""
     left = {s.name for s in named.statements}
     needed = {s.selectors for s in program.statements if isinstance(s, Aggregate) and s.name in left}
-    return {
-        selectors: replace(head, total_variation=distance(program, selectors, head.selects, named, samples.few, samples.rng))
-        for selectors, head in chosen.items()
-        if selectors in needed
-    }
+
+    def off(selectors: Selectors, head: NamedHead) -> float:
+        return distance(Head(program, selectors, named), head.selects, samples, tuning.attention)
+
+    return {s: replace(head, total_variation=off(s, head)) for s, head in chosen.items() if s in needed}
 
 
 def head_rewrites(program: Program, chosen: Heads, tuning: HeadTuning) -> list[Rewrite]:

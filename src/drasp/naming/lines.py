@@ -11,6 +11,7 @@ from drasp.ir.primitives.tables import Entries
 from drasp.ir.program import Program
 from drasp.ir.size import NUMBERS_AT_MOST
 from drasp.naming.operators import describe
+from drasp.naming.target import Sides
 from drasp.naming.tuning import LineTuning
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
@@ -45,12 +46,8 @@ def descriptions(program: Program, line: Line, samples: Sequence[Sample], tuning
         program.header.axis(program.bases[left.variable]),
         program.header.axis(token if right is None else program.bases[right.variable]),
     ]
-    role = "project-sets"
-    if isinstance(line, Select):
-        role = "select" if line.key.over is None else role
-    elif program.header.predict == "next-token":
-        role = "project-softmax"
-    for found in describe(matrix, np.outer(rows, columns), axes[0], axes[1], role=role):  # type: ignore[arg-type]
+    free = line.key.over is None if isinstance(line, Select) else program.header.predict == "next-token"
+    for found in describe(matrix, np.outer(rows, columns), Sides(axes[0], axes[1], "row" if free else "constant", tuning.operator)):
         if found.numbers <= NUMBERS_AT_MOST:
             yield found.op
 

@@ -13,7 +13,7 @@ from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Doing, Found, Result, Steps, Trial
-from drasp.naming.attention import NamedHead, distance
+from drasp.naming.attention import Head, NamedHead, distance
 from drasp.naming.heads import Heads, described, head_choices, head_rewrites, still_read, undivided, with_heads
 from drasp.naming.judged import agreement
 from drasp.naming.lines import Line, dense_lines, line_rewrites
@@ -84,7 +84,7 @@ def _given(program: Program, oracle: Oracle, aim: NamingAim, budget: Budget) -> 
 def _whole(given: _Given) -> Steps[tuple[Naming | None, Naming]]:
     """The program with its readout named behind one description of the attention, or None; and one with its attention named alone."""
     program, tuning = given.program, given.tuning
-    found = yield from described(program, given.samples)
+    found = yield from described(program, given.samples, tuning.head)
     partly = Naming(program, ())
     for tolerance, chosen in head_choices(found, tuning.head):
         variant = with_heads(program, chosen)
@@ -93,7 +93,7 @@ def _whole(given: _Given) -> Steps[tuple[Naming | None, Naming]]:
         if readout is None and variant != undivided(variant):
             readout = yield from _readout(given, program, variant)
         if readout is not None:
-            heads = still_read(program, chosen, readout.program, given.samples)
+            heads = still_read(program, chosen, readout.program, given.samples, tuning.head)
             pieces = yield from measured(_rewrites(given, heads, readout))
             return Naming(readout.program, pieces), partly
         if partly.program is program:
@@ -136,7 +136,8 @@ def _behind(given: _Given, partly: Program, oracle: Oracle) -> Steps[Naming | No
         original = program.by_name.get(average.name)
         if isinstance(average, Aggregate) and isinstance(original, Aggregate) and original.selectors:
             selects = tuple(s for s in found.program.statements if isinstance(s, Select) and s.name in average.selectors)
-            off = distance(program, original.selectors, selects, found.program, samples.few, samples.rng)
+            head = Head(program, original.selectors, found.program)
+            off = distance(head, selects, samples, given.tuning.head.attention)
             heads[original.selectors] = NamedHead(selects, off)
     statements = next(piece.statements for piece in found.pieces if piece.target.name == "readout")
     readout = Named(found.program, agreement(found.program, samples.judging), statements)

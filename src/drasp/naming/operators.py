@@ -9,11 +9,10 @@ tell.
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import log10
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from drasp.ir.axis import Axis
 from drasp.ir.labels import is_special
 from drasp.ir.operators import Except, Sum, Symbolic, Term
 from drasp.ir.primitives.logic import And
@@ -21,30 +20,24 @@ from drasp.ir.primitives.member import Member
 from drasp.ir.primitives.primitive import Primitive
 from drasp.ir.primitives.tables import Entries, Relation, Rows
 from drasp.naming.fitted import fitted
-from drasp.naming.gauge import Gauge, smallest, sparsest
+from drasp.naming.gauge import smallest, sparsest
 from drasp.naming.target import Candidate, Described, Primitives, Sides, Target, solve
-from drasp.naming.tuning_attention import OPERATORS, OperatorTuning
+from drasp.naming.tuning import OperatorTuning
 
 Array = np.ndarray[Any, Any]
-Role = Literal["select", "project-softmax", "project-sets"]
 
 
-def describe(
-    matrix: Array, weights: Array, rows: Axis, columns: Axis, *, role: Role, tuning: OperatorTuning = OPERATORS
-) -> list[Described]:
+def describe(matrix: Array, weights: Array, sides: Sides) -> list[Described]:
     """Symbolic operators for a matrix, from the shortest to the most accurate; none is both longer and worse than another.
 
     Args:
         matrix: (rows, columns), the scores or logits.
         weights: the same shape, >= 0: how much each pair matters. A pair of weight 0 has no influence.
-        rows, columns: the two sides; those of `Header.axis`, with the task's order of tokens.
-        role: of a selector and of logits under softmax a constant per row is no part of the matrix; of logits under sigmoid it is.
     """
-    gauge: Gauge = "constant" if role == "project-sets" else "row"
     if not weights.any():
         return [Described(Sum(), 0.0, 1)]
-    target = Target(matrix, weights, Sides(rows, columns, gauge, tuning))
-    return front([target.described(op) for op in _operators(target)], tuning)
+    target = Target(matrix, weights, sides)
+    return front([target.described(op) for op in _operators(target)], sides.tuning)
 
 
 def front(found: Iterable[Described], tuning: OperatorTuning) -> list[Described]:

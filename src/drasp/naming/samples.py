@@ -7,7 +7,7 @@ import numpy as np
 
 from drasp.core.parallel import in_order
 from drasp.core.seeds import Stream
-from drasp.ir.labels import SPECIAL_TOKEN
+from drasp.ir.labels import symbol_ids
 from drasp.ir.program import Program
 from drasp.learn.oracle import Oracle
 from drasp.naming.judged import Judged, Judging, as_sets, judged
@@ -49,15 +49,10 @@ def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, check_t
     return Samples(few, Judging(real, list(label([(sample, None) for sample in off]))), rng)
 
 
-def symbols(vocabulary: Sequence[str]) -> np.ndarray:
-    """The ids of the tokens that are not special, which are written `<word>`."""
-    return np.array([i for i, token in enumerate(vocabulary) if not SPECIAL_TOKEN.fullmatch(token)], dtype=int)
-
-
 def random_strings(program: Program, tuning: SampleTuning, rng: np.random.Generator) -> Iterator[Sample]:
     """In each string the symbols have shares of its own; some positions are scored."""
     vocabulary, count = program.header.vocabulary, tuning.off_sequences
-    ids = symbols(vocabulary)
+    ids = symbol_ids(vocabulary)
     for length in tuning.off_lengths:
         if length >= program.header.positions:
             continue
@@ -72,7 +67,7 @@ def random_strings(program: Program, tuning: SampleTuning, rng: np.random.Genera
 
 def edited(sample: Sample, program: Program, rng: np.random.Generator) -> Sample:
     """The sequences with one token of each replaced, where it is followed by something scored."""
-    ids = symbols(program.header.vocabulary)
+    ids = symbol_ids(program.header.vocabulary)
     tokens = sample.token_ids.copy()
     rows = np.arange(len(tokens))
     last = sample.ends - 1

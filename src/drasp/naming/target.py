@@ -12,7 +12,7 @@ from drasp.ir.operators import Sum, Symbolic
 from drasp.ir.primitives.primitive import Primitive
 from drasp.naming.families import Family, families, only
 from drasp.naming.gauge import Gauge, centred, group_sums
-from drasp.naming.tuning_attention import OperatorTuning
+from drasp.naming.tuning import OperatorTuning
 
 Array = np.ndarray[Any, Any]
 Primitives = tuple[Primitive, ...]

@@ -1,4 +1,6 @@
-"""The numbers that steer naming, by what they are about."""
+"""The numbers that steer naming, by what they are about. Each has its unit, and where it comes from: "chosen" where no measurement decides
+between it and its neighbours.
+"""
 
 from dataclasses import dataclass, field
 
@@ -21,6 +23,46 @@ class SampleTuning:
 
 
 @dataclass(frozen=True)
+class AttentionTuning:
+    """How a head's attention is described.
+
+    Attributes:
+        queries: how many rows of attention are looked at.
+        rare: one query more at a special token for every so many: such tokens often follow a rule of their own.
+        key_weight: of all keys together, beside the weight of those attended to.
+        deepest: log-attention below the best key's that still tells a difference.
+        terms: of one head, at the most.
+        enough: of the weighted log-attention's square, at which no further term is sought.
+        gain: of the same, that a further term must add.
+        transport: of total variation, that dropping or rounding a term may add.
+        newton_steps, step_at_most: of the fit of the strengths.
+        ridge: keeps the strength of an attention that is all but hard from growing without end.
+        factors: by which each strength may change, as the least cross entropy is not quite the least distance.
+        grids: to which strengths are rounded, the coarsest first.
+        small_vocabulary: up to how many symbols each pair of tokens is a term of its own.
+        shifts: the distances between query and key that are tried.
+        moduli: the moduli of positions that are tried.
+    """
+
+    queries: int = knob(400, unit="queries", origin="chosen")
+    rare: int = knob(4, unit="queries", origin="chosen")
+    key_weight: float = knob(0.3, unit="attention", origin="chosen")
+    deepest: float = knob(12.0, unit="nats", origin="chosen")
+    terms: int = knob(6, unit="terms", origin="chosen")
+    enough: float = knob(0.995, unit="share", origin="chosen")
+    gain: float = knob(0.003, unit="share", origin="chosen")
+    transport: float = knob(0.01, unit="total variation", origin="chosen")
+    newton_steps: int = knob(40, unit="steps", origin="chosen")
+    step_at_most: float = knob(3.0, unit="nats", origin="chosen")
+    ridge: float = knob(1e-6, unit="1 / nats squared", origin="chosen")
+    factors: tuple[float, ...] = knob((1.0, 0.7, 0.85, 1.2, 1.5, 2.0), unit="factor", origin="chosen")
+    grids: tuple[float, ...] = knob((5.0, 1.0, 0.5, 0.1, 0.01), unit="nats", origin="chosen")
+    small_vocabulary: int = knob(10, unit="symbols", origin="chosen")
+    shifts: range = knob(range(9), unit="positions", origin="chosen")
+    moduli: range = knob(range(2, 5), unit="modulus", origin="chosen")
+
+
+@dataclass(frozen=True)
 class HeadTuning:
     """Which description of an attention will do."""
 
@@ -30,6 +72,7 @@ class HeadTuning:
         origin="chosen",
     )
     farthest: float = knob(0.05, unit="total variation beyond which a name describes behaviour only", origin="chosen")
+    attention: AttentionTuning = field(default_factory=AttentionTuning)
 
 
 @dataclass(frozen=True)
@@ -78,12 +121,72 @@ class ReadoutTuning:
 
 
 @dataclass(frozen=True)
+class OperatorTuning:
+    """How a dense operator is described.
+
+    Attributes:
+        terms: of one sum, at the most.
+        unexplained: 1 - weighted R squared at which nothing more is sought.
+        least_gain: of R squared, by one more term.
+        numbers_worth: a term must divide what is unexplained by exp(its numbers / this).
+        fitted_cost: what the numbers of a set or relation made to fit count, as it fits noise too.
+        positive_worth: what a positive strength is worth, as it reads better.
+        rectangles: sets of rows and columns that are tried at a time.
+        starts: first terms that are tried.
+        of_each_family: candidates that are looked at.
+        swap_gain: of what is unexplained, by which another term must be better.
+        rounding: of R squared, lost by rounding all strengths.
+        rounding_slack: times what was unexplained before, that may be so after, besides `rounding`.
+        grids: to which strengths are rounded, the coarsest first.
+        digits: significant ones, where no grid is fine enough.
+        table_at_most: entries of a table, pairs of a relation.
+        terms_with_table: terms beside which a table is tried, at the most.
+        table_tolerances: of the largest entry: what a table leaves out.
+        small: pairs of coordinates up to which relations and tables are tried.
+        overrides: rows with a sum of their own, at the most.
+        overrides_tried: sets of rows, each with the first term of the rest.
+        row_error: of a row that another sum is to replace, where that is to be short.
+        term_cost: what a term adds to the length of a description, besides its numbers.
+        least_error: differences of error below it do not count.
+        moduli: those that are tried.
+        relation_rows: of a block of rows and columns that is written as a relation, at the most.
+    """
+
+    terms: int = knob(6, unit="terms", origin="chosen")
+    unexplained: float = knob(5e-4, unit="share", origin="chosen")
+    least_gain: float = knob(1e-3, unit="share", origin="chosen")
+    numbers_worth: float = knob(20.0, unit="numbers a nat", origin="chosen")
+    fitted_cost: float = knob(2.0, unit="numbers", origin="chosen")
+    positive_worth: float = knob(0.01, unit="numbers", origin="chosen")
+    rectangles: int = knob(3, unit="candidates", origin="chosen")
+    starts: int = knob(4, unit="candidates", origin="chosen")
+    of_each_family: int = knob(2, unit="candidates", origin="chosen")
+    swap_gain: float = knob(1e-3, unit="share", origin="chosen")
+    rounding: float = knob(2.5e-4, unit="share", origin="chosen")
+    rounding_slack: float = knob(1.05, unit="factor", origin="chosen")
+    grids: tuple[float, ...] = knob((1.0, 0.5, 0.1, 0.01), unit="strength", origin="chosen")
+    digits: int = knob(3, unit="digits", origin="chosen")
+    table_at_most: int = knob(40, unit="numbers", origin="chosen")
+    terms_with_table: int = knob(2, unit="terms", origin="chosen")
+    table_tolerances: tuple[float, ...] = knob((0.02, 0.05, 0.1, 0.2, 0.4), unit="share", origin="chosen")
+    small: int = knob(1600, unit="pairs", origin="chosen")
+    overrides: int = knob(3, unit="rows", origin="chosen")
+    overrides_tried: int = knob(5, unit="sets of rows", origin="chosen")
+    row_error: float = knob(0.02, unit="share", origin="chosen")
+    term_cost: float = knob(0.5, unit="numbers", origin="chosen")
+    least_error: float = knob(1e-4, unit="share", origin="chosen")
+    moduli: range = knob(range(2, 13), unit="modulus", origin="chosen")
+    relation_rows: int = knob(8, unit="rows", origin="chosen")
+
+
+@dataclass(frozen=True)
 class LineTuning:
     """How single lines are described."""
 
     digits: tuple[int, ...] = knob((1, 2, 3, 4), unit="significant digits of the entries of a vector", origin="chosen")
     described_at_most: int = knob(400 * 400, unit="pairs of coordinates", origin="chosen")
     sequences_every: int = knob(8, unit="batches for each on which the use of coordinates is counted", origin="chosen")
+    operator: OperatorTuning = field(default_factory=OperatorTuning)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The circuit: which embeddings, heads and MLPs each query, key, value, MLP and the output really need.
 
-First a rising price on every edge turns off what is worth least, with gates sampled for each sequence; then edges go one by one.
+First gates on every edge, sampled for each sequence, turn off what is worth least under a rising sparsity coefficient (hard concrete:
+Louizos, Welling and Kingma 2018); then edges go one by one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -84,11 +85,11 @@ class _CircuitSearch:
                 best = circuit
                 break
             failures += 1
-        for number in range(known, tuning.prices):
+        for number in range(known, tuning.coefficients):
             if failures >= tuning.failures:
                 break
             left = stages[-1].circuit.edges if stages else best.edges
-            yield Doing(f"sparsity coefficient {tuning.price(number):.2g} on {left} edges")
+            yield Doing(f"sparsity coefficient {tuning.coefficient(number):.2g} on {left} edges")
             self.edges.anneal(self.aim.refit.rate, self.budget)
             if new(number):
                 circuit = yield from self._judged(number)
@@ -204,9 +205,9 @@ def _attempts(order: Sequence[Removal], failed: Sequence[Sequence[Removal]], alo
 
 
 def _removals(edges: Edges, circuit: Circuit) -> list[Removal]:
-    """Every edge alone, and all edges from one source together."""
+    """Every edge alone, and all edges from one sender together."""
     kept = [i for i, keep in enumerate(circuit.kept) if keep]
     found: list[Removal] = [(i,) for i in kept]
-    for source in dict.fromkeys(edges.wired.edges[i][1] for i in kept):
-        found.append(tuple(i for i in kept if edges.wired.edges[i][1] == source))
+    for sender in dict.fromkeys(edges.wired.edges[i][1] for i in kept):
+        found.append(tuple(i for i in kept if edges.wired.edges[i][1] == sender))
     return list(dict.fromkeys(found))

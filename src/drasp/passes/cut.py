@@ -15,14 +15,14 @@ from drasp.passes.aim import Aim
 from drasp.passes.refit import refit
 from drasp.passes.removals import complexity
 from drasp.rewrite.ablate import Ablation, ablate
-from drasp.run.gated import Site
+from drasp.run.gated import AblationPoint
 
 
 def cut_by_rank(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program]:
-    """Ranks the sites by gradient attribution and ablates the lowest together, as many as match bears; then again, until few can go."""
+    """Ranks ablation points by gradient attribution and ablates the lowest together, as many as match bears; again, until few can go."""
     while True:
         found = attribution(program, oracle, budget)
-        ranking = _Ranking(sorted(found, key=lambda site: found[site]), mean_values(program, oracle, budget))
+        ranking = _Ranking(sorted(found, key=lambda point: found[point]), mean_values(program, oracle, budget))
         smaller = yield from _cut(program, ranking, aim)
         if smaller is None:
             smaller = yield from _cut_refitted(program, ranking, oracle, aim, budget)
@@ -34,25 +34,25 @@ def cut_by_rank(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> S
 
 @dataclass(frozen=True)
 class _Ranking:
-    """The sites of a program from the least, and what ablates them."""
+    """The ablation points of a program from the least, and the means that replace them."""
 
-    sites: Sequence[Site]
-    means: Mapping[Site, np.ndarray]
+    points: Sequence[AblationPoint]
+    means: Mapping[AblationPoint, np.ndarray]
 
     def cuts(self, program: Program, shares: Sequence[float]) -> Iterator[tuple[Program, str]]:
-        """The program without ever smaller shares of the lowest sites."""
+        """The program without ever smaller shares of the lowest points."""
         for share in shares:
-            count = int(share * len(self.sites))
+            count = int(share * len(self.points))
             if count < 2:
                 return
             yield (
-                ablate(program, Ablation(dict.fromkeys(self.sites[:count], 0.0), self.means)),
-                f"without {count} of {len(self.sites)} parts",
+                ablate(program, Ablation(dict.fromkeys(self.points[:count], 0.0), self.means)),
+                f"without {count} of {len(self.points)} parts",
             )
 
 
 def _cut(program: Program, ranking: _Ranking, aim: Aim) -> Steps[Program | None]:
-    """The program without the largest share of the lowest-ranked sites that match bears; None where it bears none."""
+    """The program without the largest share of the lowest-ranked points that match bears; None where it bears none."""
     for smaller, trying in ranking.cuts(program, aim.prune.shares):
         match = yield Trial(smaller, trying, aim.threshold)
         if match >= aim.threshold and complexity(smaller, aim.prune) < complexity(program, aim.prune):

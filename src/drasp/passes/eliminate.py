@@ -13,7 +13,7 @@ from drasp.passes.aim import Aim
 from drasp.passes.refit import refit
 from drasp.passes.removals import Removal, by_loss, complexity, describe, without
 from drasp.passes.sweep import swept
-from drasp.run.gated import Site
+from drasp.run.gated import AblationPoint
 
 
 def eliminate(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program]:
@@ -40,7 +40,7 @@ class _Left:
 
     def __init__(self, program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> None:
         self.program, self.oracle, self.aim, self.budget = program, oracle, aim, budget
-        self.means: Mapping[Site, np.ndarray] = mean_values(program, oracle, budget)
+        self.means: Mapping[AblationPoint, np.ndarray] = mean_values(program, oracle, budget)
 
     def without(self, removals: Sequence[Removal]) -> Steps[Program | None]:
         """The program without some removals, refitted; None where match does not bear it."""

@@ -10,7 +10,7 @@ from drasp.passes.aim import Aim
 from drasp.passes.circuit import expand
 from drasp.passes.refit import refit
 from drasp.rewrite.ablate import Ablation, ablate
-from drasp.run.gated import sites
+from drasp.run.gated import ablation_points
 
 
 def linear_norms(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program | None]:
@@ -19,7 +19,7 @@ def linear_norms(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Step
     """
     program = expand(edges.whole, oracle, aim)
     means = mean_values(program, oracle, budget)
-    linear = ablate(program, Ablation({s: 0.0 for s in sites(program) if s.part == "division"}, means))
+    linear = ablate(program, Ablation({s: 0.0 for s in ablation_points(program) if s.part == "division"}, means))
     match = yield Trial(linear, "constant norms")
     if match < aim.threshold:
         linear, match = yield from refit(linear, "constant norms, refitted", oracle, aim, budget)

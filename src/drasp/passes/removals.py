@@ -16,10 +16,10 @@ from drasp.learn.oracle import Oracle
 from drasp.learn.tuning import PruneTuning
 from drasp.passes.aim import Aim
 from drasp.rewrite.ablate import Ablation, ablate
-from drasp.run.gated import Executor, Site, sites
+from drasp.run.gated import AblationPoint, Executor, ablation_points
 
 Removal = frozenset[tuple[str, str, str]]
-"""Sites by statement, part and what they read: names that hold while the program shrinks."""
+"""Ablation points by statement, part and what they read: names that hold while the program shrinks."""
 
 
 def complexity(program: Program, tuning: PruneTuning) -> float:
@@ -59,25 +59,25 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
     return [every[i] for i in oracle.once("order of removals", about, ask, budget)]
 
 
-def without(program: Program, removal: Removal, means: Mapping[Site, np.ndarray]) -> Program:
-    """The program with all sites of a removal ablated."""
-    turned = {site: 0.0 for site in sites(program) if identity(program, site) in removal}
-    return ablate(program, Ablation(turned, means))
+def without(program: Program, removal: Removal, means: Mapping[AblationPoint, np.ndarray]) -> Program:
+    """The program with all ablation points of a removal at 0."""
+    multipliers = {point: 0.0 for point in ablation_points(program) if identity(program, point) in removal}
+    return ablate(program, Ablation(multipliers, means))
 
 
-def identity(program: Program, site: Site) -> tuple[str, str, str]:
-    """What tells a site from all others, whichever slot it has by now: its statement, part, and what it reads."""
-    if site.part == "line":
-        return site.statement, site.part, ""
-    statement = program.by_name[site.statement]
-    slot = statement.reads[site.slot].variable if isinstance(statement, Norm | Mlp) else str(site.slot)
-    return site.statement, site.part, slot
+def identity(program: Program, point: AblationPoint) -> tuple[str, str, str]:
+    """What tells a point from all others, whichever slot it has by now: its statement, part, and what it reads."""
+    if point.part == "line":
+        return point.statement, point.part, ""
+    statement = program.by_name[point.statement]
+    slot = statement.reads[point.slot].variable if isinstance(statement, Norm | Mlp) else str(point.slot)
+    return point.statement, point.part, slot
 
 
 def removals(program: Program) -> list[Removal]:
-    """Everything that can be removed in one step: each site; each variable, norm and head with all its sites."""
-    every = sites(program)
-    groups = [[site] for site in every]
+    """Everything that can be removed in one step: each ablation point; each variable, norm and head with all of its own."""
+    every = ablation_points(program)
+    groups = [[point] for point in every]
     for statement in program.statements:
         if isinstance(statement, Prediction):
             continue

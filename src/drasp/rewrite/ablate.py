@@ -10,7 +10,7 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Program
 from drasp.rewrite.draft import Draft, is_dense
 from drasp.rewrite.simplify import simplify, undivide
-from drasp.run.gated import Site
+from drasp.run.gated import AblationPoint
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Ablation:
 
     Attributes:
         multipliers: m by part; missing ones are 1. That of a division is 0 or 1.
-        means, constants: as `stand_ins` and `constants` of `drasp.run.gated.Knobs`.
+        means, constants: as in `drasp.run.gated.Mask`.
     """
 
-    multipliers: Mapping[Site, float] = field(default_factory=dict)
-    means: Mapping[Site, np.ndarray] = field(default_factory=dict)
+    multipliers: Mapping[AblationPoint, float] = field(default_factory=dict)
+    means: Mapping[AblationPoint, np.ndarray] = field(default_factory=dict)
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -34,18 +34,18 @@ def ablate(program: Program, ablation: Ablation) -> Program:
     for statement in program.statements:
         if isinstance(statement, Norm | Mlp) and is_dense(statement):
             slots[statement.name] = _ablate_inputs(draft, statement, ablation)
-    for site, m in ablation.multipliers.items():
-        if site.statement not in draft.statements:  # a line removed before its divisors
+    for point, m in ablation.multipliers.items():
+        if point.statement not in draft.statements:  # a line removed before its divisors
             continue
-        if site.part == "line":
-            if isinstance(draft.statements[site.statement], Project):
-                _add_constant(draft, (1 - m) * ablation.means.get(site, np.zeros(1)))
+        if point.part == "line":
+            if isinstance(draft.statements[point.statement], Project):
+                _add_constant(draft, (1 - m) * ablation.means.get(point, np.zeros(1)))
             if m == 0:
-                draft.remove(site.statement)
+                draft.remove(point.statement)
             elif m != 1:
-                draft.scale(site.statement, m)
-        elif site.part == "division" and m == 0 and site.slot in slots[site.statement]:
-            undivide(draft, site.statement, slots[site.statement].index(site.slot), ablation.means[site])
+                draft.scale(point.statement, m)
+        elif point.part == "division" and m == 0 and point.slot in slots[point.statement]:
+            undivide(draft, point.statement, slots[point.statement].index(point.slot), ablation.means[point])
     if "prediction" in ablation.constants:
         _add_constant(draft, ablation.constants["prediction"])
     return simplify(draft.build())
@@ -65,15 +65,15 @@ def _add_constant(draft: Draft, constant: np.ndarray) -> None:
 
 def _ablate_inputs(draft: Draft, statement: Norm | Mlp, ablation: Ablation) -> list[int]:
     """Scales the inputs, drops those at 0, and adds their means as an input `one`. Returns the slots that are left."""
-    sites = [Site(statement.name, "input", i) for i in range(len(statement.inputs))]
-    multipliers = [ablation.multipliers.get(site, 1.0) for site in sites]
+    points = [AblationPoint(statement.name, "input", i) for i in range(len(statement.inputs))]
+    multipliers = [ablation.multipliers.get(point, 1.0) for point in points]
     constant = ablation.constants.get(statement.name)
     if all(m == 1.0 for m in multipliers) and constant is None:
-        return list(range(len(sites)))
+        return list(range(len(points)))
     blocks = draft.input_blocks(statement)
     total = np.zeros(blocks[0].shape[1]) if constant is None else np.asarray(constant, dtype=np.float64)
-    for site, m in zip(sites, multipliers, strict=True):
-        total = total + (1 - m) * ablation.means.get(site, np.zeros(1))
+    for point, m in zip(points, multipliers, strict=True):
+        total = total + (1 - m) * ablation.means.get(point, np.zeros(1))
     left = [i for i, m in enumerate(multipliers) if m != 0]
     inputs = [statement.inputs[i] for i in left]
     blocks = [multipliers[i] * blocks[i] for i in left]

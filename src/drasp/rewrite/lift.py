@@ -14,7 +14,7 @@ from drasp.ir.nodes import ONE_READ, Aggregate, Mlp, Norm, Prediction, Project, 
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.model.transformer import Block, LayerNorm, Transformer
-from drasp.model.wiring import Consumer, Source, Wiring, component, full_wiring, live_sources
+from drasp.model.wiring import Receiver, Sender, Wiring, component, full_wiring, live_senders
 from drasp.rewrite.draft import Draft
 
 
@@ -28,24 +28,24 @@ class Term:
 
 def expanded_statements(wiring: Wiring) -> int:
     """How many statements `lift` makes of a wiring, at the most."""
-    terms = {Source("token"): 1, Source("pos"): 1}
-    read: dict[Consumer, int] = {}
-    total, live = 2, live_sources(wiring)
-    for consumer in sorted(wiring.reads, key=lambda c: (c.layer, c.kind in ("mlp", "output"))):
-        read[consumer] = 1 + sum(terms.get(source, 0) for source in wiring.reads[consumer])
-        if consumer.kind == "value" and component(consumer) in live:
-            terms[component(consumer)] = read[consumer]
-        elif consumer.kind == "mlp" and component(consumer) in live:
-            terms[component(consumer)] = 1
-    for consumer, count in read.items():
-        if consumer.kind == "output":
+    terms = {Sender("token"): 1, Sender("pos"): 1}
+    read: dict[Receiver, int] = {}
+    total, live = 2, live_senders(wiring)
+    for receiver in sorted(wiring.reads, key=lambda c: (c.layer, c.kind in ("mlp", "output"))):
+        read[receiver] = 1 + sum(terms.get(sender, 0) for sender in wiring.reads[receiver])
+        if receiver.kind == "value" and component(receiver) in live:
+            terms[component(receiver)] = read[receiver]
+        elif receiver.kind == "mlp" and component(receiver) in live:
+            terms[component(receiver)] = 1
+    for receiver, count in read.items():
+        if receiver.kind == "output":
             total += count + 1
-        elif component(consumer) not in live:
+        elif component(receiver) not in live:
             continue
-        elif consumer.kind == "query":
-            keys, values = (read[Consumer(kind, consumer.layer, consumer.head)] for kind in ("key", "value"))
+        elif receiver.kind == "query":
+            keys, values = (read[Receiver(kind, receiver.layer, receiver.head)] for kind in ("key", "value"))
             total += (count + 1) * keys + values + 3
-        elif consumer.kind == "mlp":
+        elif receiver.kind == "mlp":
             total += 1
     return total
 
@@ -66,41 +66,41 @@ def lift(model: Transformer, header: Header, wiring: Wiring | None = None) -> Pr
 
 
 class _Lift:
-    """The program under construction, and the terms and the constant vector that each source adds to the stream."""
+    """The program under construction, and the terms and the constant vector that each sender adds to the stream."""
 
     def __init__(self, model: Transformer, header: Header, wiring: Wiring) -> None:
         self.model = model
         self.wiring = wiring
         self.draft = Draft(header)
         self.terms = {
-            Source("token"): [Term("token", model.token_embedding)],
-            Source("pos"): [Term("pos", model.position_embedding)],
+            Sender("token"): [Term("token", model.token_embedding)],
+            Sender("pos"): [Term("pos", model.position_embedding)],
         }
-        self.constants: dict[Source, np.ndarray] = {}
+        self.constants: dict[Sender, np.ndarray] = {}
         self.norms: dict[tuple[tuple[str, bytes], ...], str] = {}
 
     def program(self) -> Program:
-        live = live_sources(self.wiring)
+        live = live_senders(self.wiring)
         for layer, (block, scale) in enumerate(zip(self.model.blocks, self.model.score_scale, strict=True)):
             for head in range(self.model.heads):
-                if Source("head", layer, head) in live:
+                if Sender("head", layer, head) in live:
                     self._add_head(layer, head, block, scale)
-            if Source("mlp", layer) in live:
+            if Sender("mlp", layer) in live:
                 self._add_mlp(layer, block)
         self._add_output()
         return self.draft.build()
 
-    def _stream(self, consumer: Consumer) -> list[Term]:
-        """The terms that a consumer reads, the constant one last."""
-        constant = self.wiring.constants[consumer]
+    def _stream(self, receiver: Receiver) -> list[Term]:
+        """The terms that a receiver reads, the constant one last."""
+        constant = self.wiring.constants[receiver]
         found = []
-        for source, multiplier in self.wiring.reads[consumer].items():
-            found += [Term(term.variable, multiplier * term.matrix) for term in self.terms[source]]
-            constant = constant + multiplier * self.constants.get(source, np.zeros(1))
+        for sender, multiplier in self.wiring.reads[receiver].items():
+            found += [Term(term.variable, multiplier * term.matrix) for term in self.terms[sender]]
+            constant = constant + multiplier * self.constants.get(sender, np.zeros(1))
         return [*found, Term("one", constant[None])] if constant.any() or not found else found
 
     def _norm(self, terms: list[Term], eps: float) -> str:
-        """The norm of these terms; consumers that read the same share it."""
+        """The norm of these terms; receivers that read the same share it."""
         key = tuple((term.variable, term.matrix.tobytes()) for term in terms)
         if key not in self.norms:
             name = f"n{len(self.norms)}"
@@ -114,7 +114,7 @@ class _Lift:
     def _add_head(self, layer: int, head: int, block: Block, scale: float) -> None:
         """The head's selectors and averages."""
         norm, label = block.norm_attention, f"{layer}_{head}"
-        query_terms, key_terms, value_terms = (self._stream(Consumer(kind, layer, head)) for kind in ("query", "key", "value"))
+        query_terms, key_terms, value_terms = (self._stream(Receiver(kind, layer, head)) for kind in ("query", "key", "value"))
         query_norm, key_norm, value_norm = (self._norm(terms, norm.eps) for terms in (query_terms, key_terms, value_terms))
         queries = [(Read(t.variable, query_norm), _linear(t.matrix, norm) @ block.w_query[head] * scale) for t in query_terms]
         queries.append((ONE_READ, (norm.shift @ block.w_query[head] + block.b_query[head])[None] * scale))
@@ -126,28 +126,28 @@ class _Lift:
                 key = _linear(key_term.matrix, norm) @ block.w_key[head]
                 self.draft.add(Select(name, query_read, Read(key_term.variable, key_norm), Dense(op)), {op: query @ key.T})
                 selectors.append(name)
-        source = Source("head", layer, head)
-        self.terms[source] = []
+        sender = Sender("head", layer, head)
+        self.terms[sender] = []
         for index, term in enumerate(value_terms):
             name = f"a{label}_{index}"
             self.draft.add(Aggregate(name, tuple(selectors), Read(term.variable, value_norm)))
-            self.terms[source].append(Term(name, _linear(term.matrix, norm) @ block.w_value[head] @ block.w_head_out[head]))
-        self.constants[source] = (norm.shift @ block.w_value[head] + block.b_value[head]) @ block.w_head_out[head]
+            self.terms[sender].append(Term(name, _linear(term.matrix, norm) @ block.w_value[head] @ block.w_head_out[head]))
+        self.constants[sender] = (norm.shift @ block.w_value[head] + block.b_value[head]) @ block.w_head_out[head]
 
     def _add_mlp(self, layer: int, block: Block) -> None:
         name, op = f"m{layer}", f"M{layer}"
-        read = self._stream(Consumer("mlp", layer))
+        read = self._stream(Receiver("mlp", layer))
         self.draft.add(
             Mlp(name, tuple(Read(t.variable) for t in read), op),
             {f"{op}.in.{i}": t.matrix for i, t in enumerate(read)}
             | {f"{op}.gain": block.norm_mlp.gain, f"{op}.shift": block.norm_mlp.shift, f"{op}.eps": np.asarray(block.norm_mlp.eps)}
             | {f"{op}.w_in": block.w_in, f"{op}.b_in": block.b_in, f"{op}.w_out": block.w_out, f"{op}.b_out": block.b_out},
         )
-        self.terms[Source("mlp", layer)] = [Term(name, np.eye(self.model.width))]
+        self.terms[Sender("mlp", layer)] = [Term(name, np.eye(self.model.width))]
 
     def _add_output(self) -> None:
         final = self.model.norm_final
-        terms = self._stream(Consumer("output", len(self.model.blocks)))
+        terms = self._stream(Receiver("output", len(self.model.blocks)))
         norm = self._norm(terms, final.eps)
         projections = [(Read(t.variable, norm), _linear(t.matrix, final) @ self.model.unembedding) for t in terms]
         projections.append((ONE_READ, (final.shift @ self.model.unembedding)[None]))

@@ -30,13 +30,15 @@ STEMS: dict[type, tuple[str, str]] = {
     Table: ("t", "T"),
 }
 ELSE = ("m", "")  # computed element by element, with no tensor
-ASIDE = 0.05  # of the weight, that attention to the previous position may give to all the others together
 
 
-def tidy(program: Program) -> Program:
+def tidy(program: Program, aside: float) -> Program:
     """Renames `s0_1_3` to `s1` and its operator to `A1`, and what tells of itself to `histogram`, `prev_token` or `more_a`.
 
     Every tensor is rounded to float32, which is what is saved and judged.
+
+    Args:
+        aside: share of the weight that attention to the previous position may give to all the others together.
     """
     names: dict[str, str] = {}
     counts: dict[str, int] = {}
@@ -47,7 +49,7 @@ def tidy(program: Program) -> Program:
             statements.append(renamed(statement, names))
             continue
         stem, operator = STEMS.get(type(statement), ELSE)
-        telling = _telling(program, statement)
+        telling = _telling(program, statement, aside)
         if telling is None:
             counts[stem] = counts.get(stem, 0) + 1
             names[statement.name] = f"{stem}{counts[stem]}"
@@ -63,20 +65,20 @@ def tidy(program: Program) -> Program:
     return Program(program.header, tuple(statements), tensors)
 
 
-def _telling(program: Program, statement: Statement) -> str | None:
+def _telling(program: Program, statement: Statement, aside: float) -> str | None:
     """What a variable may be called because it is just that; None where no name says all."""
     if isinstance(statement, Aggregate) and statement.value in (TOKEN, POS):
         noun = statement.value.variable
         if not statement.selectors:
             return "histogram" if noun == "token" else None
-        return f"prev_{noun}" if len(statement.selectors) == 1 and _to_previous(program, statement.selectors[0]) else None
+        return f"prev_{noun}" if len(statement.selectors) == 1 and _to_previous(program, statement.selectors[0], aside) else None
     match statement:
         case Compute(_, (Apply("step", (Arithmetic("-", Coordinate(read, more), Coordinate(other, _)),)),)) if read == other:
             return f"more_{more}" if f"a{more}".isidentifier() and f"a{more}".isascii() else None
     return None
 
 
-def _to_previous(program: Program, selector: str) -> bool:
+def _to_previous(program: Program, selector: str, aside: float) -> bool:
     """Whether all but a little of the attention goes to the previous position, wherever that is."""
     select = program.by_name[selector]
     if not isinstance(select, Select) or select.query != POS or select.key != POS or isinstance(select.op, Dense):
@@ -84,4 +86,4 @@ def _to_previous(program: Program, selector: str) -> bool:
     scores = program.matrix(selector)
     weights = np.exp(scores - scores.max(1, keepdims=True))
     share = np.diagonal(weights, -1) / np.tril(weights).sum(1)[1:]
-    return bool((share >= 1 - ASIDE).all())
+    return bool((share >= 1 - aside).all())

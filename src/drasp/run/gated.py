@@ -1,7 +1,7 @@
 """The torch executor: a program as a differentiable function, each of its parts with a multiplier.
 
-It means what `drasp.run.meaning` says, and is tested against it. The search needs more: to turn parts down and off, and to know how
-much that costs.
+It means what `drasp.run.meaning` says, and is tested against it. The search needs more: to ablate parts, wholly or in part, and to know
+how much that costs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,8 +36,8 @@ from drasp.run.gram import gram_factor
 
 
 @dataclass(frozen=True)
-class Site:
-    """A part of a program that can be turned down.
+class AblationPoint:
+    """A part of a program that can be ablated.
 
     Attributes:
         statement: its name.
@@ -52,22 +52,22 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """How far each site is turned, and what stands in for what is turned down.
+class Mask:
+    """How much is left of each ablation point: it adds `m * value + (1 - m) * mean`.
 
-    A site adds `m * value + (1 - m) * stand_in`.
+    At m = 0 that is mean ablation (as in Wang et al., "Interpretability in the wild", 2022); between, it has a gradient in m.
 
     Attributes:
-        sites: the sites that may be turned; the others are at 1.
-        multipliers: (sites) or (batch, sites).
-        stand_ins: what replaces each site: for a line or input its mean; for a division, 1/n by coordinate of a one-hot variable, or a
+        points: the column of each point's m; the points that are missing are at 1.
+        multipliers: m, (points) or (batch, points).
+        means: what replaces each point: for a line or input its mean; for a division, 1/n by coordinate of a one-hot variable, or a
             scalar. In a projection it is always a scalar: all that reaches the logits keeps its proportions. Missing: zero.
         constants: added to the logits ("prediction") or to the summed inputs of an mlp or norm (by its name).
     """
 
-    sites: Mapping[Site, int]
+    points: Mapping[AblationPoint, int]
     multipliers: Tensor
-    stand_ins: Mapping[Site, Tensor] = field(default_factory=dict)
+    means: Mapping[AblationPoint, Tensor] = field(default_factory=dict)
     constants: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -100,14 +100,14 @@ class _Value:
         return torch.nn.functional.one_hot(self.ids, self.size).to(dtype)
 
 
-Observer = Callable[[Site, Tensor, Tensor | None], None]
+Observer = Callable[[AblationPoint, Tensor, Tensor | None], None]
 
 
 class Executor:
     """Runs one program on one device.
 
     Args:
-        program: what to run; the operators that the search makes, and symbolic selectors, can be turned.
+        program: what to run; the operators that the search makes, and symbolic selectors, can be ablated.
         dtype: torch.float32 or torch.float64.
     """
 
@@ -117,7 +117,7 @@ class Executor:
         self.dtype = dtype
         self._tensors: dict[str, Tensor] = {name: self._tensor(array) for name, array in program.operators.items()}
         self.matrices: dict[str, Tensor] = {}
-        self._elsewhere = read_elsewhere(program)
+        self.elsewhere = read_elsewhere(program)
         for statement in program.statements:
             if isinstance(statement, Norm) and isinstance(statement.op, Dense):
                 self.matrices[statement.name] = self._tensor(gram_factor(program.matrix(statement.name)))
@@ -133,19 +133,19 @@ class Executor:
         matrix = self._tensors[f"{statement.op}.in.0"] if isinstance(statement, Mlp) else self.matrices[statement.name]
         return matrix.shape[1]
 
-    def logits(self, token_ids: Tensor, position_ids: Tensor, knobs: Knobs | None = None, observe: Observer | None = None) -> Tensor:
+    def logits(self, token_ids: Tensor, position_ids: Tensor, mask: Mask | None = None, observe: Observer | None = None) -> Tensor:
         """Logits (batch, time, vocabulary) for integer tensors (batch, time).
 
-        `observe` is called with each site, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
+        `observe` is called with each point, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
-        return _Run(self, token_ids, position_ids, knobs, observe, frozenset(), token_ids.shape[1]).logits()
+        return _Run(self, (token_ids, position_ids), mask, observe).logits()
 
-    def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, knobs: Knobs | None = None) -> Tensor:
+    def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, mask: Mask | None = None) -> Tensor:
         """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
         """
         last = since_first(scored)
-        return _Run(self, token_ids, position_ids, knobs, None, self._elsewhere, last).logits()[scored[:, -last:]]
+        return _Run(self, (token_ids, position_ids), mask, last=last).logits()[scored[:, -last:]]
 
 
 def since_first(scored: Tensor) -> int:
@@ -174,31 +174,30 @@ class _Run:
     """One forward pass.
 
     Args:
-        elsewhere: the variables that are computed at every position.
-        last: at how many positions the others are, the last ones.
+        ids: of the tokens and of the positions, each (batch, time).
+        last: at how many positions, the last ones, the variables are computed that no other position reads; None: at all.
     """
 
     def __init__(
         self,
         executor: Executor,
-        token_ids: Tensor,
-        position_ids: Tensor,
-        knobs: Knobs | None,
-        observe: Observer | None,
-        elsewhere: frozenset[str],
-        last: int,
+        ids: tuple[Tensor, Tensor],
+        mask: Mask | None = None,
+        observe: Observer | None = None,
+        last: int | None = None,
     ) -> None:
+        token_ids, position_ids = ids
         self.program = executor.program
         self.tensors = executor._tensors
         self.matrices = executor.matrices
         self.dtype = executor.dtype
         self.device = executor.device
-        self.knobs = knobs
+        self.mask = mask
         self.observe = observe
         bases = self.program.bases
-        self.elsewhere = elsewhere
-        self.last = last
         self.batch, self.time = token_ids.shape
+        self.elsewhere = executor.elsewhere
+        self.last = self.time if last is None else last
         self.count = self.time  # at how many positions the present statement is computed
         self.values: dict[str, _Value] = {
             "token": _Value(bases["token"].size, ids=token_ids),
@@ -216,8 +215,8 @@ class _Run:
             if isinstance(statement, Aggregate):
                 self.values[statement.name] = self._aggregate(statement)
             elif isinstance(statement, Project):
-                self.projections[statement.name] = self._turn(
-                    Site(statement.name, "line"), self._times(statement, 0, self.matrices[statement.name])
+                self.projections[statement.name] = self._ablated(
+                    AblationPoint(statement.name, "line"), self._times(statement, 0, self.matrices[statement.name])
                 )
             elif isinstance(statement, Norm):
                 self.values[statement.name] = self._norm(statement)
@@ -233,26 +232,26 @@ class _Run:
                 self.values[statement.name] = self._elementwise(statement)
         raise AssertionError("a program ends with its prediction")
 
-    def _turn(self, site: Site, value: Tensor, ids: Tensor | None = None) -> Tensor:
+    def _ablated(self, point: AblationPoint, value: Tensor, ids: Tensor | None = None) -> Tensor:
         if self.observe is not None:
-            self.observe(site, value, ids)
-        if self.knobs is None or site not in self.knobs.sites:
+            self.observe(point, value, ids)
+        if self.mask is None or point not in self.mask.points:
             return value
-        m = self.knobs.multipliers[..., self.knobs.sites[site]]
+        m = self.mask.multipliers[..., self.mask.points[point]]
         m = m.reshape(-1, *[1] * (value.dim() - 1))
-        stand_in = self.knobs.stand_ins.get(site)
-        if stand_in is None:
+        mean = self.mask.means.get(point)
+        if mean is None:
             return m * value
         if ids is not None:
-            stand_in = stand_in[ids]
-        return m * value + (1 - m) * stand_in
+            mean = mean[ids]
+        return m * value + (1 - m) * mean
 
     def _constant(self, name: str, value: Tensor) -> Tensor:
         if self.observe is not None:
-            self.observe(Site(name, "total"), value, None)
-        if self.knobs is None or name not in self.knobs.constants:
+            self.observe(AblationPoint(name, "total"), value, None)
+        if self.mask is None or name not in self.mask.constants:
             return value
-        return value + self.knobs.constants[name]
+        return value + self.mask.constants[name]
 
     def _value(self, variable: str) -> _Value:
         """A variable at the positions of the present statement."""
@@ -266,7 +265,7 @@ class _Run:
         divisor = self.values[read.over].last(count).coordinates(self.dtype)[..., 0]
         inverse = torch.where(divisor == 0, 0, 1 / divisor)
         ids = None if isinstance(statement, Project) else self.values[read.variable].last(count).ids
-        return self._turn(Site(statement.name, "division", slot), inverse, ids)
+        return self._ablated(AblationPoint(statement.name, "division", slot), inverse, ids)
 
     def _times(self, statement: Statement, slot: int, matrix: Tensor) -> Tensor:
         product = self._value(statement.reads[slot].variable).times(matrix)
@@ -283,9 +282,9 @@ class _Run:
         for name in selectors:
             statement = self.program.by_name[name]
             assert isinstance(statement, Select)
-            turned = self.knobs is not None and Site(name, "division", 1) in self.knobs.sites
-            group = (statement.key.variable, statement.key.over, name if turned else "")
-            left = self._turn(Site(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
+            alone = self.mask is not None and AblationPoint(name, "division", 1) in self.mask.points
+            group = (statement.key.variable, statement.key.over, name if alone else "")
+            left = self._ablated(AblationPoint(name, "line"), self._times(statement, 0, self.matrices[statement.name]))
             wanted[group] = wanted[group] + left if group in wanted else left
             scales[group] = self._scale(statement, 1, self.time)
         total: Tensor | None = None
@@ -320,7 +319,8 @@ class _Run:
 
     def _inputs(self, statement: Norm | Mlp, matrices: Sequence[Tensor]) -> Tensor:
         parts = [
-            self._turn(Site(statement.name, "input", slot), self._times(statement, slot, matrix)) for slot, matrix in enumerate(matrices)
+            self._ablated(AblationPoint(statement.name, "input", slot), self._times(statement, slot, matrix))
+            for slot, matrix in enumerate(matrices)
         ]
         return self._constant(statement.name, torch.stack(parts).sum(0) if len(parts) > 1 else parts[0])
 
@@ -410,15 +410,15 @@ _FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
 }
 
 
-def sites(program: Program) -> list[Site]:
-    """Every site of a program, in the order of its statements."""
-    found: list[Site] = []
+def ablation_points(program: Program) -> list[AblationPoint]:
+    """Every ablation point of a program, in the order of its statements."""
+    found: list[AblationPoint] = []
     for statement in program.statements:
-        found += [Site(statement.name, "division", i) for i, read in enumerate(statement.reads) if _divided(read)]
+        found += [AblationPoint(statement.name, "division", i) for i, read in enumerate(statement.reads) if _divided(read)]
         if isinstance(statement, Select | Project):
-            found.append(Site(statement.name, "line"))
+            found.append(AblationPoint(statement.name, "line"))
         elif isinstance(statement, Norm | Mlp):
-            found += [Site(statement.name, "input", i) for i in range(len(statement.inputs))]
+            found += [AblationPoint(statement.name, "input", i) for i in range(len(statement.inputs))]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import torch
@@ -96,12 +96,13 @@ def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
     found = runner.search()
     run.budget.replay(None)
     record = runner.record
-    program = tidy(found.program)
+    aside = run.tuning.tidy.aside
+    program = tidy(found.program, aside)
     names = dict(zip((s.name for s in found.program.statements), (s.name for s in program.statements), strict=True))
     program = parse(print_program(program), program.operators)  # what is judged is what is saved
     result = Point(program, runner.match_of(found.program), "evidence")
     try:
-        frontier = tuple(p if p is result else replace(p, program=tidy(p.program)) for p in record.frontier.with_result(result))
+        frontier = tuple(p if p is result else replace(p, program=tidy(p.program, aside)) for p in record.frontier.with_result(result))
     except Exception as error:  # what else was met is worth less than the result
         frontier = (result,)
         record.reason = f"the frontier could not be kept: {type(error).__name__}: {error}"
@@ -124,16 +125,8 @@ def _names(passes: tuple[Pass, ...]) -> list[str]:
 
 def _steering(tuning: Tuning) -> dict[str, Any]:
     """The numbers that steer a run, as `evidence.json` holds them."""
-    stages = [
-        {
-            **vars(stage),
-            "passes": _names(stage.passes),
-            "named_after": _names(stage.named_after),
-            "seconds": stage.seconds if isfinite(stage.seconds) else None,
-        }
-        for stage in PLAN.stages
-    ]
-    return {**to_json(tuning), "plan": {**vars(PLAN), "stages": stages}}
+    stages = [{**vars(stage), "passes": _names(stage.passes), "named_after": _names(stage.named_after)} for stage in PLAN.stages]
+    return to_json({**vars(tuning), "evidence": tuning.evidence.as_json(), "plan": {**vars(PLAN), "stages": stages}})
 
 
 def _measured(
@@ -145,7 +138,8 @@ def _measured(
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
     seconds = run.tuning.choice.interrupted if searched.interrupted else inf
-    for evidence in gather(searched, Question(study, run.settings), PLAN.until(run.budget, PLAN.measured).next(1.0, seconds), tell):
+    rest = PLAN.until(run.budget, PLAN.measured).next(1.0, seconds)
+    for evidence in gather(searched, Question(study, run.settings), rest, tell, run.tuning.evidence):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)

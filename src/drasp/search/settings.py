@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from drasp.core.tuning import knob
+from drasp.evidence.gather import EvidenceTuning
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
 from drasp.naming.tuning import NamingTuning
 from drasp.search.frontier import FrontierTuning
@@ -46,6 +47,15 @@ class ChoiceTuning:
 
 
 @dataclass(frozen=True)
+class TidyTuning:
+    """What variables are called."""
+
+    aside: float = knob(
+        0.05, unit="share of the weight that attention to the previous position may give to all the others together", origin="chosen"
+    )
+
+
+@dataclass(frozen=True)
 class Tuning:
     """Every number that steers a run, by stage."""
 
@@ -57,3 +67,5 @@ class Tuning:
     naming: NamingTuning = field(default_factory=NamingTuning)
     choice: ChoiceTuning = field(default_factory=ChoiceTuning)
     frontier: FrontierTuning = field(default_factory=FrontierTuning)
+    tidy: TidyTuning = field(default_factory=TidyTuning)
+    evidence: EvidenceTuning = field(default_factory=EvidenceTuning)

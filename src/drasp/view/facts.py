@@ -1,6 +1,7 @@
 """What is to be said of a program beside its listing, as rows: the one place that turns evidence into words."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from drasp.evidence.kind import Kind, Row
 from drasp.evidence.match import by_bands
@@ -87,6 +88,6 @@ def terminal(program: Program, evidence: Evidence | None) -> str:
     return "\n".join([print_program(program, notes(program, rows)), *lines])
 
 
-def measured(evidence: Evidence) -> list[tuple[Kind, Sequence[Row]]]:
+def measured(evidence: Evidence) -> list[tuple[Kind[Any], Sequence[Row]]]:
     """For each kind of evidence that was measured its rows."""
     return [(kind, rows) for kind in KINDS if (rows := evidence.rows(kind))]
