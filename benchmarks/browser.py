@@ -11,6 +11,7 @@ or the file is called by, else at random.
 import argparse
 import base64
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -168,6 +169,8 @@ def main() -> None:
     parser.add_argument("programs", nargs="+", type=Path)
     parser.add_argument("--inputs", type=int, default=100)
     arguments = parser.parse_args()
+    if shutil.which("chromium") is None:
+        sys.exit("there is no chromium on the path")
     print("| program | inputs | longest | difference | predicted otherwise | report MB | update ms |\n|---|---|---|---|---|---|---|")
     with chromium() as browser:
         page = interpreter_page(browser)

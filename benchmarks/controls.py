@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from drasp.model.bundled import resolve_model
-from process import drasp
+from process import by_band, drasp
 
 HEADER = (
     "| shuffled model | seed | verdict | statements | opaque | numbers | match (low) by band | constant | current token | process s |\n"
@@ -78,11 +78,10 @@ def _row(model: Path, task: str, seed: int, flags: list[str]) -> str:
         evidence = json.loads((out / "evidence.json").read_text())
     size = evidence["size"]
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
-    bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence.get("match", {"bands": []})["bands"])
-    baseline = evidence.get("baseline", {})
+    baseline = evidence.get("baseline") or {}
     trivial = " | ".join(f"{baseline[name]['all']['accuracy']:.4f}" if baseline else "" for name in ("constant", "current_token"))
     counts = f"{size['statements']} | {size['opaque']} | {size['numbers']}"
-    return f"| {model.name} | {seed} | {verdict} | {counts} | {bands} | {trivial} | {done.seconds:.1f} |"
+    return f"| {model.name} | {seed} | {verdict} | {counts} | {by_band(evidence)} | {trivial} | {done.seconds:.1f} |"
 
 
 if __name__ == "__main__":

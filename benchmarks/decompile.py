@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from drasp.model.bundled import bundled_models
-from process import drasp
+from process import by_band, drasp
 
 HEADER = (
     "| model | seed | verdict | statements | opaque | numbers | match (low) by band | named | search s | process s | peak GB |\n"
@@ -62,12 +62,11 @@ def _row(model: str, task: str, flags: list[str], seed: int, keep: Path | None) 
         if keep is not None:
             shutil.copytree(out, keep / Path(model).name, dirs_exist_ok=True)
     size = evidence["size"]
-    bands = ", ".join(f"{band['accuracy']:.4f} ({band['low']:.4f})" for band in evidence.get("match", {"bands": []})["bands"])
     verdict = evidence["verdict"] + " (out of time)" * evidence["stopped_by_time"]
     search = sum(step["seconds"] for step in evidence["passes"])
     named = ", ".join(_piece(piece) for piece in evidence.get("named", []))
     counts = f"{size['statements']} | {size['opaque']} | {size['numbers']}"
-    return f"| {Path(model).name} | {seed} | {verdict} | {counts} | {bands} | {named} | {search:.1f} | {cost} |"
+    return f"| {Path(model).name} | {seed} | {verdict} | {counts} | {by_band(evidence)} | {named} | {search:.1f} | {cost} |"
 
 
 def _piece(piece: dict[str, object]) -> str:

@@ -4,12 +4,13 @@
 
 The folder holds `.drasp` files or run folders, at any depth. Each program is run on random token strings, of lengths up to 150 or as many
 positions as it has, by the NumPy interpreter and by the Python file in a process where drasp cannot be imported. "Predicts alike"
-counts the sequences on which that holds at every position. Needs pdflatex and markdown-it-py.
+counts the sequences on which that holds at every position. Needs markdown-it-py, and pdflatex to compile.
 """
 
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,8 @@ def _same(predicted: str | list[str], row: np.ndarray, vocabulary: tuple[str, ..
 
 
 def _pages(latex: Path) -> str:
+    if shutil.which("pdflatex") is None:
+        return "no pdflatex"
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", latex.name]
     done = subprocess.run(command, cwd=latex.parent, capture_output=True, check=False)
     pages = re.search(rb"Output written on \S+ \((\d+) page", done.stdout.replace(b"\n", b" "))
