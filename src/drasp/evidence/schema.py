@@ -17,6 +17,7 @@ from drasp.evidence.lines import LINES, LeaveOneOut
 from drasp.evidence.match import MATCH
 from drasp.evidence.mistakes import MISTAKES, Mistakes
 from drasp.evidence.off_task import OFF_TASK, OffTask
+from drasp.evidence.right import RIGHT
 from drasp.ir.size import Size
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Evidence:
     task: Banded | None = None
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None
+    right: Banded | None = field(default=None, metadata={"kind": RIGHT})
     mistakes: Mistakes | None = field(default=None, metadata={"kind": MISTAKES})
     lines: tuple[LeaveOneOut, ...] | None = field(default=None, metadata={"kind": LINES})
     examples: tuple[Example, ...] | None = field(default=None, metadata={"kind": EXAMPLES})
