@@ -21,13 +21,14 @@ from drasp.passes.circuit import TooLarge, expand, prune_circuit
 from drasp.passes.cut import cut_by_rank
 from drasp.passes.eliminate import eliminate
 from drasp.passes.linear_norms import linear_norms
+from drasp.passes.pairs import eliminate_pairs
 from drasp.passes.removals import by_loss, complexity, identity, removals, without
 from drasp.passes.sweep import sweep
 from drasp.passes.token_table import token_table
 from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
 from drasp.run.numpy_fast import evaluate
 from driving import drive, measuring
-from planted import AIM, PLANTED, POSITIONS, random_mlp, transformer_oracle
+from planted import AIM, PLANTED, POSITIONS, Planted, random_mlp, transformer_oracle
 from small_models import random_transformer
 
 BUDGET = Budget.of_seconds()
@@ -82,6 +83,40 @@ def lowest_ablated(program, oracle, share):
     found = attribution(program, oracle, BUDGET)
     lowest = sorted(found, key=found.get)[: int(share * len(found))]
     return without(program, frozenset(identity(program, point) for point in lowest), mean_values(program, oracle, BUDGET))
+
+
+CANCELLING = Planted(
+    "the current token, and what the attention to itself reads, taken from it: neither can go alone",
+    "next-token-set",
+    """s1 = select(q=pos, k=pos, op=12*(k == q - 1))
+s2 = select(q=pos, k=pos, op=60*(k == q))
+a1 = aggregate(s=s1, v=token)
+a2 = aggregate(s=s2, v=token)
+logits1 = project(inp=a1, op=8*(out == inp) - 4)
+logits2 = project(inp=token, op=40*(out == inp))
+logits3 = project(inp=a2, op=-40*(out == inp))
+prediction = sigmoid(logits1 + logits2 + logits3)
+""",
+    frozenset({"s1", "a1", "logits1", "prediction"}),
+)
+
+
+def test_what_goes_only_together_goes_in_pairs():
+    program, oracle = CANCELLING.program, CANCELLING.oracle()
+    means, match = mean_values(program, oracle, BUDGET), measuring(oracle, BUDGET)
+    assert all(match(Trial(without(program, removal, means), "")) < AIM.threshold for removal in removals(program))
+    result, _, found = drive(eliminate_pairs(program, oracle, AIM, BUDGET), match)
+    assert names(result) == CANCELLING.needed
+    assert found[-1] is result
+
+
+def test_of_a_large_program_no_pairs_are_tried():
+    oracle = CANCELLING.oracle()
+    aim = replace(AIM, prune=replace(AIM.prune, paired=3))
+    program = CANCELLING.program
+    result, trials, _ = drive(eliminate_pairs(program, oracle, aim, BUDGET), measuring(oracle, BUDGET))
+    assert result is program
+    assert not trials
 
 
 def test_what_elimination_leaves_is_1_minimal(planted, oracle):

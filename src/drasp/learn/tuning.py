@@ -91,5 +91,6 @@ class PruneTuning:
     refitted_shares: tuple[float, ...] = knob((0.6, 0.4, 0.2, 0.1), unit="the same, with a refit", origin="chosen")
     sweep_failures: int = knob(8, unit="removals in a row that need a refit, before no more is tried without", origin="chosen")
     together: tuple[int, ...] = knob((8, 4), unit="removals refitted at once, while there are four times as many", origin="chosen")
+    paired: int = knob(12, unit="removals at the most of which pairs are tried: 66 matches", origin="chosen")
     loss_every: int = knob(2, unit="one in so many sampled batches puts removals in order", origin="chosen")
     expanded: int = knob(1500, unit="statements of an expanded circuit at the most: more would take too long line by line", origin="chosen")

@@ -13,6 +13,7 @@ from drasp.passes.circuit import prune_circuit
 from drasp.passes.cut import cut_by_rank
 from drasp.passes.eliminate import eliminate
 from drasp.passes.linear_norms import linear_norms
+from drasp.passes.pairs import eliminate_pairs
 from drasp.passes.sweep import sweep
 
 
@@ -87,10 +88,12 @@ class Plan:
 PLAN = Plan(
     stages=(
         # With more layers the errors of linear norms add up.
-        Stage("linear norms", (linear_norms, cut_by_rank, eliminate), until=0.75, one_layer=True, linear=True, enough=True),
+        Stage(
+            "linear norms", (linear_norms, cut_by_rank, eliminate, eliminate_pairs), until=0.75, one_layer=True, linear=True, enough=True
+        ),
         # What takes longer is seldom named.
         Stage("loose", (prune_circuit, sweep, eliminate), until=0.42, seconds=60.0, slack=0.02, named_after=(sweep, eliminate)),
-        Stage("exact", (prune_circuit, eliminate), until=0.75),
+        Stage("exact", (prune_circuit, eliminate, eliminate_pairs), until=0.75),
     ),
     chosen=0.84,
     named=0.89,
