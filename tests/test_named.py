@@ -8,6 +8,7 @@ import torch
 
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
+from drasp.ir.labels import symbol_ids
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
@@ -23,7 +24,7 @@ from drasp.naming.heads import target as attention_target
 from drasp.naming.named import NamingAim, named, named_whole
 from drasp.naming.pieces import Piece
 from drasp.naming.readout import target as readout_target
-from drasp.naming.samples import random_strings, symbols
+from drasp.naming.samples import random_strings
 from drasp.naming.tuning import HeadTuning, ReadoutTuning, SampleTuning
 from drasp.passes.aim import Aim
 from drasp.passes.eliminate import eliminate
@@ -154,12 +155,12 @@ def test_beyond_its_limit_a_name_describes_behaviour_only(target, closeness, beh
 
 
 def test_symbols_are_what_is_not_written_as_special_wherever_they_stand():
-    assert symbols(("<bos>", "a", "<pad>", "b")).tolist() == [1, 3]
+    assert symbol_ids(("<bos>", "a", "<pad>", "b")).tolist() == [1, 3]
 
 
 def test_strings_off_the_task_have_symbols_alone(program):
     found = list(random_strings(program, SampleTuning(), np.random.default_rng(0)))
     assert [sample.token_ids.shape for sample in found] == [(60, 9), (60, 21), (60, 51), (60, 101)]
     for sample in found:
-        assert set(np.unique(sample.token_ids[:, 1:])) <= set(symbols(program.header.vocabulary))
+        assert set(np.unique(sample.token_ids[:, 1:])) <= set(symbol_ids(program.header.vocabulary))
         assert sample.scored[:, -1].all()
