@@ -69,7 +69,7 @@ def test_a_kind_that_fails_is_a_gap_and_the_rest_stays(broken, error):
     told = []
     kinds = [replace(kind, measure=fail) if kind.name == broken else kind for kind in KINDS]
     found = _gathered(Budget.of_seconds(100), told.append, kinds)[-1]
-    missing = {broken, "mistakes", "lines", "language"} if broken == "match" else {broken}
+    missing = {broken, "right", "mistakes", "lines", "language"} if broken == "match" else {broken}
     assert set(_reasons(found)) == missing
     assert "\n" not in _reasons(found)[broken]
     assert f"{broken.replace('_', ' ')} not measured: {_reasons(found)[broken]}" in told

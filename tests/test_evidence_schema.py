@@ -94,7 +94,7 @@ def test_a_file_that_is_no_evidence_is_told_in_one_line(text, tmp_path):
 
 
 def test_every_kind_says_what_it_asks_how_and_at_what_cost():
-    assert [kind.name for kind in KINDS] == ["match", "mistakes", "lines", "examples", "off_task", "interchange", "language"]
+    assert [kind.name for kind in KINDS] == ["match", "right", "mistakes", "lines", "examples", "off_task", "interchange", "language"]
     for kind in KINDS:
         assert kind.question.endswith("?")
         assert kind.how.endswith(".")

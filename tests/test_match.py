@@ -85,11 +85,11 @@ def test_every_pool_has_a_generator_of_its_own():
 def test_to_label_a_pool_is_charged_by_the_batch_and_ends_with_the_budget(monkeypatch, threads):
     use_threads(monkeypatch, threads)
     study = study_of("bin_majority")
-    batches = 1 + 5 + 2 + 2  # 8 short, 240 long, 8 of each of two bands twice
+    batches = 1 + 1 + 5 + 2 + 2  # 24 to see what one costs, 8 short, 240 long, 8 of each of two bands twice
     budget = Budget.of_work(1e6, BudgetTuning(pace=1))
     draw_pools(study, (0, 60), 3, DRAWN, budget)
     assert budget.spent() == study.work * batches
-    draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(study.work * (batches - 1) + 1, BudgetTuning(pace=1)))
+    draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(1e3 * study.work * batches, BudgetTuning(pace=1)))
     budget = Budget.of_work(study.work * 3, BudgetTuning(pace=1))
     with pytest.raises(OutOfBudget):
         draw_pools(study, (0, 60), 3, DRAWN, budget)

@@ -38,7 +38,8 @@ def prune_circuit(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Ste
     """
     search = _CircuitSearch(edges, oracle, aim, budget)
     circuit = yield from search.annealed()
-    yield Found(circuit)
+    if circuit is edges.whole:
+        yield Found(circuit)
     circuit = yield from search.eliminated(circuit)
     program = expand(circuit, oracle, aim)
     yield Found(program)
