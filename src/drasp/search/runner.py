@@ -181,7 +181,7 @@ class Runner:
         self._tell("", subject if isinstance(subject, Program) else None)
         found: Program | None = self._drive(apply(subject, self._oracle, aim, budget), budget, lambda what: self._keep(what, stage))
         if found is not None:
-            self._note(found, began)
+            self._note(found, began, budget)
         return found
 
     def _drive(self, steps: Steps[Result], budget: Budget, keep: Callable[[object], None]) -> Result:
@@ -266,7 +266,7 @@ class Runner:
         )
         if found is not None and within_limits(found.program, settings) and self._holds(found.program, naming_budget):
             self._named = found
-            self._note(found.program, began)
+            self._note(found.program, began, naming_budget)
         return self._named is not None
 
     def _chosen(self, oracle: Oracle) -> Program:
@@ -295,7 +295,7 @@ class Runner:
             assert isinstance(what, Naming)
             if size(what.program).opaque < size(best.program).opaque and self._holds(what.program, budget):
                 best = what
-                self._note(what.program, began)
+                self._note(what.program, began, budget)
 
         try:
             self._drive(named(program, oracle, self._naming_aim(oracle, budget), budget), budget, keep)
@@ -340,9 +340,8 @@ class Runner:
         self._phase = "interrupted, saving the best program so far"
         self._tell("", None)
 
-    def _note(self, program: Program, began: float) -> None:
+    def _note(self, program: Program, began: float, budget: Budget) -> None:
         """What a pass left, and what it took."""
-        budget = self.run.budget
         seconds = budget.spent() - began
         self._match = self._measured(Trial(program, ""), budget)
         found = size(program)
