@@ -74,9 +74,9 @@ class Budget:
         return cls(work, work, tuning.pace, _Meter("work", time.monotonic()))
 
     @classmethod
-    def of(cls, seconds: float, work: float | None) -> "Budget":
+    def of(cls, seconds: float, work: float | None, tuning: BudgetTuning = BudgetTuning()) -> "Budget":
         """Of work, where that is given; else of seconds."""
-        return cls.of_seconds(seconds) if work is None else cls.of_work(work)
+        return cls.of_seconds(seconds) if work is None else cls.of_work(work, tuning)
 
     @property
     def unit(self) -> Unit:
@@ -112,6 +112,11 @@ class Budget:
         meter.checks += 1
         if self.spent() >= self.limit if meter.replayed is None else meter.checks == meter.stop:
             raise OutOfBudget
+
+    def spend(self, work: float) -> None:
+        """Counts work that was done. Raises OutOfBudget where the slice is spent."""
+        self.charge(work)
+        self.check()
 
     def until(self, share: float, seconds: float = inf) -> "Budget":
         """A slice that ends at a share of the whole run, and so many seconds after its start at the most."""

@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 STOP = "out of budget"
 LIBRARIES = ("numpy", "scipy", "torch")  # whose versions decide the digits of an answer
-WITHOUT_ANSWERS = ("cli", "view", "report", "export", "notebook")  # packages that no answer depends on
+WITHOUT_ANSWERS = ("cli", "view")  # packages that no answer depends on
 
 
 class _Entry(NamedTuple):

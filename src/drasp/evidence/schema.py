@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -157,6 +157,11 @@ class Evidence:
     def unfinished(self) -> bool:
         """Whether the run was cut short before all kinds were tried, so that it can go on."""
         return self.interrupted or any(gap.reason == PENDING for gap in self.gaps)
+
+    def cut_short(self) -> "Evidence":
+        """The same where a person wants no more to be measured."""
+        gaps = tuple(replace(gap, reason="interrupted") if gap.reason == PENDING else gap for gap in self.gaps)
+        return replace(self, interrupted=True, gaps=gaps)
 
     def rows(self, kind: Kind[Any]) -> Sequence[Row]:
         """What is to be said of a kind, as far as it was measured."""

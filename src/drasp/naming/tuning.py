@@ -101,6 +101,7 @@ class FormTuning:
 class ReadoutTuning:
     """Which readouts are tried, and which of those that match is taken."""
 
+    fit_work: float = knob(100.0, unit="work that each linear program is counted as", origin="chosen: some 30 ms")
     off_rows: int = knob(1500, unit="positions off the task", origin="chosen")
     classes_at_most: int = knob(
         6, unit="groups of outputs that are not constant; with more the readout is no matter of a few forms", origin="chosen"

@@ -1,1 +1,1 @@
-"""Program to program, one plain function a pass; `drasp.pipeline` lists them in order."""
+"""From the model, or from a program, to a smaller program: one file a pass; `drasp.search.plan` lists them in order."""

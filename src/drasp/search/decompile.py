@@ -82,17 +82,20 @@ def decompile(
     task = load_task(task) if isinstance(task, str) else task
     check_fit(transformer, task, settings.lengths, "the model")
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
-    budget = session.budget or Budget.of(settings.time, settings.work)
+    budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
     with one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))
-        run = Run(settings, tuning, budget, session.journal, session.report)
-        searched, frontier = _searched(study, run)
-        return _measured(searched, frontier, study, run, session.arrived)
+        runner = Runner(study, Run(settings, tuning, budget, session.journal, session.report))
+        try:
+            searched, frontier = _searched(runner)
+            return _measured(searched, frontier, runner, session.arrived)
+        finally:
+            runner.interrupts.release()
 
 
-def _searched(study: Study, run: Run) -> tuple[Searched, tuple[Point, ...]]:
+def _searched(runner: Runner) -> tuple[Searched, tuple[Point, ...]]:
     """What the search found, as it is saved, and what else it met."""
-    runner = Runner(study, run)
+    run = runner.run
     found = runner.search()
     run.budget.replay(None)
     record = runner.record
@@ -129,20 +132,25 @@ def _steering(tuning: Tuning) -> dict[str, Any]:
     return to_json({**vars(tuning), "evidence": tuning.evidence.as_json(), "plan": {**vars(PLAN), "stages": stages}})
 
 
-def _measured(
-    searched: Searched, frontier: tuple[Point, ...], study: Study, run: Run, arrived: Callable[[Decompilation], None]
-) -> Decompilation:
-    """The program with ever more evidence; it is told of each time."""
+def _measured(searched: Searched, frontier: tuple[Point, ...], runner: Runner, arrived: Callable[[Decompilation], None]) -> Decompilation:
+    """The program with ever more evidence; it is told of each time. From the first time on it can be interrupted."""
+    run = runner.run
 
     def tell(what: str) -> None:
         run.report(Progress("measuring the evidence", what, len(searched.program.statements), None, run.budget.seconds()))
 
     seconds = run.tuning.choice.interrupted if searched.interrupted else inf
     rest = PLAN.until(run.budget, PLAN.measured).next(1.0, seconds)
-    for evidence in gather(searched, Question(study, run.settings), rest, tell, run.tuning.evidence):
+    for evidence in gather(searched, Question(runner.study, run.settings), rest, tell, run.tuning.evidence):
         points = tuple(_with_match(point, evidence) if point.measured_on == "evidence" else point for point in frontier)
         found = Decompilation(searched.program, evidence, points)
         arrived(found)
+        try:
+            runner.interrupts.release()
+        except KeyboardInterrupt:
+            found = replace(found, evidence=evidence.cut_short())
+            arrived(found)
+            break
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.interrupts import HeldInterrupts
 from drasp.core.intervals import Z
 from drasp.core.journal import Journal
 from drasp.errors import DraspError
@@ -92,9 +93,16 @@ class Runner:
         self._matches: dict[str, float] = {}
         self._phase = "drawing sequences"
         self._match: float | None = None
+        self.interrupts = HeldInterrupts()
 
     def search(self) -> Naming:
-        """The best program found."""
+        """The best program found. From its end on Ctrl-C waits until `interrupts` are released: until it is saved."""
+        try:
+            return self._searched()
+        finally:
+            self.interrupts.hold()
+
+    def _searched(self) -> Naming:
         try:
             self._follow(self._drawn())
         except (KeyboardInterrupt, OutOfBudget) as stop:
@@ -335,6 +343,7 @@ class Runner:
         if not isinstance(stop, KeyboardInterrupt):
             self.record.reason = f"{self._phase} failed: {type(stop).__name__}: {stop}"
             return
+        self.interrupts.hold()
         self.record.interrupted = True
         self.run.journal.close()
         self._phase = "interrupted, saving the best program so far"

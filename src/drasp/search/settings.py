@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from drasp.core.budget import BudgetTuning
 from drasp.core.tuning import knob
 from drasp.evidence.gather import EvidenceTuning
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
@@ -59,6 +60,7 @@ class TidyTuning:
 class Tuning:
     """Every number that steers a run, by stage."""
 
+    budget: BudgetTuning = field(default_factory=BudgetTuning)
     pools: PoolTuning = field(default_factory=PoolTuning)
     linear_refit: RefitTuning = LINEAR_REFIT
     exact_refit: RefitTuning = field(default_factory=RefitTuning)
