@@ -183,7 +183,8 @@ def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
     found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, evidence="quick"))
     assert isinstance(found.program, Program)
     assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
-    assert found.evidence.verdict == "not decompiled"
+    assert len(found.program.statements) == 18  # the model itself
+    assert found.evidence.match is not None
 
 
 def test_the_search_stops_in_the_middle_of_a_refit():
@@ -236,7 +237,7 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned():
     tuning = Tuning(circuit=CircuitTuning(coefficients=1, steps=10, tried_alone=0, failures=1))
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
-    found = decompile(model, get_task("D2"), replace(SHORT, time=60.0, evidence="quick"), tuning=tuning)
+    found = decompile(model, get_task("D2"), replace(SHORT, lengths=(0, 10), time=20.0, evidence="quick"), tuning=tuning)
     assert found.evidence.verdict == "not decompiled"
     assert "statements" in found.evidence.reason
     assert isinstance(found.program, Program)

@@ -100,7 +100,7 @@ def test_the_time_of_earlier_processes_counts(tmp_path):
 
 
 def _command(out):
-    return [sys.executable, "-m", "drasp", "decompile", "tomita2", "--lengths", "0-20", "--out", str(out)]
+    return [sys.executable, "-m", "drasp", "decompile", "tomita2", "--lengths", "0-10", "--evidence", "quick", "--out", str(out)]
 
 
 def test_killed_three_times_the_same_command_ends_with_the_program_of_the_unbroken_run(tmp_path):
