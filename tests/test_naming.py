@@ -316,10 +316,11 @@ def planted(rng: np.random.Generator) -> bool | None:
     return is_recovered(describe(dense, weights, Sides(*sides, gauge, TUNING)), true, noise_squares / total, weights, sides, gauge)
 
 
-def test_planted_operators_are_found_again() -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_planted_operators_are_found_again(count: int) -> None:
     rng = np.random.default_rng(0)
     found: list[bool] = []
-    while len(found) < 200:
+    while len(found) < count:
         recovered = planted(rng)
         if recovered is not None:
             found.append(recovered)
