@@ -180,7 +180,7 @@ def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
         yield
 
     monkeypatch.setattr(runner, "PLAN", planned(broken))
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, evidence="quick"))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, work=20_000, evidence="quick"))
     assert isinstance(found.program, Program)
     assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
     assert len(found.program.statements) == 18  # the model itself
@@ -189,13 +189,14 @@ def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
 
 def test_the_search_stops_in_the_middle_of_a_refit():
     given = study("D2")
-    pools = draw_pools(given, (0, 50), 0, PoolTuning(), Budget.of_seconds())
-    oracle = Oracle(given, pools, 0, PoolTuning(), Journal())
+    tuning = PoolTuning(fitted_short=64, fitted_long=64, selected=64, verified=64)
+    pools = draw_pools(given, (0, 50), 0, tuning, Budget.of_seconds())
+    oracle = Oracle(given, pools, 0, tuning, Journal())
     program = lift(given.transformer, header_of(given))
-    budget = Budget.of_work(20_000)
+    budget = Budget.of_work(5_000)
     with pytest.raises(OutOfBudget):
         fit(program, oracle, Schedule(replace(LINEAR_REFIT, steps=10_000), 0.003, 0), budget)
-    assert budget.spent() < 21_000
+    assert budget.spent() < 6_000
 
 
 class SlowTask:
@@ -258,5 +259,5 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
 
 
 def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), time=30.0, evidence="quick"))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), work=20_000, evidence="quick"))
     assert [band.lengths for band in found.evidence.match.bands] == [(0, 50)]

@@ -93,6 +93,7 @@ def test_commands_in_the_text_and_in_lists_are_commands_that_there_are(page: str
             _parser().parse_args(words)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_tutorial_do_what_it_says(tmp_path: Path) -> None:
     for command, expected in (line for block in _blocks("docs/tutorial.md", "sh") for line in _lines(block)):
         done = _run(command, tmp_path)

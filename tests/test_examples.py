@@ -8,6 +8,7 @@ NOTEBOOK = Path(__file__).parent.parent / "examples" / "decompile.ipynb"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # inside the libraries that run notebooks
+@pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_it_says() -> None:
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
