@@ -114,15 +114,17 @@ class Runner:
         return self._name(self._chosen(self._oracle), self._oracle)
 
     def _nothing_found(self) -> Program:
-        """What a search leaves that was stopped before it found anything: the model itself as a program; where that would be too large, a
-        current-token table.
+        """What a search leaves that was stopped before it found anything: the model itself as a program; where that would be too large to
+        be written in the time left, a current-token table.
         """
         transformer, settings, header = self.study.transformer, self.run.settings, header_of(self.study)
-        if self.record.frontier.takes(expanded_statements(full_wiring(transformer))):
+        tuning = self.run.tuning
+        most = tuning.choice.lifted if self.record.interrupted else tuning.frontier.statements
+        if expanded_statements(full_wiring(transformer)) <= most:
             return simplify(lift(transformer, header))
         if self._oracle is not None:
             return self._table
-        return token_table(header, draw_few(self.study, settings.lengths, settings.seed, self.run.tuning.pools, self._closing()))
+        return token_table(header, draw_few(self.study, settings.lengths, settings.seed, tuning.pools, self._closing()))
 
     def _closing(self) -> Budget:
         """What is left; a few seconds of it where a person wants the search to end."""

@@ -44,6 +44,7 @@ class ChoiceTuning:
     select_margin: float = knob(0.5, unit="of what is left to 1: at the most so much more match on select", origin="chosen")
     verify_margin: float = knob(0.4, unit="the same, on verify", origin="chosen")
     interrupted: float = knob(5.0, unit="seconds for the evidence of a search that a person interrupted", origin="chosen: a person waits")
+    lifted: int = knob(400, unit="statements at the most, expanded, of the model that an interrupted search leaves", origin="chosen: 3 s")
     named: int = knob(200, unit="statements at the most of a program that is worth the time of naming", origin="chosen")
 
 
