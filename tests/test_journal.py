@@ -40,7 +40,7 @@ def test_without_a_file_everything_is_asked():
 def test_the_journal_of_another_run_or_of_other_code_counts_for_nothing(file, monkeypatch):
     once(Journal(file, "run"), "what", 1)
     assert once(Journal(file, "another"), "what", 2) == 2
-    monkeypatch.setattr(journals, "version", lambda library: "0")
+    monkeypatch.setattr("importlib.metadata.version", lambda library: "0")
     assert once(Journal(file, "another"), "what", 3) == 3
 
 

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
@@ -96,6 +95,7 @@ class Journal:
             answer = ask()
         except OutOfBudget:
             self._tell_stop(None, budget)
+            budget.replay(None)
             self._stop_told = True
             raise
         if self._file is not None:
@@ -214,6 +214,8 @@ def _unpack(packed: dict[str, Any]) -> Any:
 
 def _fingerprint(run: str) -> str:
     """Of the run, and of the code that answers: with other code it would be answered otherwise. Comments and docstrings do not count."""
+    from importlib.metadata import version  # here, as it is slow to import, and most commands read no journal
+
     return digest(run, [version(library) for library in LIBRARIES], _code())
 
 

@@ -74,7 +74,6 @@ class CircuitTuning:
     tried_alone: int = knob(2, unit="edges removed one by one with a refit before it ends", origin="chosen")
     failures: int = knob(3, unit="coefficients in a row that miss the threshold even refitted, before it ends", origin="chosen")
     unit_floor: float = knob(1e-3, unit="least scale of a receiver's constants", origin="chosen")
-    tell_every: int = knob(10, unit="steps", origin="chosen")
 
     def coefficient(self, stage: int) -> float:
         """The sparsity coefficient of a stage, in nats an edge and scored position."""

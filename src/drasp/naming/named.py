@@ -168,7 +168,8 @@ def _line_by_line(given: _Given, partly: Naming) -> Steps[Naming]:
     if readout is not None:
         match = yield Trial(readout.program, "the readout named")
         piece = Piece(readout_target(given.tuning.readout), readout.statements, readout.agreement, match)
-        return Naming(readout.program, (*partly.pieces, piece))
+        left = {s.name for s in readout.program.statements}
+        return Naming(readout.program, (*(p for p in partly.pieces if left.issuperset(p.statements)), piece))
     for line in dense_lines(program):
         program = yield from _line(given, program, line)
     return replace(partly, program=program)

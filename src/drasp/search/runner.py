@@ -260,7 +260,7 @@ class Runner:
             return
         try:
             self._keep(expand(circuit, self._oracle, self._aim(stage)), stage)
-        except TooLarge as reason:
+        except Exception as reason:  # too large, or anything else: what was found before is not lost
             self.record.reason = str(reason)
 
     def _named_early(self, program: Program, oracle: Oracle, budget: Budget) -> bool:
