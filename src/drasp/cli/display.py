@@ -1,6 +1,7 @@
 """What a person sees while a decompilation runs: one live line on a terminal, plain lines elsewhere."""
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 from drasp.search.runner import Progress
@@ -35,7 +36,8 @@ class Display:
         then, phase = self._last
         if progress.phase != phase or progress.seconds - then >= SECONDS_BETWEEN_LINES:
             self._last = (progress.seconds, progress.phase)
-            print(describe(progress), file=sys.stderr, flush=True)
+            with suppress(OSError):  # nobody reads it any more: the search goes on
+                print(describe(progress), file=sys.stderr, flush=True)
 
 
 def describe(progress: Progress) -> str:
