@@ -20,10 +20,15 @@ prediction = softmax(logits1)
 """
 
 
-def _found(program, model, sequences=300):
+def measured(program, model, sequences=300):
+    """What match leaves, of a program with another in the model's place."""
     examinee, program = Examinee(get_task("bin_majority"), parse(model).logits, (0, 150)), parse(program)
     fresh, fitting = (draw(examinee, n, np.random.default_rng(n)) for n in (sequences, 100))
-    return mistakes(Measured(fresh, predictor(program, fresh), trivial(fitting)), MistakesTuning())
+    return Measured(fresh, predictor(program, fresh), trivial(fitting))
+
+
+def _found(program, model, sequences=300):
+    return mistakes(measured(program, model, sequences), MistakesTuning())
 
 
 def test_a_model_that_is_always_right_has_no_mistakes():

@@ -1,21 +1,15 @@
 """Match where the model is right, with programs in the model's place that are right on a known part."""
 
-import numpy as np
 import pytest
 
-from drasp.evidence.kind import Measured, NotMeasured
+from drasp.evidence.kind import NotMeasured
 from drasp.evidence.right import RightTuning, right
-from drasp.learn.evaluation import Examinee, draw, predictor, trivial
-from drasp.program import parse
-from drasp.tasks.registry import get_task
 from test_evaluation import MAJORITY
-from test_evidence_mistakes import ALWAYS_0
+from test_evidence_mistakes import ALWAYS_0, measured
 
 
 def _found(program, model, sequences=300):
-    examinee, program = Examinee(get_task("bin_majority"), parse(model).logits, (0, 150)), parse(program)
-    fresh, fitting = (draw(examinee, n, np.random.default_rng(n)) for n in (sequences, 100))
-    return right(Measured(fresh, predictor(program, fresh), trivial(fitting)), RightTuning())
+    return right(measured(program, model, sequences), RightTuning())
 
 
 def test_only_what_the_model_gets_right_counts():

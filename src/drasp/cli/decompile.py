@@ -56,9 +56,10 @@ def command(arguments: argparse.Namespace) -> int:
 
     def arrived(found: Decompilation) -> None:
         nonlocal saved
-        if not saved:
+        if saved:
+            record.update(out, found.evidence)
+        else:
             record.save(out, found.frontier, found.evidence)
-        record.update(out, found.evidence)
         saved = True
 
     with Display() as display:
