@@ -103,6 +103,12 @@ def test_of_a_last_candidate_and_it_fitted_the_better_is_judged_by(monkeypatch, 
     assert judging.chosen(found=[0, 1]) == chosen
 
 
+def test_where_time_ends_before_it_is_measured_fitted_the_last_candidate_stays_as_it_was(monkeypatch):
+    judging = Judging([0.1, 0.905], time_for=1)
+    judging.with_fitted(monkeypatch, 1, 1.0)
+    assert judging.chosen(found=[0, 1]) == 1
+
+
 def test_what_falls_far_short_is_not_fitted(monkeypatch):
     judging = Judging([0.1, 0.5, 0.96])
     judging.with_fitted(monkeypatch, 1, 1.0)

@@ -107,10 +107,10 @@ def _last(choice: Choice, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Non
     yield Doing("refitted", plain)
     how = replace(aim.refit, long=aim.refit.final_long)
     try:
-        choice.candidates[last] = fit(plain, oracle, Schedule(how, how.rate, oracle.seed, how.long), budget.next(0.5))
+        fitted = fit(plain, oracle, Schedule(how, how.rate, oracle.seed, how.long), budget.next(0.5))
     except OutOfBudget:
         oracle.journal.stopped(budget)
         return
-    del choice.verified[last]
-    if not (yield from choice.holds(last)) and choice.verified[last] < match:
-        choice.candidates[last], choice.verified[last] = plain, match
+    now = yield Trial(fitted, "on further sequences", pool="verify")
+    if now >= match:
+        choice.candidates[last], choice.verified[last] = fitted, now
