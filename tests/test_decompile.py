@@ -16,19 +16,22 @@ from drasp.core.journal import Journal
 from drasp.core.seeds import Stream
 from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
-from drasp.lang.folder import save_program
+from drasp.lang.folder import load_program, save_program
 from drasp.learn.adam import Schedule
 from drasp.learn.evaluation import Examinee, draw, numpy_logits
 from drasp.learn.fit import fit
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Study, draw_pools
+from drasp.learn.trial import Doing, Found
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.circuit import header_of
+from drasp.naming.pieces import Naming, Piece, Target
+from drasp.passes.circuit import TooLarge, expand, header_of
 from drasp.passes.removals import removals
 from drasp.rewrite.lift import lift
+from drasp.search import decompile as search
 from drasp.search import runner
 from drasp.search.decompile import Session, decompile
 from drasp.search.plan import PLAN, Stage
@@ -185,6 +188,58 @@ def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
     assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
     assert len(found.program.statements) == 18  # the model itself
     assert found.evidence.match is not None
+
+
+def finds_the_model(edges, oracle, aim, budget):
+    """A pass that leaves the model itself as a program, of 18 statements."""
+    program = expand(edges.whole, oracle, aim)
+    yield Found(program)
+    return program
+
+
+def quickly(monkeypatch, *stages):
+    """What a search by a plan of some stages gives on D2, with few sequences."""
+    monkeypatch.setattr(runner, "PLAN", replace(PLAN, stages=stages))
+    tuning = Tuning(pools=PoolTuning(fitted_short=64, fitted_long=64, selected=64, verified=64))
+    settings = replace(SHORT, lengths=(0, 10), work=3_000, evidence="quick")
+    return decompile(load_transformer(ZOO / "D2"), get_task("D2"), settings, tuning=tuning)
+
+
+@pytest.mark.parametrize("broken", ["tidy", "parse"])
+def test_what_was_found_is_there_where_it_cannot_be_tidied(monkeypatch, tmp_path, broken):
+    def fails(*_):
+        raise ValueError("no such\nthing")
+
+    monkeypatch.setattr(search, broken, fails)
+    found = quickly(monkeypatch, Stage("only", (finds_the_model,), until=0.75))
+    assert found.evidence.reason.startswith("the program could not be tidied: ValueError: no such thing")
+    assert found.evidence.match is not None
+    save_program(found.program, tmp_path)
+    assert len(load_program(tmp_path).statements) == 18
+
+
+def test_what_was_found_is_there_where_its_names_cannot_be_written(monkeypatch):
+    def names(program, *_):
+        yield Doing("names")
+        return Naming(program, (Piece(Target("head", "distance", 0.1, False), ("nowhere",), 0.0, 1.0),))
+
+    monkeypatch.setattr(runner, "named_whole", names)
+    monkeypatch.setattr(runner, "within_limits", lambda *_: True)
+    found = quickly(monkeypatch, Stage("only", (finds_the_model,), until=0.75, named_after=(finds_the_model,)))
+    assert found.evidence.reason == "what was named could not be written: KeyError: 'nowhere'"
+    assert found.evidence.named == ()
+    assert "s3" in found.program.by_name  # tidied
+
+
+def test_a_model_too_large_for_linear_norms_is_left_to_the_other_stages(monkeypatch):
+    def too_large(edges, oracle, aim, budget):
+        raise TooLarge("it has too many lines")
+        yield
+
+    stages = Stage("linear", (too_large,), until=0.75, linear=True), Stage("exact", (finds_the_model,), until=0.75)
+    found = quickly(monkeypatch, *stages)
+    assert [step.name for step in found.evidence.passes] == ["exact: finds the model"]
+    assert found.evidence.reason is None
 
 
 def test_the_search_stops_in_the_middle_of_a_refit():

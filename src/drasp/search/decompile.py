@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,10 +23,12 @@ from drasp.model.given import Model, as_transformer, check_fit
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
 from drasp.search.plan import PLAN, Pass
-from drasp.search.runner import Progress, Run, Runner
+from drasp.search.runner import Progress, Record, Run, Runner
 from drasp.search.settings import Settings, Tuning
 from drasp.tasks.protocol import Task
 from drasp.tasks.user import load_task
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -94,25 +96,28 @@ def decompile(
 
 
 def _searched(runner: Runner) -> tuple[Searched, tuple[Point, ...]]:
-    """What the search found, as it is saved, and what else it met."""
+    """What the search found, as it is saved, and what else it met. Whatever fails, the program is there."""
     run = runner.run
     found = runner.search()
     run.budget.replay(None)
     record = runner.record
     aside = run.tuning.tidy.aside
-    program = tidy(found.program, aside)
-    names = dict(zip((s.name for s in found.program.statements), (s.name for s in program.statements), strict=True))
-    program = parse(print_program(program), program.operators)  # what is judged is what is saved
+    program = _made(record, "the program could not be tidied", lambda: _tidied(found.program, aside), found.program)
     result = Point(program, runner.match_of(found.program), "evidence")
-    try:
-        frontier = tuple(p if p is result else replace(p, program=tidy(p.program, aside)) for p in record.frontier.with_result(result))
-    except Exception as error:  # what else was met is worth less than the result
-        frontier = (result,)
-        record.reason = f"the frontier could not be kept: {type(error).__name__}: {error}"
+
+    def met() -> tuple[Point, ...]:
+        return tuple(p if p is result else replace(p, program=tidy(p.program, aside)) for p in record.frontier.with_result(result))
+
+    def pieces() -> tuple[NamedPiece, ...]:
+        names = dict(zip((s.name for s in found.program.statements), (s.name for s in program.statements), strict=True))
+        return tuple(from_json(NamedPiece, piece.as_json(names)) for piece in found.pieces)
+
+    frontier: tuple[Point, ...] = _made(record, "the frontier could not be kept", met, (result,))
+    named: tuple[NamedPiece, ...] = _made(record, "what was named could not be written", pieces, ())
     searched = Searched(
         program,
         tuple(record.passes),
-        tuple(from_json(NamedPiece, piece.as_json(names)) for piece in found.pieces),
+        named,
         listing(frontier),
         record.reason,
         record.interrupted,
@@ -120,6 +125,22 @@ def _searched(runner: Runner) -> tuple[Searched, tuple[Point, ...]]:
         _steering(run.tuning),
     )
     return searched, frontier
+
+
+def _tidied(program: Program, aside: float) -> Program:
+    """The program as it is read back: what is judged is what is saved."""
+    program = tidy(program, aside)
+    return parse(print_program(program), program.operators)
+
+
+def _made(record: Record, failed: str, make: Callable[[], Made], instead: Made) -> Made:
+    """What is made of what was found; where that fails, what stands instead of it, and the reason is told."""
+    try:
+        return make()
+    except Exception as error:
+        reason = " ".join(f"{failed}: {type(error).__name__}: {error}".split())
+        record.reason = "; ".join(filter(None, [record.reason, reason]))
+        return instead
 
 
 def _names(passes: tuple[Pass, ...]) -> list[str]:

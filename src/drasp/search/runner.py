@@ -154,6 +154,8 @@ class Runner:
         try:
             return self._passes(stage, edges, budget)
         except TooLarge as reason:
+            if stage.linear:  # it takes the whole model; of a circuit less may be left
+                return False
             self.record.reason = str(reason)
             return True
         except OutOfBudget:
@@ -314,7 +316,7 @@ class Runner:
         return best
 
     def match_of(self, program: Program) -> float:
-        """On the sequences by which the search chooses, as last measured; 0 where it was not."""
+        """As last measured, on whichever sequences of the search; 0 where it was not."""
         return self._matches.get(program.digest, 0.0)
 
     def _holds(self, program: Program, budget: Budget) -> bool:
