@@ -75,6 +75,13 @@ def test_a_slice_ends_at_its_share_of_the_whole_whenever_it_was_cut(clock):
     assert not is_spent(budget)
 
 
+def test_a_slice_ends_when_so_much_is_spent(clock):
+    budget = Budget.of_seconds()
+    clock.now += 20
+    assert budget.by(90).left() == 70
+    assert budget.by(90).by(100).left() == 70
+
+
 def test_a_slice_ends_so_many_seconds_after_the_start_at_the_most(clock):
     budget = Budget.of_seconds(100)
     clock.now += 20

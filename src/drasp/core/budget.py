@@ -120,13 +120,14 @@ class Budget:
 
     def until(self, share: float, seconds: float = inf) -> "Budget":
         """A slice that ends at a share of the whole run, and so many seconds after its start at the most."""
-        return self._cut(min(share * self.whole, seconds * self.pace))
+        return self.by(min(share * self.whole, seconds * self.pace))
 
     def next(self, share: float, seconds: float = inf) -> "Budget":
         """A slice of what is left: a share of it, so many seconds at the most."""
-        return self._cut(self.spent() + min(share * self.left(), seconds * self.pace))
+        return self.by(self.spent() + min(share * self.left(), seconds * self.pace))
 
-    def _cut(self, limit: float) -> "Budget":
+    def by(self, limit: float) -> "Budget":
+        """A slice that ends when the run has spent so much, in the unit."""
         return Budget(min(limit, self.limit), self.whole, self.pace, self._meter)
 
     def replay(self, spent: float | None, stop: int | None = None) -> None:

@@ -62,7 +62,7 @@ class Plan:
     Attributes:
         stages: ways to a program; what they find are the candidates.
         chosen, named, measured: shares of the run's budget by which the result is chosen among them, named, and measured.
-        reserve: seconds that a stage of `until` .75 leaves for what comes after it, however short the run, but half of it at the most.
+        reserve: seconds that the last stage leaves for what comes after it, however short the run, but half of it at the most.
         early, early_seconds: by how much naming after a pass may exceed its stage: a share of the budget, so many seconds at the most.
     """
 
@@ -80,9 +80,14 @@ class Plan:
         return self.stages[-1]
 
     def until(self, budget: Budget, share: float, seconds: float = inf) -> Budget:
-        """The slice of a run's budget that ends at a share of it; of a short run sooner, so that what comes after is not cut short."""
-        kept = min(self.reserve * budget.pace, budget.whole / 2) * (1 - share) / (1 - self.last.until)
-        return budget.until(min(share, 1 - kept / budget.whole), seconds)
+        """The slice of a run's budget that ends at a share of it. In a short run the last stage ends sooner, for the reserve; what ends
+        before it, and after it, does so in proportion.
+        """
+        last = self.last.until
+        sooner = 1 - min(self.reserve * budget.pace, budget.whole / 2) / budget.whole
+        if sooner < last:
+            share = share * sooner / last if share <= last else 1 - (1 - share) * (1 - sooner) / (1 - last)
+        return budget.until(share, seconds)
 
 
 PLAN = Plan(

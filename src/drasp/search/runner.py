@@ -272,7 +272,7 @@ class Runner:
             return False
         began, self._phase = budget.spent(), "naming early"
         limit = budget.limit + min(PLAN.early * budget.whole, PLAN.early_seconds * budget.pace)
-        naming_budget = self.run.budget.until(limit / budget.whole)
+        naming_budget = self.run.budget.by(limit)
         found = self._drive(
             named_whole(program, oracle, self._naming_aim(oracle, naming_budget), naming_budget), naming_budget, lambda what: None
         )
