@@ -1,6 +1,7 @@
 """The runner: follows the plan, measures what passes yield, keeps what they find, and tells frontier, journal and display."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf, sqrt
 from typing import TypeVar
@@ -163,6 +164,9 @@ class Runner:
                 raise
             self.run.journal.stopped(budget)
             return self._named is not None
+        except KeyboardInterrupt:
+            self.interrupts.hold()  # another one must not lose what this one is to save
+            raise
         except DraspError:
             raise
         except Exception as error:  # whatever it is, what was found before is not lost
@@ -262,6 +266,11 @@ class Runner:
             return
         try:
             self._keep(expand(circuit, self._oracle, self._aim(stage)), stage)
+        except KeyboardInterrupt:  # expanded once more, while another one waits
+            self.interrupts.hold()
+            self._circuit = circuit
+            self._keep_circuit(stage)
+            raise
         except Exception as reason:  # too large, or anything else: what was found before is not lost
             self.record.reason = str(reason)
 
@@ -350,8 +359,10 @@ class Runner:
         self.interrupts.hold()
         self.record.interrupted = True
         self.run.journal.close()
+        self.run.budget.replay(None)  # what is closed answers no more
         self._phase = "interrupted, saving the best program so far"
-        self._tell("", None)
+        with suppress(KeyboardInterrupt):  # of a report that raises it every time
+            self._tell("", None)
 
     def _note(self, program: Program, began: float, budget: Budget) -> None:
         """What a pass left, and what it took."""
