@@ -246,15 +246,18 @@ class Runner:
             self.record.frontier.add(program, match, pool)
 
     def _keep(self, what: object, stage: Stage) -> None:
-        """One more candidate; of those larger than any frontier the last alone is kept, as they take the most memory."""
+        """One more candidate; of those larger than any frontier the last alone is kept, as they take the most memory, but what matches as
+        asked does not give way to what matches only loosely.
+        """
         if isinstance(what, Circuit):
             self._circuit = what
             return
         assert isinstance(what, Program)
         self._circuit = None
-        if len(self._candidates) > 1 and self._too_large(what) and self._too_large(self._candidates[-1].program):
+        new, last = Candidate(what, loose=stage.slack > 0), self._candidates[-1]
+        if len(self._candidates) > 1 and self._too_large(what) and self._too_large(last.program) and (last.loose or not new.loose):
             self._candidates.pop()
-        self._candidates.append(Candidate(what, loose=stage.slack > 0))
+        self._candidates.append(new)
 
     def _too_large(self, program: Program) -> bool:
         return len(program.statements) > max(self.run.tuning.frontier.statements, self.run.settings.statements)
