@@ -371,7 +371,7 @@ def even(model):
 
 
 def linear(oracle, match):
-    return drive(linear_norms(Edges(oracle, AIM.circuit), oracle, AIM, BUDGET), match)
+    return drive(linear_norms(Edges(oracle, AIM.circuit.unit_floor), oracle, AIM, BUDGET), match)
 
 
 def test_norms_that_are_constant_are_linear_as_they_are(refitted):
@@ -385,7 +385,7 @@ def test_every_norm_is_made_constant_and_what_that_costs_is_fitted():
     oracle = transformer_oracle(transformer())
     result, trials, found = linear(oracle, measuring(oracle, BUDGET))
     first = trials[0].candidate
-    assert any(point.part == "division" for point in ablation_points(expand(Edges(oracle, AIM.circuit).whole, oracle, AIM)))
+    assert any(point.part == "division" for point in ablation_points(expand(Edges(oracle, AIM.circuit.unit_floor).whole, oracle, AIM)))
     assert not any(point.part == "division" for point in ablation_points(first))
     match = measuring(oracle, BUDGET)
     assert match(trials[0]) < AIM.threshold
@@ -420,7 +420,7 @@ def two_heads():
 
 def test_the_circuit_is_pruned_of_what_adds_nothing_and_expanded(two_heads):
     aim = replace(AIM, circuit=replace(AIM.circuit, steps=4, coefficients=2))
-    edges, match = Edges(two_heads, aim.circuit), measuring(two_heads, BUDGET)
+    edges, match = Edges(two_heads, aim.circuit.unit_floor), measuring(two_heads, BUDGET)
     result, _, (*circuits, last) = drive(prune_circuit(edges, two_heads, aim, BUDGET), match)
     assert all(match(Trial(circuit, "")) >= aim.threshold for circuit in circuits)
     counts = [circuit.edges for circuit in circuits]
@@ -433,14 +433,14 @@ def test_the_circuit_is_pruned_of_what_adds_nothing_and_expanded(two_heads):
 
 
 def test_what_is_too_large_to_expand_is_not(two_heads):
-    edges = Edges(two_heads, AIM.circuit)
+    edges = Edges(two_heads, AIM.circuit.unit_floor)
     few = replace(AIM, prune=replace(AIM.prune, expanded=20))
     with pytest.raises(TooLarge, match=r"statements expanded; the search takes 20 at most"):
         expand(edges.whole, two_heads, few)
 
 
 def test_the_whole_circuit_is_the_model_and_an_edge_less_is_its_mean(two_heads):
-    edges = Edges(two_heads, AIM.circuit)
+    edges = Edges(two_heads, AIM.circuit.unit_floor)
     batch = two_heads.short[0]
     torch.testing.assert_close(edges.whole.scored_logits(batch), batch.model_logits, atol=1e-4, rtol=1e-4)
     place = edges.wired.edges.index((Receiver("output", 1), Sender("token")))
@@ -451,7 +451,7 @@ def test_the_whole_circuit_is_the_model_and_an_edge_less_is_its_mean(two_heads):
 
 
 def test_a_circuit_is_fitted_to_the_model(two_heads):
-    edges = Edges(two_heads, AIM.circuit)
+    edges = Edges(two_heads, AIM.circuit.unit_floor)
     place = edges.wired.edges.index((Receiver("output", 1), Sender("pos")))
     smaller = edges.without(edges.whole, [place])
     how = replace(AIM.refit, targets="hard", steps=20)
@@ -463,9 +463,10 @@ def test_a_circuit_is_fitted_to_the_model(two_heads):
 
 
 def test_a_higher_price_leaves_fewer_edges(two_heads):
-    edges = Edges(two_heads, replace(AIM.circuit, steps=25, gate_rate=0.3, first_coefficient=1.0))
+    tuning = replace(AIM.circuit, steps=25, gate_rate=0.3, first_coefficient=1.0)
+    edges = Edges(two_heads, tuning.unit_floor)
     for _ in range(2):
-        edges.anneal(0.01, BUDGET)
+        edges.anneal(tuning, 0.01, BUDGET)
     counts = [edges.whole.edges, *(annealed.circuit.edges for annealed in edges.annealed)]
     assert counts[0] > counts[1] >= counts[2]
     for annealed in edges.annealed:  # what is gone has closed, or nothing needs it any more

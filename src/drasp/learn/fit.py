@@ -22,7 +22,7 @@ def fit(program: Program, oracle: Oracle, schedule: Schedule, budget: Budget) ->
     """The program with the strength of every line and input, and every constant, fitted by Adam to the model's predictions."""
     means = {s: v for s, v in mean_values(program, oracle, budget).items() if s.part != "division"}
     tensors = as_tensors(means, oracle)
-    values, constants = oracle.once(
+    values, constants = oracle.journal.once(
         "fit", digest(program.digest, schedule), lambda: _fitted(program, tensors, oracle, schedule, budget), budget
     )
     replaced = {point: mean.double().cpu().numpy() for point, mean in tensors.items()}  # in single precision, as they were fitted with

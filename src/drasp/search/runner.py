@@ -143,7 +143,7 @@ class Runner:
         return oracle
 
     def _follow(self, oracle: Oracle) -> None:
-        edges = Edges(oracle, self.run.tuning.circuit)
+        edges = Edges(oracle, self.run.tuning.circuit.unit_floor)
         for stage in PLAN.stages:
             if stage.takes(edges) and self._stage(stage, edges):
                 return
