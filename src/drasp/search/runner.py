@@ -347,7 +347,7 @@ class Runner:
             return
         self.interrupts.hold()
         self.record.interrupted = True
-        self.run.journal.close()
+        self.run.journal.close(self.run.budget)
         self._phase = "interrupted, saving the best program so far"
         self._tell("", None)
 
