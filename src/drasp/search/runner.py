@@ -134,7 +134,8 @@ class Runner:
     def _drawn(self) -> Oracle:
         run, settings = self.run, self.run.settings
         self._tell("", None)
-        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, PLAN.until(run.budget, PLAN.last.until))
+        budget = PLAN.until(run.budget, PLAN.last.until)
+        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, budget, run.journal)
         oracle = Oracle(self.study, pools, settings.seed, run.tuning.pools, run.journal)
         self._matcher = Matcher(oracle)
         self._table = token_table(header_of(self.study), oracle.sample)
