@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.journal import Journal
 from drasp.learn.circuit import Annealed, Circuit
 from drasp.learn.tuning import CircuitTuning, PruneTuning, RefitTuning
@@ -171,6 +171,16 @@ def test_an_edge_that_failed_alone_is_not_tried_again():
     assert attempts[2:4] == [{0}, {1}]
     assert attempts[4:] == [{0, 2}] + [{edge} for edge in range(2, 2 + TRIED_ALONE)]
     assert left == {0, *range(2, 12)}
+
+
+def test_each_loss_that_puts_edges_in_order_is_charged():
+    line, losses = Line(12), []
+    loss, line.loss = line.loss, lambda *asked: losses.append(asked) or loss(*asked)
+    budget = Budget.of_work(1e6, BudgetTuning(pace=1))
+    with pytest.raises(TooLarge):
+        drive(prune_circuit(line, SimpleNamespace(journal=Journal(), seed=0, sample=(0, 1)), ALONE, budget), lambda trial: 0.0, [], [])
+    assert len(losses) == 1 + 12
+    assert budget.spent() == len(losses) * 12 * 2
 
 
 def test_all_edges_that_need_no_refit_go_without():

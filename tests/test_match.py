@@ -110,7 +110,7 @@ def test_as_many_are_drawn_again_by_a_run_that_goes_on_however_fast_it_is_now(tm
         assert len(first) < len(every)
 
 
-@pytest.mark.parametrize(("budget", "count"), [(Budget.of_seconds(), 5), (Budget.of_seconds(0), 1)])
+@pytest.mark.parametrize(("budget", "count"), [(Budget.of_seconds(), 5), (Budget.of_seconds(0), 1), (Budget.of_work(1), 1)])
 def test_without_a_budget_for_pools_some_sequences_are_drawn_but_one_in_any_case(budget, count):
     few = draw_few(study_of("bin_majority"), (0, 20), 0, PoolTuning(fallback=5), budget)
     assert sum(batch.sequences for batch in few) == count

@@ -18,7 +18,7 @@ from drasp.core.journal import digest
 from drasp.core.seeds import Stream
 from drasp.learn.adam import Objective, Schedule, adam, descend
 from drasp.learn.oracle import Oracle
-from drasp.learn.pools import Batch
+from drasp.learn.pools import Batch, charged
 from drasp.learn.tuning import CircuitTuning, Targets
 from drasp.model.wired import WiredTransformer
 from drasp.model.wiring import Wiring
@@ -87,11 +87,12 @@ class Edges:
         annealed: of ever higher sparsity coefficients. A search with another threshold goes on from here.
     """
 
-    def __init__(self, oracle: Oracle, unit_floor: float) -> None:
+    def __init__(self, oracle: Oracle, unit_floor: float, budget: Budget) -> None:
         wired = WiredTransformer(oracle.study.transformer, oracle.device)
         self.oracle, self.wired = oracle, wired
         self.whole = Circuit(wired, torch.ones(len(wired.edges), device=oracle.device), wired.biases)
-        self.means = wired.means([(b.token_ids, b.position_ids, b.scored) for b in oracle.sample])
+        batches = charged(oracle.sample, len(wired.edges), budget)
+        self.means = wired.means((b.token_ids, b.position_ids, b.scored) for b in batches)
         self.rows = torch.tensor([wired.row(receiver) for receiver, _ in wired.edges], device=oracle.device)
         spread = torch.zeros(len(wired.receivers), device=oracle.device)
         self.unit = spread.index_add(0, self.rows, self.means.square().mean(1)).sqrt().clamp(min=unit_floor)[:, None]

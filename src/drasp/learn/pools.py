@@ -1,5 +1,6 @@
 """Pools of sequences with the model's answers: what the learning passes fit and match programs on."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -133,10 +134,19 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     found: list[Batch] = []
     for _ in range(tuning.fallback):
         sample = checked_sample(study.task, rng, 1, lengths)
-        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())
+        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())  # an endless one: of a spent one there would be none
+        budget.charge(study.work)
         if not budget.left():
             break
     return found
+
+
+def charged(batches: Iterable[Batch], work: float, budget: Budget) -> Iterator[Batch]:
+    """The batches, one by one as long as the budget goes: each costs so much work. Raises OutOfBudget."""
+    for batch in batches:
+        budget.check()
+        yield batch
+        budget.charge(work)
 
 
 def margins(logits: Tensor, model_logits: Tensor, task: Task) -> Tensor:

@@ -161,7 +161,9 @@ class _CircuitSearch:
         every, targets = _removals(self.edges, circuit), self.aim.refit.targets
 
         def ask() -> list[int]:
+            work = circuit.edges * len(self.oracle.sample)
             before = self.edges.loss(circuit, targets)
+            self.budget.spend(work)
 
             def worth(removal: Removal) -> float:
                 smaller = self.edges.without(circuit, removal)
@@ -170,7 +172,7 @@ class _CircuitSearch:
             worths = []
             for found in in_order(worth, every):
                 self.budget.check()
-                self.budget.charge(circuit.edges * len(self.oracle.sample))
+                self.budget.charge(work)
                 worths.append(found)
             return sorted(range(len(every)), key=worths.__getitem__)
 

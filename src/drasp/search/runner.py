@@ -144,7 +144,7 @@ class Runner:
         return oracle
 
     def _follow(self, oracle: Oracle) -> None:
-        edges = Edges(oracle, self.run.tuning.circuit.unit_floor)
+        edges = Edges(oracle, self.run.tuning.circuit.unit_floor, PLAN.until(self.run.budget, PLAN.last.until))
         for stage in PLAN.stages:
             if stage.takes(edges) and self._stage(stage, edges):
                 return
