@@ -56,7 +56,7 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
         return sorted((i for i in range(len(every)) if costs[i] < inf), key=costs.__getitem__)
 
     about = digest(program.digest, aim.refit.targets)
-    return [every[i] for i in oracle.once("order of removals", about, ask, budget)]
+    return [every[i] for i in oracle.journal.once("order of removals", about, ask, budget)]
 
 
 def without(program: Program, removal: Removal, means: Mapping[AblationPoint, np.ndarray]) -> Program:
