@@ -93,3 +93,13 @@ class PruneTuning:
     paired: int = knob(12, unit="removals at the most of which pairs are tried: 66 matches", origin="chosen")
     loss_every: int = knob(2, unit="one in so many sampled batches puts removals in order", origin="chosen")
     expanded: int = knob(1500, unit="statements of an expanded circuit at the most: more would take too long line by line", origin="chosen")
+
+
+@dataclass(frozen=True)
+class ValueTuning:
+    """The search for what heads move, attention as it is."""
+
+    short_every: int = knob(8, unit="short batches for each that is taken", origin="chosen")
+    long_every: int = knob(8, unit="batches of all lengths for each that is taken", origin="chosen")
+    loss_every: int = knob(3, unit="one in so many of these puts edges in order", origin="chosen")
+    rounds: int = knob(3, unit="times at the most that the edges are put in order anew", origin="chosen")

@@ -21,7 +21,7 @@ Norm = tuple[Tensor, Tensor, float]
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """One block's weights; those of queries, keys and values come in that order, each with the heads in front."""
 
     norms: tuple[Norm, Norm]
@@ -45,7 +45,7 @@ class WiredTransformer:
         def tensor(array: np.ndarray) -> Tensor:
             return torch.tensor(array, dtype=torch.float32, device=device)
 
-        def norm(given: LayerNorm) -> Norm:
+        def weights(given: LayerNorm) -> Norm:
             return tensor(given.gain), tensor(given.shift), given.eps
 
         self.device = torch.device(device)
@@ -61,10 +61,10 @@ class WiredTransformer:
         self._row = {receiver: row for row, receiver in enumerate(self.receivers)}
         self._embeddings = tensor(model.token_embedding), tensor(model.position_embedding)
         self._unembedding = tensor(model.unembedding)
-        self._norm_final = norm(model.norm_final)
-        self._blocks = [
-            _Layer(
-                (norm(block.norm_attention), norm(block.norm_mlp)),
+        self._norm_final = weights(model.norm_final)
+        self.blocks = [
+            Layer(
+                (weights(block.norm_attention), weights(block.norm_mlp)),
                 tuple(tensor(w) for w in (block.w_query, block.w_key, block.w_value)),
                 tuple(tensor(b)[:, None, None] for b in (block.b_query, block.b_key, block.b_value)),
                 tensor(block.w_head_out),
@@ -87,13 +87,13 @@ class WiredTransformer:
         last = since_first(scored)
         run = self._run(token_ids, position_ids, multipliers, constants, live, last)
         stream = run.stream([self.receivers[-1]], last, scored[:, -last:])[0]
-        return _norm(stream, self._norm_final) @ self._unembedding
+        return norm(stream, self._norm_final) @ self._unembedding
 
     def _run(
         self, token_ids: Tensor, position_ids: Tensor, multipliers: Tensor, constants: Tensor, live: frozenset[Sender], last: int
-    ) -> "_Run":
+    ) -> "Run":
         """All that adds to the stream; the last layer at the last positions alone, as many as `last` says."""
-        run = _Run(self, multipliers, constants)
+        run = Run(self, multipliers, constants)
         run.add([F.embedding(ids, table) for table, ids in zip(self._embeddings, (token_ids, position_ids), strict=True)])
         for layer in range(self.layers):
             count = last if layer == self.layers - 1 else token_ids.shape[1]
@@ -101,9 +101,9 @@ class WiredTransformer:
             run.add([self._mlp(run, layer, count)] if Sender("mlp", layer) in live else [None])
         return run
 
-    def _attention(self, run: "_Run", layer: int, live: frozenset[Sender], time: int, count: int) -> list[Tensor | None]:
+    def _attention(self, run: "Run", layer: int, live: frozenset[Sender], time: int, count: int) -> list[Tensor | None]:
         """What each head adds to the last `count` positions of the stream, (batch, count, D); None for a head that is not live."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         heads = [head for head in range(self.heads) if Sender("head", layer, head) in live]
         found: list[Tensor | None] = [None] * self.heads
         if not heads:
@@ -116,7 +116,7 @@ class WiredTransformer:
             reads = run.stream([Receiver("query", layer, h) for h in heads], count), *every.split(len(heads))
             mask = torch.ones(count, time, dtype=torch.bool, device=self.device).tril(time - count)
         query, key, value = (
-            torch.einsum("hbtd,hde->hbte", _norm(part, block.norms[0]), weight[heads]) + bias[heads]
+            torch.einsum("hbtd,hde->hbte", norm(part, block.norms[0]), weight[heads]) + bias[heads]
             for part, weight, bias in zip(reads, block.weights, block.biases, strict=True)
         )
         averaged = F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, scale=block.scale)
@@ -124,11 +124,11 @@ class WiredTransformer:
             found[head] = out
         return found
 
-    def _mlp(self, run: "_Run", layer: int, count: int) -> Tensor:
-        block = self._blocks[layer]
+    def _mlp(self, run: "Run", layer: int, count: int) -> Tensor:
+        block = self.blocks[layer]
         w_in, b_in, w_out, b_out = block.mlp
         stream = run.stream([Receiver("mlp", layer)], count)[0]
-        return F.gelu(_norm(stream, block.norms[1]) @ w_in + b_in, approximate="tanh") @ w_out + b_out
+        return F.gelu(norm(stream, block.norms[1]) @ w_in + b_in, approximate="tanh") @ w_out + b_out
 
     @torch.no_grad()
     def means(self, batches: Iterable["tuple[Tensor, Tensor, Tensor]"]) -> Tensor:
@@ -183,7 +183,7 @@ class WiredTransformer:
         return Wiring(reads, {receiver: rows[i] for i, receiver in enumerate(self.receivers)})
 
 
-class _Run:
+class Run:
     """One forward pass: the senders so far."""
 
     def __init__(self, wired: WiredTransformer, multipliers: Tensor, constants: Tensor) -> None:
@@ -214,6 +214,7 @@ class _Run:
         return torch.einsum("cbs,sbtd->cbtd" if gates.dim() == 3 else "cs,sbtd->cbtd", gates, stacked) + constants
 
 
-def _norm(x: Tensor, norm: Norm) -> Tensor:
-    gain, shift, eps = norm
+def norm(x: Tensor, given: Norm) -> Tensor:
+    """The LayerNorm of (..., D)."""
+    gain, shift, eps = given
     return F.layer_norm(x, gain.shape, gain, shift, eps)

@@ -1,10 +1,9 @@
-"""Attention named: a head's scores as a few predicates and graded terms, by regression on its log-attention.
+"""Attention named: a head's scores as a few predicates and graded terms, by regression on its attention.
 
-A head is named as a whole: what its selectors prefer one by one may cancel. The scores that count are those of the log-attention with
-each query's mean taken away, which fixes the gauge (a constant per query row); keys that are attended to weigh more.
+A head is named as a whole: what its selectors prefer one by one may cancel.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from drasp.ir.primitives.record import Asked, Group
 from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, feeds_attention
 from drasp.learn.evaluation import predictions
+from drasp.naming.regression import Choices, selected
 from drasp.naming.samples import Samples
 from drasp.naming.tuning import AttentionTuning
 from drasp.run.numpy_fast import OneHot, evaluate
@@ -41,9 +41,13 @@ class _RowOnly:
         here = rows.ids == rows.index(self.row)
         return here[:, None] * Sum(self.terms).matrix(rows, columns)
 
+    def numbers(self) -> int:
+        """As that of a primitive."""
+        return len(self.terms)
+
 
 @dataclass(frozen=True)
-class _Feature:
+class Feature:
     """One term that a head's scores may have: between a query and a key variable."""
 
     query: Read
@@ -52,7 +56,7 @@ class _Feature:
 
 
 @dataclass(frozen=True)
-class _Queries:
+class Queries:
     """Rows of attention.
 
     Attributes:
@@ -95,19 +99,25 @@ def name_head(program: Program, selectors: tuple[str, ...], samples: Samples, tu
     rows = _queries(Head(program, selectors, program), samples, {read for f in features for read in (f.query, f.key)}, tuning)
     if rows is None:
         return [NamedHead((), 0.0)]
-    columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
-    target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-tuning.deepest)))
-    key_weights = np.where(rows.seen, rows.weights + tuning.key_weight / rows.seen.sum(1, keepdims=True), 0)
-    flat = np.stack([_centred(column, key_weights) for column in (target, *columns)])
-    gram = flat @ flat.T
-    stem = f"s{selectors[0][1:]}_" if selectors else "s"
-    found = [NamedHead((), _total_variation(np.zeros_like(target), rows))]
-    for chosen in _orthogonal_matching_pursuit(gram, tuning):
-        start = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, 0], rcond=None)[0]
-        strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows, tuning)
-        terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows, tuning)
+    return describe(program, features, rows, f"s{selectors[0][1:]}_" if selectors else "s", tuning)
+
+
+def describe(program: Program, features: Sequence[Feature], rows: Queries, stem: str, tuning: AttentionTuning) -> list[NamedHead]:
+    """Ever closer descriptions of rows of attention, made of some features: from the uniform average on, each with more terms.
+
+    Args:
+        stem: of the selectors' names.
+    """
+    columns = _columns(program, features, rows)
+    choices = Choices(rows.weights, rows.seen)
+    found = [NamedHead((), _total_variation(np.zeros_like(rows.weights), rows))]
+    costs = np.array([feature.primitive.numbers() for feature in features])
+    for strengths in selected(choices, columns, costs, tuning.regression):
+        terms = _short([(features[i], columns[i].astype(np.float64), s) for i, s in strengths.items()], rows, tuning)
         selects = _selects(stem, [(f, s) for f, _, s in terms])
         found.append(NamedHead(selects, _total_variation(_scores(program, selects, rows), rows)))
+        if found[-1].total_variation <= tuning.near:
+            break
     return found
 
 
@@ -117,11 +127,16 @@ def distance(head: Head, selects: Sequence[Select], samples: Samples, tuning: At
     return 0.0 if rows is None else _total_variation(_scores(head.program, selects, rows), rows)
 
 
-def _scores(program: Program, selects: Sequence[Select], rows: _Queries) -> np.ndarray:
+def described_by(program: Program, selects: Sequence[Select], rows: Queries) -> float:
+    """Total variation between some rows of attention and what selectors make of them."""
+    return _total_variation(_scores(program, selects, rows), rows)
+
+
+def _scores(program: Program, selects: Sequence[Select], rows: Queries) -> np.ndarray:
     return sum((_column(program, s.query, s.key, s.op, rows) for s in selects), np.zeros_like(rows.weights))
 
 
-def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTuning) -> _Queries | None:
+def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTuning) -> Queries | None:
     """Attention rows drawn from the samples; None where no query sees more than one key.
 
     Where only the output of the reader reads the head's averages: those of scored positions at whose current token they can change its
@@ -130,20 +145,45 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     Args:
         reads: the variables whose values are wanted.
     """
-    program, reader, few, rng = head.program, head.reader, samples.few, samples.rng
+    program, reader, few = head.program, head.reader, samples.few
     averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == head.selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
     inner = any(found.name in feeds_attention(reader) for found in heads)
     tokens = None if inner else _where_it_matters(reader, heads, few)
+    places = []
+    for sample in few:
+        attended = evaluate(program, sample.token_ids, sample.position_ids).attention[averages[0]]
+        where = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
+        places.append(Attention(sample, attended, where))
+    return attention_rows(program, places, reads, samples.rng, tuning)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Sequences, what a head attends to in them, (batch, time, time), and the queries that count, booleans (batch, time)."""
+
+    sample: Sample
+    attention: np.ndarray
+    where: np.ndarray
+
+
+def attention_rows(
+    program: Program, given: Sequence[Attention], reads: Collection[Read], rng: np.random.Generator, tuning: AttentionTuning
+) -> Queries | None:
+    """Some rows of a head's attention, with the values that variables of a program have there; None where no query sees more than one key.
+
+    Args:
+        reads: the variables whose values are wanted.
+    """
     symbols = symbol_ids(program.header.vocabulary)
-    length = max(sample.token_ids.shape[1] for sample in few)
+    length = max(part.sample.token_ids.shape[1] for part in given)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
     key_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
-    share = tuning.queries // len(few) + 1
-    for sample in few:
-        real = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
-        places = np.argwhere(real & (np.arange(real.shape[1]) > 0))
+    share = tuning.queries // len(given) + 1
+    for part in given:
+        sample = part.sample
+        places = np.argwhere(part.where & (np.arange(part.where.shape[1]) > 0))
         if not len(places):
             continue
         rare = places[~np.isin(sample.token_ids[tuple(places.T)], symbols)]
@@ -152,7 +192,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
         trace = evaluate(program, sample.token_ids, sample.position_ids)
         keys = sample.token_ids.shape[1]
         padding = ((0, 0), (0, length - keys))
-        weights.append(np.pad(trace.attention[averages[0]][batch, query], padding))
+        weights.append(np.pad(part.attention[batch, query], padding))
         seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
         for read in reads:
             vector = trace.vectors[read.variable]
@@ -161,7 +201,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
             key_values[read].append(np.pad(value[batch], (*padding, *[(0, 0)] * (value.ndim - 2))))
     if not weights:
         return None
-    return _Queries(
+    return Queries(
         np.concatenate(weights),
         np.concatenate(seen),
         {read: np.concatenate(values) for read, values in query_values.items()},
@@ -183,18 +223,24 @@ def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Seq
     return tokens if len(tokens) else None
 
 
-def _features(program: Program, selectors: tuple[str, ...], tuning: AttentionTuning) -> Iterator[_Feature]:
+def _features(program: Program, selectors: tuple[str, ...], tuning: AttentionTuning) -> Iterator[Feature]:
     """Every term that the head may be made of: between a variable that its queries read, or none, and one that its keys read."""
-    header, bases = program.header, program.bases
     selects = [s for s in (program.by_name[name] for name in selectors) if isinstance(s, Select)]
     queries = dict.fromkeys(Read(source) for s in selects for source in _sources(program, s.query.variable))
     keys = dict.fromkeys(Read(source) for s in selects for source in _sources(program, s.key.variable))
+    yield from features_between(program, queries, keys, tuning)
+
+
+def features_between(program: Program, queries: Iterable[Read], keys: Iterable[Read], tuning: AttentionTuning) -> Iterator[Feature]:
+    """Every term between one of some variables and one of others, or of a key alone."""
+    header, bases = program.header, program.bases
+    queries = list(queries)
     for key in keys:
         for of_key in candidates(_asked("key", header, ONE, bases[key.variable], tuning)):
-            yield _Feature(ONE_READ, key, of_key)
+            yield Feature(ONE_READ, key, of_key)
         for query in queries:
             for of_pair in _of_pairs(header, bases[query.variable], bases[key.variable], tuning):
-                yield _Feature(query, key, of_pair)
+                yield Feature(query, key, of_pair)
 
 
 def _sources(program: Program, variable: str) -> Iterator[str]:
@@ -221,85 +267,54 @@ def _asked(group: Group, header: Header, query: Basis, key: Basis, tuning: Atten
     return Asked(group, header.axis(query), header.axis(key), tuning.moduli, tuning.shifts, tuning.small_vocabulary)
 
 
-def _column(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator, rows: _Queries) -> np.ndarray:
-    """The scores of an operator, or of one primitive, for every query and key: (queries, keys)."""
-    assert not isinstance(op, Dense)
-    bases = [program.bases[read.variable] for read in (query, key)]
-    rows_axis, columns_axis = map(program.header.axis, bases)
-    matrix = np.broadcast_to(op.matrix(rows_axis, columns_axis), tuple(basis.size for basis in bases)).astype(np.float64)
+def _columns(program: Program, features: Sequence[Feature], rows: Queries) -> np.ndarray:
+    """The scores of every feature for every query and key: (features, queries, keys)."""
+    found = np.empty((len(features), *rows.weights.shape), dtype=np.float32)
+    places: dict[tuple[Read, Read], list[int]] = {}
+    for place, feature in enumerate(features):
+        places.setdefault((feature.query, feature.key), []).append(place)
+    for (query, key), group in places.items():
+        matrices = np.stack([_matrix(program, query, key, features[place].primitive) for place in group]).astype(np.float32)
+        left, right = rows.query_values[query], rows.key_values[key]
+        of_query = matrices[:, left] if left.ndim == 1 else left.astype(np.float32) @ matrices  # (group, queries, coordinates of the key)
+        if right.ndim == 2:
+            found[group] = np.take_along_axis(of_query, right[None], 2)
+        else:
+            found[group] = np.einsum("nkv,gnv->gnk", right.astype(np.float32), of_query, optimize=True)
+    return found
+
+
+def _column(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator, rows: Queries) -> np.ndarray:
+    """The scores of an operator for every query and key: (queries, keys)."""
+    matrix = _matrix(program, query, key, op)
     left = rows.query_values[query]
     left = matrix[left] if left.ndim == 1 else left @ matrix
     right = rows.key_values[key]
-    return np.take_along_axis(left, right, 1) if right.ndim == 2 else np.einsum("nv,nkv->nk", left, right)
+    return np.take_along_axis(left, right, 1) if right.ndim == 2 else np.einsum("nv,nkv->nk", left, right, optimize=True)
 
 
-def _centred(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A column with each query's weighted mean taken away, times the root of the weights: (queries * keys)."""
-    mean = (column * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True)
-    return ((column - mean) * np.sqrt(weights)).ravel()
+def _matrix(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator) -> np.ndarray:
+    """(coordinates of the query, coordinates of the key)."""
+    assert not isinstance(op, Dense)
+    bases = [program.bases[read.variable] for read in (query, key)]
+    rows_axis, columns_axis = map(program.header.axis, bases)
+    return np.broadcast_to(op.matrix(rows_axis, columns_axis), tuple(basis.size for basis in bases)).astype(np.float64)
 
 
-def _orthogonal_matching_pursuit(gram: np.ndarray, tuning: AttentionTuning) -> Iterator[list[int]]:
-    """Ever more columns that explain column 0 best, until they explain enough or a further one adds too little.
-
-    After each choice the strengths of all are fitted anew (Pati, Rezaiifar and Krishnaprasad 1993); chosen is the column with which they
-    explain the most, not the one most like what is left.
-
-    Args:
-        gram: (columns, columns), their products with each other.
-    """
-    chosen: list[int] = []
-    total, explained = float(gram[0, 0]), 0.0
-    while len(chosen) < tuning.terms and explained < tuning.enough * total and total > 0:
-        best, best_explained = 0, explained
-        for candidate in range(1, len(gram)):
-            if candidate in chosen or gram[candidate, candidate] <= 1e-9:
-                continue
-            columns = [*chosen, candidate]
-            strengths = np.linalg.lstsq(gram[np.ix_(columns, columns)], gram[columns, 0], rcond=None)[0]
-            now = float(strengths @ gram[columns, 0])
-            if now > best_explained + 1e-12:
-                best, best_explained = candidate, now
-        if best_explained - explained < tuning.gain * total:
-            return
-        chosen.append(best)
-        explained = best_explained
-        yield list(chosen)
-
-
-def _closest(columns: np.ndarray, start: np.ndarray, rows: _Queries, tuning: AttentionTuning) -> np.ndarray:
-    """The strengths whose attention has the least cross entropy to the head's, by Newton's method: it is convex in them.
-
-    `columns` is (queries, keys, terms). A regression on logarithms finds the terms; what it finds of strengths far from 0 is too small.
-    """
-    strengths = start
-    for _ in range(tuning.newton_steps):
-        attention = _attention(columns @ strengths, rows)
-        mean = np.einsum("nk,nkt->nt", attention, columns)
-        gradient = (np.einsum("nk,nkt->t", rows.weights, columns) - mean.sum(0)) / len(mean)
-        spread = (np.einsum("nk,nks,nkt->st", attention, columns, columns) - mean.T @ mean) / len(mean)
-        step = np.linalg.solve(spread + tuning.ridge * np.eye(len(strengths)), gradient - tuning.ridge * strengths)
-        step *= min(1.0, tuning.step_at_most / max(np.abs(step).max(), 1e-12))
-        strengths = strengths + step
-        if np.abs(step).max() < 1e-4:
-            break
-    return strengths
-
-
-def _attention(scores: np.ndarray, rows: _Queries) -> np.ndarray:
+def _attention(scores: np.ndarray, rows: Queries) -> np.ndarray:
     masked = np.where(rows.seen, scores, -np.inf)
     attention = np.exp(masked - masked.max(1, keepdims=True))
     return attention / attention.sum(1, keepdims=True)
 
 
-def _total_variation(scores: np.ndarray, rows: _Queries) -> float:
+def _total_variation(scores: np.ndarray, rows: Queries) -> float:
     return float(np.abs(_attention(scores, rows) - rows.weights).sum(1).mean() / 2)
 
 
-Weighted = tuple[_Feature, np.ndarray, float]
+Weighted = tuple[Feature, np.ndarray, float]
 
 
-def _short(terms: list[Weighted], rows: _Queries, tuning: AttentionTuning) -> list[Weighted]:
+def _short(terms: list[Weighted], rows: Queries, tuning: AttentionTuning) -> list[Weighted]:
     """Terms dropped and strengths rounded as long as the attention hardly moves."""
 
     def distance(candidate: list[Weighted]) -> float:
@@ -324,7 +339,7 @@ def _short(terms: list[Weighted], rows: _Queries, tuning: AttentionTuning) -> li
     return terms
 
 
-def _selects(stem: str, terms: Sequence[tuple[_Feature, float]]) -> tuple[Select, ...]:
+def _selects(stem: str, terms: Sequence[tuple[Feature, float]]) -> tuple[Select, ...]:
     """One selector for each pair of variables; entries of one table stand together."""
     grouped: dict[tuple[Read, Read], list[tuple[Primitive | _RowOnly, float]]] = {}
     for feature, strength in terms:

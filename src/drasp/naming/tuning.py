@@ -23,20 +23,36 @@ class SampleTuning:
 
 
 @dataclass(frozen=True)
+class RegressionTuning:
+    """How a distribution is explained by a few terms.
+
+    Attributes:
+        tried: how many of the most promising terms are fitted, to take the best.
+        floor: of a term's variance where nothing is known, that its curvature counts at the least: what is all but decided has none.
+        number_cost: how much worse a term counts for each of its numbers.
+    """
+
+    terms: int = knob(6, unit="terms", origin="chosen")
+    enough: float = knob(0.003, unit="nats of divergence, at which no further term is sought", origin="chosen")
+    gain: float = knob(0.01, unit="share of the divergence without any term, that a further term must take away", origin="chosen")
+    tried: int = knob(4, unit="terms", origin="chosen")
+    floor: float = knob(0.02, unit="share", origin="chosen")
+    number_cost: float = knob(0.03, unit="share a number", origin="chosen")
+    newton_steps: int = knob(25, unit="steps", origin="chosen")
+    step_at_most: float = knob(4.0, unit="nats", origin="chosen")
+    step_at_least: float = knob(1e-3, unit="nats, at which the fit ends", origin="chosen")
+    ridge: float = knob(1e-5, unit="1 / nats squared, which keeps a strength that decides all from growing without end", origin="chosen")
+
+
+@dataclass(frozen=True)
 class AttentionTuning:
     """How a head's attention is described.
 
     Attributes:
         queries: how many rows of attention are looked at.
         rare: one query more at a special token for every so many: such tokens often follow a rule of their own.
-        key_weight: of all keys together, beside the weight of those attended to.
-        deepest: log-attention below the best key's that still tells a difference.
-        terms: of one head, at the most.
-        enough: of the weighted log-attention's square, at which no further term is sought.
-        gain: of the same, that a further term must add.
+        near: total variation at which no further term is sought.
         transport: of total variation, that dropping or rounding a term may add.
-        newton_steps, step_at_most: of the fit of the strengths.
-        ridge: keeps the strength of an attention that is all but hard from growing without end.
         factors: by which each strength may change, as the least cross entropy is not quite the least distance.
         grids: to which strengths are rounded, the coarsest first.
         small_vocabulary: up to how many symbols each pair of tokens is a term of its own.
@@ -46,20 +62,14 @@ class AttentionTuning:
 
     queries: int = knob(400, unit="queries", origin="chosen")
     rare: int = knob(4, unit="queries", origin="chosen")
-    key_weight: float = knob(0.3, unit="attention", origin="chosen")
-    deepest: float = knob(12.0, unit="nats", origin="chosen")
-    terms: int = knob(6, unit="terms", origin="chosen")
-    enough: float = knob(0.995, unit="share", origin="chosen")
-    gain: float = knob(0.003, unit="share", origin="chosen")
+    near: float = knob(0.003, unit="total variation", origin="chosen")
     transport: float = knob(0.01, unit="total variation", origin="chosen")
-    newton_steps: int = knob(40, unit="steps", origin="chosen")
-    step_at_most: float = knob(3.0, unit="nats", origin="chosen")
-    ridge: float = knob(1e-6, unit="1 / nats squared", origin="chosen")
     factors: tuple[float, ...] = knob((1.0, 0.7, 0.85, 1.2, 1.5, 2.0), unit="factor", origin="chosen")
     grids: tuple[float, ...] = knob((5.0, 1.0, 0.5, 0.1, 0.01), unit="nats", origin="chosen")
     small_vocabulary: int = knob(10, unit="symbols", origin="chosen")
     shifts: range = knob(range(9), unit="positions", origin="chosen")
     moduli: range = knob(range(2, 5), unit="modulus", origin="chosen")
+    regression: RegressionTuning = field(default_factory=RegressionTuning)
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,25 @@ class HeadTuning:
     )
     farthest: float = knob(0.05, unit="total variation beyond which a name describes behaviour only", origin="chosen")
     attention: AttentionTuning = field(default_factory=AttentionTuning)
+
+
+@dataclass(frozen=True)
+class InsideTuning:
+    """How heads are described from the model's own attention."""
+
+    near: float = knob(0.05, unit="total variation within which the shortest description is taken", origin="chosen")
+    alike: float = knob(0.01, unit="total variation that a head may lose by sharing another's description", origin="chosen")
+    attention: AttentionTuning = field(default_factory=AttentionTuning)
+
+
+@dataclass(frozen=True)
+class LogitTuning:
+    """How a readout is named as a sum of projections."""
+
+    rows: int = knob(1500, unit="positions at the most", origin="chosen")
+    least: int = knob(300, unit="positions at the least", origin="chosen")
+    cells: float = knob(1e8, unit="terms times positions times tokens at the most: some 400 MB", origin="chosen")
+    terms: AttentionTuning = field(default_factory=AttentionTuning)
 
 
 @dataclass(frozen=True)

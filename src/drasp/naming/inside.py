@@ -1,0 +1,140 @@
+"""Heads described from the model's own attention, layer by layer, over the variables that a program could have there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Prediction, Project, Read, Statement
+from drasp.ir.operators import Sum
+from drasp.ir.program import Header, Program, alive
+from drasp.learn.trial import Doing, Steps
+from drasp.learn.values import Source
+from drasp.model.wiring import Sender
+from drasp.naming.attention import Attention, NamedHead, Queries, attention_rows, describe, described_by, features_between
+from drasp.naming.tuning import InsideTuning
+from drasp.tasks.protocol import Sample
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Sequences with the model's attention.
+
+    Attributes:
+        attention: for each head what it attends to, (batch, time, time).
+    """
+
+    sample: Sample
+    attention: Mapping[Sender, np.ndarray]
+
+
+@dataclass
+class Inside:
+    """The heads of a model that are described so far.
+
+    Attributes:
+        layers, heads: how many the model has.
+        ladders: for each head ever closer descriptions.
+        chosen: the description taken of each; two heads of a layer that attend alike share one.
+        rows: for each head the rows of its attention that it was described by.
+    """
+
+    header: Header
+    layers: int
+    heads: int
+    tuning: InsideTuning
+    ladders: dict[Sender, list[NamedHead]] = field(default_factory=dict)
+    chosen: dict[Sender, NamedHead] = field(default_factory=dict)
+    rows: dict[Sender, Queries] = field(default_factory=dict)
+
+    def program(self, sources: Sequence[Source]) -> Program:
+        """The described heads with the averages that `sources` ask for, and a projection that reads each of these."""
+        statements = list(self._statements(sources))
+        reads = [self.read(source) for source in sources if source.heads]
+        projections = [Project(f"logits{i}", read, Sum()) for i, read in enumerate(dict.fromkeys(reads))]
+        projections.append(Project("logits", ONE_READ, Sum()))
+        prediction = Prediction(tuple(p.name for p in projections))
+        return Program(self.header, tuple(alive([*statements, *projections, prediction])), {})
+
+    def _statements(self, sources: Sequence[Source]) -> Iterator[Statement]:
+        """Layer by layer the selectors of each head, and every average of it that something may read."""
+        wanted = {part for source in sources for part in _parts(source)}
+        wanted |= {Source((head,), of) for head in self.chosen for of in ("token", "pos")}
+        done: set[str] = set()
+        for head in sorted(self.chosen):
+            for select in self.chosen[head].selects:
+                if select.name not in done:
+                    done.add(select.name)
+                    yield select
+            for source in sorted((s for s in wanted if s.heads[0] == head), key=lambda s: (len(s.heads), s.of)):
+                name = self.read(source).variable
+                if name not in done:
+                    done.add(name)
+                    selectors = tuple(select.name for select in self.chosen[head].selects)
+                    yield Aggregate(name, selectors, self.read(Source(source.heads[1:], source.of)))
+
+    def read(self, source: Source) -> Read:
+        """What a source is called; heads that share a description share their averages."""
+        if not source.heads:
+            return TOKEN if source.of == "token" else POS
+        return Read("a" + "".join(f"_{h.layer}_{h.head}" for h in map(self._first, source.heads)) + ("t" if source.of == "token" else "p"))
+
+    def _first(self, head: Sender) -> Sender:
+        """The first head of the layer with the same description."""
+        return next(h for h in sorted(self.chosen) if h.layer == head.layer and self.chosen[h].selects == self.chosen[head].selects)
+
+    def variables(self, layer: int) -> list[Read]:
+        """What the heads of a layer may read: tokens, positions, and the averages of both under each head below."""
+        below = [Source((head,), of) for head in sorted(self.chosen) if head.layer < layer for of in ("token", "pos")]
+        return list(dict.fromkeys([TOKEN, POS, *map(self.read, below)]))
+
+    def average_heads(self) -> dict[str, Sender]:
+        """For each average of a token or a position the head that it stands for."""
+        return {self.read(Source((head,), of)).variable: self._first(head) for head in self.chosen for of in ("token", "pos")}
+
+
+def _parts(source: Source) -> Iterator[Source]:
+    """The source and the averages that it is an average of."""
+    while source.heads:
+        yield source
+        source = Source(source.heads[1:], source.of)
+
+
+def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], rng: np.random.Generator) -> Steps[None]:
+    """Describes the heads that the sources need, and those below them that their attention may depend on."""
+    top = max((head.layer for source in needed for head in source.heads), default=-1)
+    direct = {head for source in needed for head in source.heads}
+    for layer in range(top + 1):
+        for number in range(inside.heads):
+            head = Sender("head", layer, number)
+            if layer < top or head in direct:
+                yield Doing(f"describing head {number} of layer {layer}")
+                _describe_head(inside, seen, head, rng)
+
+
+def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, rng: np.random.Generator) -> None:
+    tuning, variables = inside.tuning, inside.variables(head.layer)
+    below = [Source((h,), of) for h in inside.chosen if h.layer < head.layer for of in ("token", "pos")]
+    program = inside.program(below)
+    last = head.layer == inside.layers - 1
+    given = [Attention(s.sample, s.attention[head], s.sample.scored if last else _real(s.sample)) for s in seen]
+    rows = attention_rows(program, given, [ONE_READ, *variables], rng, tuning.attention)
+    if rows is None:
+        inside.chosen[head] = NamedHead((), 0.0)
+        return
+    inside.rows[head] = rows
+    features = list(features_between(program, variables, variables, tuning.attention))
+    ladder = describe(program, features, rows, f"s{head.layer}_{head.head}_", tuning.attention)
+    near = [found for found in ladder if found.total_variation <= tuning.near]
+    chosen = near[0] if near else min(ladder, key=lambda found: found.total_variation)
+    for other in sorted(h for h in inside.chosen if h.layer == head.layer):  # heads that attend alike
+        off = described_by(program, inside.chosen[other].selects, rows)
+        if off <= max(tuning.near, chosen.total_variation + tuning.alike):
+            chosen = replace(inside.chosen[other], total_variation=off)
+            break
+    inside.ladders[head], inside.chosen[head] = ladder, chosen
+
+
+def _real(sample: Sample) -> np.ndarray:
+    """Where there is no padding yet."""
+    return sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0
