@@ -6,7 +6,6 @@ of descriptions of the attention, until one of their product keeps match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from drasp.core.budget import Budget
 from drasp.ir.nodes import Aggregate, Project, Select
@@ -79,7 +78,7 @@ class _Given:
 
 def _given(program: Program, oracle: Oracle, aim: NamingAim, budget: Budget) -> Steps[_Given]:
     yield Doing("labelling sequences to name on", program)
-    return _Given(program, draw_samples(program, oracle, aim.tuning.samples, partial(budget.spend, len(program.statements))), aim, budget)
+    return _Given(program, draw_samples(program, oracle, aim.tuning.samples, budget.spend), aim, budget)
 
 
 def _whole(given: _Given) -> Steps[tuple[Naming | None, Naming]]:
@@ -114,9 +113,7 @@ def _rewrites(given: _Given, heads: Heads, readout: Named) -> list[Rewrite]:
 def _readout(given: _Given, program: Program, variant: Program) -> Steps[Named | None]:
     """The best of the readouts of a program, named in a variant of it, that keep match."""
     good = []
-    for found in name_readout(
-        program, variant, given.samples.judging, given.tuning.readout, partial(given.budget.spend, given.tuning.readout.fit_work)
-    ):
+    for found in name_readout(program, variant, given.samples.judging, given.tuning.readout):
         match = yield Trial(found.program, "the readout named", given.aim.threshold)
         if match >= given.aim.threshold:
             good.append(found)
