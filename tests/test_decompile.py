@@ -22,12 +22,15 @@ from drasp.learn.evaluation import Examinee, draw, numpy_logits
 from drasp.learn.fit import fit
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Study, draw_pools
+from drasp.learn.trial import Found
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
-from drasp.passes.circuit import header_of
+from drasp.naming.pieces import Naming, Piece, Target
+from drasp.passes.circuit import expand, header_of
 from drasp.passes.removals import removals
+from drasp.passes.token_table import token_table
 from drasp.rewrite.lift import lift
 from drasp.search import runner
 from drasp.search.decompile import Session, decompile
@@ -185,6 +188,31 @@ def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
     assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
     assert len(found.program.statements) == 18  # the model itself
     assert found.evidence.match is not None
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_was_named_is_kept_without_its_pieces_where_time_is_up_and_with_them_where_they_are_measured(monkeypatch, stopped):
+    piece = Piece(Target("readout", "agreement", 0.95, at_least=True), ("prediction",), 1.0, 1.0)
+    whole = {}
+
+    def naming(program, oracle, aim, budget):
+        whole["program"] = token_table(program.header, oracle.sample)
+        yield Found(Naming(whole["program"], ()))
+        if stopped:
+            raise OutOfBudget
+        yield Found(Naming(whole["program"], (piece,)))
+        yield Found(Naming(program, (piece, piece)))  # not what is kept, nor are its pieces
+
+    def lifted(edges, oracle, aim, budget):
+        yield Found(expand(edges.whole, oracle, aim))
+
+    monkeypatch.setattr(runner, "named", naming)
+    monkeypatch.setattr(runner, "PLAN", planned(lifted))
+    monkeypatch.setattr(runner.Runner, "_holds", lambda *_: True)
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, work=20_000, evidence="quick"))
+    assert len(found.program.statements) == len(whole["program"].statements)
+    assert len(found.evidence.named) == (0 if stopped else 1)
+    assert found.evidence.stopped_by_time is stopped
 
 
 def test_the_search_stops_in_the_middle_of_a_refit():
