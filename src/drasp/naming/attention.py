@@ -26,7 +26,6 @@ from drasp.learn.evaluation import predictions
 from drasp.naming.samples import Samples
 from drasp.naming.tuning import AttentionTuning
 from drasp.run.numpy_fast import OneHot, evaluate
-from drasp.tasks.protocol import Sample
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,10 @@ def name_head(program: Program, selectors: tuple[str, ...], samples: Samples, tu
     rows = _queries(Head(program, selectors, program), samples, {read for f in features for read in (f.query, f.key)}, tuning)
     if rows is None:
         return [NamedHead((), 0.0)]
-    columns = [_column(program, f.query, f.key, f.primitive, rows) for f in features]
+    columns = []
+    for feature in features:
+        columns.append(_column(program, feature.query, feature.key, feature.primitive, rows))
+        samples.spend(1)
     target = np.log(np.maximum(rows.weights, rows.weights.max(1, keepdims=True) * np.exp(-tuning.deepest)))
     key_weights = np.where(rows.seen, rows.weights + tuning.key_weight / rows.seen.sum(1, keepdims=True), 0)
     flat = np.stack([_centred(column, key_weights) for column in (target, *columns)])
@@ -103,6 +105,7 @@ def name_head(program: Program, selectors: tuple[str, ...], samples: Samples, tu
     stem = f"s{selectors[0][1:]}_" if selectors else "s"
     found = [NamedHead((), _total_variation(np.zeros_like(target), rows))]
     for chosen in _orthogonal_matching_pursuit(gram, tuning):
+        samples.spend(len(features))  # each was looked at
         start = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], gram[chosen, 0], rcond=None)[0]
         strengths = _closest(np.stack([columns[c - 1] for c in chosen], -1), start, rows, tuning)
         terms = _short([(features[c - 1], columns[c - 1], s) for c, s in zip(chosen, strengths, strict=True)], rows, tuning)
@@ -134,7 +137,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == head.selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
     inner = any(found.name in feeds_attention(reader) for found in heads)
-    tokens = None if inner else _where_it_matters(reader, heads, few)
+    tokens = None if inner else _where_it_matters(reader, heads, samples)
     symbols = symbol_ids(program.header.vocabulary)
     length = max(sample.token_ids.shape[1] for sample in few)
     weights, seen = [], []
@@ -150,6 +153,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
         chosen = [places[rng.permutation(len(places))[:share]], rare[rng.permutation(len(rare))[: share // tuning.rare]]]
         batch, query = np.concatenate(chosen).T
         trace = evaluate(program, sample.token_ids, sample.position_ids)
+        samples.spend(len(program.statements))
         keys = sample.token_ids.shape[1]
         padding = ((0, 0), (0, length - keys))
         weights.append(np.pad(trace.attention[averages[0]][batch, query], padding))
@@ -169,13 +173,14 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     )
 
 
-def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Sequence[Sample]) -> np.ndarray | None:
+def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Samples) -> np.ndarray | None:
     """The current tokens at which another value of the averages, their mean, changes a prediction; None where it changes none."""
     found = []
-    for sample in samples:
+    for sample in samples.few:
         trace = evaluate(program, sample.token_ids, sample.position_ids)
         means = {head.name: trace.values[head.name][sample.scored].mean(0) for head in heads}
         other = evaluate(program, sample.token_ids, sample.position_ids, constants=means)
+        samples.spend(2 * len(program.statements))
         before, after = (predictions(t.logits[sample.scored], program.header.predict) for t in (trace, other))
         changed = (before != after).reshape(len(before), -1).any(1)
         found.append(sample.token_ids[sample.scored][changed & (np.nonzero(sample.scored)[1] > 0)])
