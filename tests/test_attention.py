@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drasp.core.budget import Budget, OutOfBudget
 from drasp.lang.parser import parse
 from drasp.naming.attention import Head, distance, name_head
 from drasp.naming.judged import Judging
@@ -25,8 +26,8 @@ def _samples(seed=0):
     return _drawn(samples)
 
 
-def _drawn(samples):
-    return Samples(samples, Judging([], []), np.random.default_rng(0))
+def _drawn(samples, spend=lambda work: None):
+    return Samples(samples, Judging([], [], spend), np.random.default_rng(0))
 
 
 def _program(*selects):
@@ -72,6 +73,33 @@ def test_a_planted_head_is_found_again(selects):
     assert _numbers(best) <= sum(program.by_name[name].op.numbers() for name in names) + 1
     planted = {(s.query.variable, s.key.variable) for s in (program.by_name[name] for name in names)}
     assert {(s.query.variable, s.key.variable) for s in best.selects} == planted
+
+
+def test_what_a_head_takes_is_counted_and_it_stops_in_the_middle():
+    program, tuning = _program("select(q=pos, k=pos, op=12*(k == q - 1))"), AttentionTuning()
+    samples, statements = _samples().few, len(program.statements)
+
+    def spent(work, take):
+        budget = Budget.of_work(work)
+        try:
+            take(_drawn(samples, budget.spend))
+        except OutOfBudget:
+            return budget.spent(), True
+        return budget.spent(), False
+
+    def name(drawn):
+        name_head(program, ("s0",), drawn, tuning)
+
+    def measure(drawn):
+        distance(Head(program, ("s0",), program), program.statements[:1], drawn, tuning)
+
+    runs = 3 * len(samples) * statements  # once for the attention, twice for where it matters
+    assert spent(np.inf, measure) == (runs, False)
+    assert spent(np.inf, name) > (runs, False)
+    for take in (name, measure):
+        work, stopped = spent(statements, take)
+        assert stopped
+        assert work <= 3 * statements
 
 
 def test_a_uniform_head_needs_no_selector():

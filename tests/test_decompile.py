@@ -30,6 +30,7 @@ from drasp.model.forward import TorchTransformer
 from drasp.naming.pieces import Naming, Piece, Target
 from drasp.passes.circuit import TooLarge, expand, header_of
 from drasp.passes.removals import removals
+from drasp.passes.token_table import token_table
 from drasp.rewrite.lift import lift
 from drasp.search import decompile as search
 from drasp.search import runner
@@ -240,6 +241,29 @@ def test_a_model_too_large_for_linear_norms_is_left_to_the_other_stages(monkeypa
     found = quickly(monkeypatch, *stages)
     assert [step.name for step in found.evidence.passes] == ["exact: finds the model"]
     assert found.evidence.reason is None
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_was_named_is_kept_without_its_pieces_where_time_is_up_and_with_them_where_they_are_measured(monkeypatch, stopped):
+    piece = Piece(Target("readout", "agreement", 0.95, at_least=True), ("prediction",), 1.0, 1.0)
+    whole = {}
+
+    def naming(program, oracle, aim, budget):
+        whole["program"] = token_table(program.header, oracle.sample)
+        yield Found(Naming(whole["program"], ()))
+        if stopped:
+            raise OutOfBudget
+        yield Found(Naming(whole["program"], (piece,)))
+        yield Found(Naming(program, (piece, piece)))  # not what is kept, nor are its pieces
+
+    def lifted(edges, oracle, aim, budget):
+        yield Found(expand(edges.whole, oracle, aim))
+
+    monkeypatch.setattr(runner, "named", naming)
+    monkeypatch.setattr(runner, "PLAN", planned(lifted))
+    monkeypatch.setattr(runner.Runner, "_holds", lambda *_: True)
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, work=20_000, evidence="quick"))
+    assert len(found.program.statements) == len(whole["program"].statements)
+    assert len(found.evidence.named) == (0 if stopped else 1)
+    assert found.evidence.stopped_by_time is stopped
 
 
 def test_the_search_stops_in_the_middle_of_a_refit():

@@ -84,16 +84,18 @@ def measured(trial, oracle):
 
 
 def answered(steps, oracle):
-    """What a pass returns, and what it found on the way, its trials measured."""
-    found, answer = [], None
+    """What a pass returns; what it found on the way, its trials measured; and how much of that before the first piece with the readout."""
+    found, before, answer = [], None, None
     while True:
         try:
             step = steps.send(answer)
         except StopIteration as end:
-            return end.value, found
+            return end.value, found, before
         answer = measured(step, oracle) if isinstance(step, Trial) else 0.0
         if isinstance(step, Found):
             found.append(step.what)
+        elif step.trying == "the readout named alone" and before is None:
+            before = len(found)
 
 
 def naming_aim(oracle, pruned):
@@ -108,8 +110,9 @@ def naming_aim(oracle, pruned):
 
 def test_what_is_in_the_way_of_a_name_is_pruned_behind_the_named_attention(program, oracle):
     pruned = []
-    result, (partly, whole) = answered(named(program, oracle, naming_aim(oracle, pruned), BUDGET), oracle)
+    result, (partly, first, whole), before = answered(named(program, oracle, naming_aim(oracle, pruned), BUDGET), oracle)
     assert result is whole
+    assert (first.program, first.pieces, before) == (whole.program, (), 2)  # time may be up while its pieces are measured
     assert size(partly.program).opaque > 0
     assert size(whole.program).opaque == 0
     assert measured(Trial(whole.program, "", pool="verify"), oracle) > 0.99
@@ -121,12 +124,16 @@ def test_what_is_in_the_way_of_a_name_is_pruned_behind_the_named_attention(progr
     assert selects
     assert not any(isinstance(s.op, Dense) for s in selects)  # what was named stays so while the rest is pruned
     assert len(pruned[0].statements) < len(program.statements)
+    result, (first, whole), before = answered(named(pruned[0], oracle, naming_aim(oracle, []), BUDGET), oracle)
+    assert result is whole
+    assert len(whole.pieces) == 2
+    assert (first.program, first.pieces, before) == (whole.program, (), 1)
 
 
 def test_all_or_nothing_finds_it_too(program, oracle):
-    whole, found = answered(named_whole(program, oracle, naming_aim(oracle, []), BUDGET), oracle)
+    whole, found, _ = answered(named_whole(program, oracle, naming_aim(oracle, []), BUDGET), oracle)
     assert size(whole.program).opaque == 0
-    assert not found
+    assert [naming.program for naming in found] == [whole.program]
 
 
 def test_what_has_no_limit_is_named_by_the_closest_that_will_do():

@@ -13,7 +13,7 @@ from drasp.learn.adam import Schedule
 from drasp.learn.attribution import attribution
 from drasp.learn.circuit import Edges
 from drasp.learn.fit import fit
-from drasp.learn.means import mean_values
+from drasp.learn.means import _Sums, mean_values
 from drasp.learn.pools import Batch
 from drasp.learn.trial import Trial
 from drasp.model.wiring import Receiver, Sender
@@ -22,7 +22,7 @@ from drasp.passes.cut import cut_by_rank
 from drasp.passes.eliminate import eliminate
 from drasp.passes.linear_norms import linear_norms
 from drasp.passes.pairs import eliminate_pairs
-from drasp.passes.removals import by_loss, complexity, identity, removals, without
+from drasp.passes.removals import Left, by_loss, complexity, identity, removals, without
 from drasp.passes.sweep import sweep
 from drasp.passes.token_table import token_table
 from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
@@ -69,6 +69,15 @@ def test_what_is_not_needed_goes_and_what_is_stays(apply, planted, oracle):
 def test_a_sweep_fits_nothing(planted, oracle, monkeypatch):
     monkeypatch.setattr("drasp.passes.refit.fit", lambda *_: pytest.fail("it was fitted"))
     pruned(sweep, planted, oracle)
+
+
+@pytest.mark.parametrize("apply", [sweep, eliminate, eliminate_pairs])
+def test_the_means_of_what_is_left_are_worked_out_once(apply, planted, oracle, monkeypatch):
+    worked_out = []
+    monkeypatch.setattr("drasp.learn.means._Sums", lambda program, device: worked_out.append(program.digest) or _Sums(program, device))
+    monkeypatch.setattr("drasp.passes.refit.fit", lambda program, *_: program)
+    _, _, found = drive(apply(planted.program, oracle, AIM, BUDGET), measuring(oracle, BUDGET))
+    assert worked_out == [planted.program.digest, *(program.digest for program in found)]
 
 
 def test_a_cut_by_rank_takes_much_at_once_and_nothing_that_is_needed(planted, oracle):
@@ -209,7 +218,7 @@ def test_what_a_removal_leaves_is_simplified_and_keeps_its_names():
 
 
 def test_removals_are_tried_in_the_order_of_the_loss_after_them_for_what_they_save(planted, oracle):
-    order = by_loss(planted.program, oracle, AIM, BUDGET)
+    order = by_loss(Left(planted.program, oracle, AIM, BUDGET))
     means = mean_values(planted.program, oracle, BUDGET)
     smaller = [without(planted.program, removal, means) for removal in order]
     saved = [complexity(planted.program, AIM.prune) - complexity(program, AIM.prune) for program in smaller]

@@ -1,8 +1,11 @@
 """Linear threshold functions and readouts: planted ones are found again, and what cannot be one is not called one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from drasp.core.budget import Budget, OutOfBudget
 from drasp.ir.formulas import Read
 from drasp.ir.nodes import Aggregate, Compare, Prediction, Project
 from drasp.ir.operators import Dense
@@ -95,6 +98,16 @@ def test_a_readout_of_an_average_becomes_one_line_of_forms():
     assert counted.numbers <= 12
     fresh = [judged(dense, sample) for sample in _samples(2)]
     assert agreement(best.program, Judging(fresh, fresh)) >= 0.97
+
+
+def test_what_a_readout_takes_is_counted_and_it_stops_in_the_middle():
+    dense, budget = _dense(np.eye(7)), Budget.of_work(10)
+    judging = replace(_judged(dense), spend=budget.spend)
+    with pytest.raises(OutOfBudget):
+        next(name_readout(dense, dense, judging, ReadoutTuning()))
+    assert 10 <= budget.spent() < 10 + len(dense.statements)
+    with pytest.raises(OutOfBudget):
+        agreement(dense, replace(judging, spend=Budget.of_work(10).spend))
 
 
 def test_a_readout_of_the_current_token_becomes_a_relation():

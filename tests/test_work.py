@@ -22,7 +22,12 @@ SHORT = replace(AIM, circuit=replace(AIM.circuit, steps=3, coefficients=2), refi
 
 def on_a_program(apply):
     planted = PLANTED[0]
-    return planted.oracle(), lambda oracle, budget: apply(planted.program, oracle, SHORT, budget)
+
+    def start(oracle, budget):
+        oracle.journal.once("what the pass before asked", "", lambda: None, budget)  # none that takes a program comes first
+        return apply(planted.program, oracle, SHORT, budget)
+
+    return planted.oracle(), start
 
 
 def on_a_transformer(apply):

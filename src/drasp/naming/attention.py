@@ -3,7 +3,7 @@
 A head is named as a whole: what its selectors prefer one by one may cancel.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,6 @@ from drasp.naming.regression import Choices, selected
 from drasp.naming.samples import Samples
 from drasp.naming.tuning import AttentionTuning
 from drasp.run.numpy_fast import OneHot, evaluate
-from drasp.tasks.protocol import Sample
 
 
 @dataclass(frozen=True)
@@ -99,20 +98,40 @@ def name_head(program: Program, selectors: tuple[str, ...], samples: Samples, tu
     rows = _queries(Head(program, selectors, program), samples, {read for f in features for read in (f.query, f.key)}, tuning)
     if rows is None:
         return [NamedHead((), 0.0)]
-    return describe(program, features, rows, f"s{selectors[0][1:]}_" if selectors else "s", tuning)
+    return describe(program, features, rows, f"s{selectors[0][1:]}_" if selectors else "s", _how(samples, tuning))
 
 
-def describe(program: Program, features: Sequence[Feature], rows: Queries, stem: str, tuning: AttentionTuning) -> list[NamedHead]:
+@dataclass(frozen=True)
+class How:
+    """How attention is looked at.
+
+    Attributes:
+        rng: draws the queries.
+        spend: told of the work that is done; may raise to stop.
+    """
+
+    tuning: AttentionTuning
+    rng: np.random.Generator
+    spend: Callable[[float], None]
+
+
+def _how(samples: Samples, tuning: AttentionTuning) -> How:
+    return How(tuning, samples.rng, samples.spend)
+
+
+def describe(program: Program, features: Sequence[Feature], rows: Queries, stem: str, how: How) -> list[NamedHead]:
     """Ever closer descriptions of rows of attention, made of some features: from the uniform average on, each with more terms.
 
     Args:
         stem: of the selectors' names.
     """
-    columns = _columns(program, features, rows)
+    tuning = how.tuning
+    columns = _columns(program, features, rows, how.spend)
     choices = Choices(rows.weights, rows.seen)
     found = [NamedHead((), _total_variation(np.zeros_like(rows.weights), rows))]
     costs = np.array([feature.primitive.numbers() for feature in features])
     for strengths in selected(choices, columns, costs, tuning.regression):
+        how.spend(len(features))  # each was looked at
         terms = _short([(features[i], columns[i].astype(np.float64), s) for i, s in strengths.items()], rows, tuning)
         selects = _selects(stem, [(f, s) for f, _, s in terms])
         found.append(NamedHead(selects, _total_variation(_scores(program, selects, rows), rows)))
@@ -149,13 +168,14 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     averages = [s.name for s in program.statements if isinstance(s, Aggregate) and s.selectors == head.selectors]
     heads = [s for s in reader.statements if isinstance(s, Aggregate) and s.name in averages]
     inner = any(found.name in feeds_attention(reader) for found in heads)
-    tokens = None if inner else _where_it_matters(reader, heads, few)
+    tokens = None if inner else _where_it_matters(reader, heads, samples)
     places = []
     for sample in few:
+        samples.spend(len(program.statements))
         attended = evaluate(program, sample.token_ids, sample.position_ids).attention[averages[0]]
         where = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
         places.append(Attention(sample, attended, where))
-    return attention_rows(program, places, reads, samples.rng, tuning)
+    return attention_rows(program, places, reads, _how(samples, tuning))
 
 
 @dataclass(frozen=True)
@@ -167,9 +187,7 @@ class Attention:
     where: np.ndarray
 
 
-def attention_rows(
-    program: Program, given: Sequence[Attention], reads: Collection[Read], rng: np.random.Generator, tuning: AttentionTuning
-) -> Queries | None:
+def attention_rows(program: Program, given: Sequence[Attention], reads: Collection[Read], how: How) -> Queries | None:
     """Some rows of a head's attention, with the values that variables of a program have there; None where no query sees more than one key.
 
     Args:
@@ -180,16 +198,17 @@ def attention_rows(
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
     key_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
-    share = tuning.queries // len(given) + 1
+    share = how.tuning.queries // len(given) + 1
     for part in given:
         sample = part.sample
         places = np.argwhere(part.where & (np.arange(part.where.shape[1]) > 0))
         if not len(places):
             continue
         rare = places[~np.isin(sample.token_ids[tuple(places.T)], symbols)]
-        chosen = [places[rng.permutation(len(places))[:share]], rare[rng.permutation(len(rare))[: share // tuning.rare]]]
+        chosen = [places[how.rng.permutation(len(places))[:share]], rare[how.rng.permutation(len(rare))[: share // how.tuning.rare]]]
         batch, query = np.concatenate(chosen).T
         trace = evaluate(program, sample.token_ids, sample.position_ids)
+        how.spend(len(program.statements))
         keys = sample.token_ids.shape[1]
         padding = ((0, 0), (0, length - keys))
         weights.append(np.pad(part.attention[batch, query], padding))
@@ -209,13 +228,14 @@ def attention_rows(
     )
 
 
-def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Sequence[Sample]) -> np.ndarray | None:
+def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Samples) -> np.ndarray | None:
     """The current tokens at which another value of the averages, their mean, changes a prediction; None where it changes none."""
     found = []
-    for sample in samples:
+    for sample in samples.few:
         trace = evaluate(program, sample.token_ids, sample.position_ids)
         means = {head.name: trace.values[head.name][sample.scored].mean(0) for head in heads}
         other = evaluate(program, sample.token_ids, sample.position_ids, constants=means)
+        samples.spend(2 * len(program.statements))
         before, after = (predictions(t.logits[sample.scored], program.header.predict) for t in (trace, other))
         changed = (before != after).reshape(len(before), -1).any(1)
         found.append(sample.token_ids[sample.scored][changed & (np.nonzero(sample.scored)[1] > 0)])
@@ -267,13 +287,14 @@ def _asked(group: Group, header: Header, query: Basis, key: Basis, tuning: Atten
     return Asked(group, header.axis(query), header.axis(key), tuning.moduli, tuning.shifts, tuning.small_vocabulary)
 
 
-def _columns(program: Program, features: Sequence[Feature], rows: Queries) -> np.ndarray:
+def _columns(program: Program, features: Sequence[Feature], rows: Queries, spend: Callable[[float], None]) -> np.ndarray:
     """The scores of every feature for every query and key: (features, queries, keys)."""
     found = np.empty((len(features), *rows.weights.shape), dtype=np.float32)
     places: dict[tuple[Read, Read], list[int]] = {}
     for place, feature in enumerate(features):
         places.setdefault((feature.query, feature.key), []).append(place)
     for (query, key), group in places.items():
+        spend(len(group))
         matrices = np.stack([_matrix(program, query, key, features[place].primitive) for place in group]).astype(np.float32)
         left, right = rows.query_values[query], rows.key_values[key]
         of_query = matrices[:, left] if left.ndim == 1 else left.astype(np.float32) @ matrices  # (group, queries, coordinates of the key)

@@ -11,7 +11,7 @@ from drasp.ir.program import Header, Program, alive
 from drasp.learn.trial import Doing, Steps
 from drasp.learn.values import Source
 from drasp.model.wiring import Sender
-from drasp.naming.attention import Attention, NamedHead, Queries, attention_rows, describe, described_by, features_between
+from drasp.naming.attention import Attention, How, NamedHead, Queries, attention_rows, describe, described_by, features_between
 from drasp.naming.tuning import InsideTuning
 from drasp.tasks.protocol import Sample
 
@@ -100,7 +100,7 @@ def _parts(source: Source) -> Iterator[Source]:
         source = Source(source.heads[1:], source.of)
 
 
-def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], rng: np.random.Generator) -> Steps[None]:
+def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], how: How) -> Steps[None]:
     """Describes the heads that the sources need, and those below them that their attention may depend on."""
     top = max((head.layer for source in needed for head in source.heads), default=-1)
     direct = {head for source in needed for head in source.heads}
@@ -109,22 +109,22 @@ def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source
             head = Sender("head", layer, number)
             if layer < top or head in direct:
                 yield Doing(f"describing head {number} of layer {layer}")
-                _describe_head(inside, seen, head, rng)
+                _describe_head(inside, seen, head, how)
 
 
-def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, rng: np.random.Generator) -> None:
+def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How) -> None:
     tuning, variables = inside.tuning, inside.variables(head.layer)
     below = [Source((h,), of) for h in inside.chosen if h.layer < head.layer for of in ("token", "pos")]
     program = inside.program(below)
     last = head.layer == inside.layers - 1
     given = [Attention(s.sample, s.attention[head], s.sample.scored if last else _real(s.sample)) for s in seen]
-    rows = attention_rows(program, given, [ONE_READ, *variables], rng, tuning.attention)
+    rows = attention_rows(program, given, [ONE_READ, *variables], how)
     if rows is None:
         inside.chosen[head] = NamedHead((), 0.0)
         return
     inside.rows[head] = rows
-    features = list(features_between(program, variables, variables, tuning.attention))
-    ladder = describe(program, features, rows, f"s{head.layer}_{head.head}_", tuning.attention)
+    features = list(features_between(program, variables, variables, how.tuning))
+    ladder = describe(program, features, rows, f"s{head.layer}_{head.head}_", how)
     near = [found for found in ladder if found.total_variation <= tuning.near]
     chosen = near[0] if near else min(ladder, key=lambda found: found.total_variation)
     for other in sorted(h for h in inside.chosen if h.layer == head.layer):  # heads that attend alike

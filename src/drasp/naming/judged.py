@@ -1,6 +1,6 @@
 """What readouts are named on: sequences of the task and off it, with what the program to be named predicts on them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +21,21 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judging:
-    """The sequences of the task on which a readout is to be right, and others on which it is to agree."""
+    """The sequences of the task on which a readout is to be right, and others on which it is to agree.
+
+    Attributes:
+        spend: told of the work that was done on them; may raise to stop.
+    """
 
     real: Sequence[Judged]
     off: Sequence[Judged]
+    spend: Callable[[float], None] = lambda work: None
+
+    def each(self, parts: Sequence[Judged], program: Program) -> Iterator[Judged]:
+        """Some of them, on each of which the program is run."""
+        for part in parts:
+            yield part
+            self.spend(len(program.statements))
 
 
 def judged(program: Program, sample: Sample, model: np.ndarray | None = None) -> Judged:
@@ -44,7 +55,7 @@ def agreement(program: Program, judging: Judging) -> float:
     """The share of scored positions off the task at which a program predicts as judged, of the outputs that vary on it."""
     varying = np.concatenate([part.predicted for part in judging.real])
     varies = varying.any(0) & ~varying.all(0)
-    same = [(predicted(program, part.sample) == part.predicted)[:, varies].all(1) for part in judging.off]
+    same = [(predicted(program, part.sample) == part.predicted)[:, varies].all(1) for part in judging.each(judging.off, program)]
     return float(np.concatenate(same).mean())
 
 

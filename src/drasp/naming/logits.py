@@ -9,7 +9,7 @@ from drasp.ir.labels import is_special
 from drasp.ir.nodes import ONE_READ, TOKEN, Project, Read, Select
 from drasp.ir.primitives.tables import Rows
 from drasp.ir.program import Program
-from drasp.naming.attention import Feature, Queries, describe, features_between
+from drasp.naming.attention import Feature, How, Queries, describe, features_between
 from drasp.naming.judged import Judging, agreement
 from drasp.naming.readout import Named, readout_reads, with_readout
 from drasp.naming.tuning import LogitTuning
@@ -28,19 +28,17 @@ class Answered:
     probabilities: np.ndarray
 
 
-def logit_readouts(
-    program: Program, answered: Sequence[Answered], judging: Judging, rng: np.random.Generator, tuning: LogitTuning
-) -> Iterator[Named]:
+def logit_readouts(program: Program, answered: Sequence[Answered], judging: Judging, how: How, tuning: LogitTuning) -> Iterator[Named]:
     """The program with ever longer readouts, each a sum of projections.
 
     Args:
         program: with whatever projections; what these read may be read.
     """
     reads = [TOKEN, *map(Read, readout_reads(program))]
-    features = [*features_between(program, reads, [OUT], tuning.terms), *_special(program, reads)]
+    features = [*features_between(program, reads, [OUT], how.tuning), *_special(program, reads)]
     features = [f for f in features if f.key == OUT]
-    rows = _rows(program, answered, reads, rng, max(tuning.least, min(tuning.rows, int(tuning.cells / len(features) / program.bases["token"].size))))
-    for found in describe(program, features, rows, "logits", tuning.terms)[1:]:
+    rows = _rows(program, answered, reads, how, _most(len(features) * program.bases["token"].size, tuning))
+    for found in describe(program, features, rows, "logits", how)[1:]:
         statements = [_projection(select) for select in found.selects]
         named = with_readout(program, statements)
         yield Named(named, agreement(named, judging), tuple(s.name for s in statements))
@@ -60,17 +58,18 @@ def _special(program: Program, reads: Sequence[Read]) -> Iterator[Feature]:
                 yield Feature(read, OUT, Rows(((row, ((column, 1.0),)),)))
 
 
-def _rows(program: Program, answered: Sequence[Answered], reads: Sequence[Read], rng: np.random.Generator, most: int) -> Queries:
+def _rows(program: Program, answered: Sequence[Answered], reads: Sequence[Read], how: How, most: int) -> Queries:
     """Some scored positions: one half drawn from all, the other so that each token is predicted about as often."""
     probabilities = np.concatenate([part.probabilities for part in answered])
     predicted = probabilities.argmax(1)
     seldom = 1 / np.bincount(predicted, minlength=probabilities.shape[1])[predicted]
     count = min(most // 2, len(predicted))
-    chosen = [rng.choice(len(predicted), count, replace=False, p=p / p.sum()) for p in (np.ones(len(predicted)), seldom)]
+    chosen = [how.rng.choice(len(predicted), count, replace=False, p=p / p.sum()) for p in (np.ones(len(predicted)), seldom)]
     places = np.unique(np.concatenate(chosen))
     values: dict[Read, list[np.ndarray]] = {read: [] for read in reads}
     for part in answered:
         trace = evaluate(program, part.sample.token_ids, part.sample.position_ids)
+        how.spend(len(program.statements))
         for read in reads:
             if read == TOKEN:
                 values[read].append(part.sample.token_ids[part.sample.scored])
@@ -83,3 +82,6 @@ def _rows(program: Program, answered: Sequence[Answered], reads: Sequence[Read],
     return Queries(wanted, np.ones(wanted.shape, dtype=bool), query_values, {OUT: keys})
 
 
+def _most(cells: int, tuning: LogitTuning) -> int:
+    """How many positions memory bears, of so many numbers each."""
+    return max(tuning.least, min(tuning.rows, int(tuning.cells / cells)))

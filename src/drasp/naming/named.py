@@ -6,7 +6,6 @@ of descriptions of the attention, until one of their product keeps match.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from drasp.core.budget import Budget
 from drasp.ir.nodes import Aggregate, Project, Select
@@ -18,7 +17,7 @@ from drasp.naming.attention import Head, NamedHead, distance
 from drasp.naming.heads import Heads, described, head_choices, head_rewrites, still_read, undivided, with_heads
 from drasp.naming.judged import agreement
 from drasp.naming.lines import Line, dense_lines, line_rewrites
-from drasp.naming.pieces import Naming, Piece, Rewrite, measured
+from drasp.naming.pieces import Naming, Piece, measured
 from drasp.naming.readout import Named, averages_for_attention, name_readout, readout_rewrite, shortest
 from drasp.naming.readout import target as readout_target
 from drasp.naming.samples import Samples, draw_samples
@@ -43,24 +42,28 @@ def named(program: Program, oracle: Oracle, aim: NamingAim, budget: Budget) -> S
     """The program with its attention and its readout in symbols where match stays at the threshold; what resists stays dense. It is found
     first; where something resists, one that has its readout named may be found after it.
     """
-    given = yield from _given(program, oracle, aim, budget)
-    whole, partly = yield from _whole(given)
-    first = whole or (yield from _line_by_line(given, partly))
+    given = yield from _given(program, oracle, aim, budget.spend)
+    found, partly = yield from _whole(given)
+    if found is not None:
+        first = yield from _with_pieces(given, found)
+    else:
+        first = yield from _line_by_line(given, partly)
     yield Found(first)
-    if whole is None and partly.pieces and size(first.program).opaque:
+    if found is None and partly.pieces and size(first.program).opaque:
         whole = yield from _behind(given, partly.program, oracle)
         if whole is not None:
             yield Found(whole)
-    return whole or first
+            return whole
+    return first
 
 
 def named_whole(program: Program, oracle: Oracle, aim: NamingAim, budget: Budget) -> Steps[Naming | None]:
     """As `named`, but all or nothing: for a program that is still to be pruned, and will be easier to name then."""
-    given = yield from _given(program, oracle, aim, budget)
-    whole, partly = yield from _whole(given)
-    if whole is None and partly.pieces:
-        return (yield from _behind(given, partly.program, oracle))
-    return whole
+    given = yield from _given(program, oracle, aim, budget.spend)
+    found, partly = yield from _whole(given)
+    if found is not None:
+        return (yield from _with_pieces(given, found))
+    return (yield from _behind(given, partly.program, oracle)) if partly.pieces else None
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,26 @@ class _Given:
     program: Program
     samples: Samples
     aim: NamingAim
-    budget: Budget
 
     @property
     def tuning(self) -> NamingTuning:
         return self.aim.tuning
 
 
-def _given(program: Program, oracle: Oracle, aim: NamingAim, budget: Budget) -> Steps[_Given]:
+@dataclass(frozen=True)
+class _Whole:
+    """A program with its readout named behind one description of each attention."""
+
+    heads: Heads
+    readout: Named
+
+
+def _given(program: Program, oracle: Oracle, aim: NamingAim, spend: Callable[[float], None]) -> Steps[_Given]:
     yield Doing("labelling sequences to name on", program)
-    return _Given(program, draw_samples(program, oracle, aim.tuning.samples, partial(budget.spend, len(program.statements))), aim, budget)
+    return _Given(program, draw_samples(program, oracle, aim.tuning.samples, spend), aim)
 
 
-def _whole(given: _Given) -> Steps[tuple[Naming | None, Naming]]:
+def _whole(given: _Given) -> Steps[tuple[_Whole | None, Naming]]:
     """The program with its readout named behind one description of the attention, or None; and one with its attention named alone."""
     program, tuning = given.program, given.tuning
     found = yield from described(program, given.samples, tuning.head)
@@ -94,9 +104,7 @@ def _whole(given: _Given) -> Steps[tuple[Naming | None, Naming]]:
         if readout is None and variant != undivided(variant):
             readout = yield from _readout(given, program, variant)
         if readout is not None:
-            heads = still_read(program, chosen, readout.program, given.samples, tuning.head)
-            pieces = yield from measured(_rewrites(given, heads, readout))
-            return Naming(readout.program, pieces), partly
+            return _Whole(chosen, readout), partly
         if partly.program is program:
             match = yield Trial(variant, "the attention named alone", given.aim.threshold)
             if match >= given.aim.threshold:
@@ -105,18 +113,24 @@ def _whole(given: _Given) -> Steps[tuple[Naming | None, Naming]]:
     return None, partly
 
 
-def _rewrites(given: _Given, heads: Heads, readout: Named) -> list[Rewrite]:
-    """Each thing that was named, alone."""
-    tuning = given.tuning
-    return [*head_rewrites(given.program, heads, tuning.head), readout_rewrite(given.program, readout, tuning.readout)]
+def _with_pieces(given: _Given, found: _Whole) -> Steps[Naming]:
+    """What was found, first as it is: time may be up before its pieces are measured."""
+    program, tuning = found.readout.program, given.tuning.head
+    yield Found(Naming(program, ()))
+    heads = still_read(given.program, found.heads, program, given.samples, tuning)
+    return Naming(program, (yield from _pieces(given, heads, found.readout)))
+
+
+def _pieces(given: _Given, heads: Heads, readout: Named) -> Steps[tuple[Piece, ...]]:
+    """Each thing that was named, measured alone."""
+    program, tuning = given.program, given.tuning
+    return (yield from measured([*head_rewrites(program, heads, tuning.head), readout_rewrite(program, readout, tuning.readout)]))
 
 
 def _readout(given: _Given, program: Program, variant: Program) -> Steps[Named | None]:
     """The best of the readouts of a program, named in a variant of it, that keep match."""
     good = []
-    for found in name_readout(
-        program, variant, given.samples.judging, given.tuning.readout, partial(given.budget.spend, given.tuning.readout.fit_work)
-    ):
+    for found in name_readout(program, variant, given.samples.judging, given.tuning.readout):
         match = yield Trial(found.program, "the readout named", given.aim.threshold)
         if match >= given.aim.threshold:
             good.append(found)
@@ -130,22 +144,24 @@ def _behind(given: _Given, partly: Program, oracle: Oracle) -> Steps[Naming | No
     """
     program, samples = given.program, given.samples
     pruned = yield from _unfound(given.aim.eliminate(partly))  # no candidate: its attention is not the model's
-    again = yield from _given(pruned, oracle, given.aim, given.budget)
+    again = yield from _given(pruned, oracle, given.aim, samples.spend)
     found, _ = yield from _whole(again)
-    if found is None or any(found.program.bases.get(a, program.bases[a]) != program.bases[a] for a in averages_for_attention(program)):
+    if found is None:
+        return None
+    whole = found.readout.program
+    if any(whole.bases.get(a, program.bases[a]) != program.bases[a] for a in averages_for_attention(program)):
         return None  # an average of other coordinates cannot stand where it was
+    yield Found(Naming(whole, ()))
     heads = {}
-    for average in found.program.statements:
+    for average in whole.statements:
         original = program.by_name.get(average.name)
         if isinstance(average, Aggregate) and isinstance(original, Aggregate) and original.selectors:
-            selects = tuple(s for s in found.program.statements if isinstance(s, Select) and s.name in average.selectors)
-            head = Head(program, original.selectors, found.program)
+            selects = tuple(s for s in whole.statements if isinstance(s, Select) and s.name in average.selectors)
+            head = Head(program, original.selectors, whole)
             off = distance(head, selects, samples, given.tuning.head.attention)
             heads[original.selectors] = NamedHead(selects, off)
-    statements = next(piece.statements for piece in found.pieces if piece.target.name == "readout")
-    readout = Named(found.program, agreement(found.program, samples.judging), statements)
-    pieces = yield from measured(_rewrites(given, heads, readout))
-    return Naming(found.program, pieces)
+    readout = replace(found.readout, agreement=agreement(whole, samples.judging))
+    return Naming(whole, (yield from _pieces(given, heads, readout)))
 
 
 def _unfound(steps: Steps[Result]) -> Steps[Result]:

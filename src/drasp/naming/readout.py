@@ -7,6 +7,7 @@ readout: it is right wherever the dense program is on the task, and chosen by ho
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -74,16 +75,13 @@ def _readout(program: Program) -> frozenset[str]:
     )
 
 
-def name_readout(
-    dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, check_time: Callable[[], None] = lambda: None
-) -> Iterator[Named]:
+def name_readout(dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning) -> Iterator[Named]:
     """Programs like `named` but with the readout of `dense` in symbols, those with the fewest numbers first.
 
     Args:
         dense: the program whose predictions are to be kept.
         named: the same statements before the readout, with whatever selectors are named by now.
         judging: with the predictions of `dense`.
-        check_time: called now and then; may raise to stop.
     """
     reads = readout_reads(dense)
     real, off = _task_and_off(named, reads, judging, tuning)
@@ -94,7 +92,7 @@ def name_readout(
     groups = _groups(real.outputs, dense.header.predict == "next-token")
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
-    fitting = _Fitting(named, groups, real, off, tuning, check_time)
+    fitting = _Fitting(named, groups, real, off, tuning, partial(judging.spend, tuning.fit_work))
     for assemble in (_line, _line_with_token, _line_by_token):
         yield from _formed(assemble(fitting), judging)
     for compares in _compared(named, _averages_read(dense, "position"), tuning):
@@ -107,7 +105,7 @@ def _task_and_off(
     named: Program, reads: Sequence[str], judging: Judging, tuning: ReadoutTuning, compared: Sequence[str] = ()
 ) -> tuple[Rows, Rows]:
     """The positions of the task, and some off it."""
-    real, off = (rows_of(named, reads, parts, tuning, compared) for parts in (judging.real, judging.off))
+    real, off = (rows_of(named, reads, judging.each(parts, named), tuning, compared) for parts in (judging.real, judging.off))
     return real, off.part(off.some(tuning.off_rows))
 
 

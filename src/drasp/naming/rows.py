@@ -1,6 +1,6 @@
 """The positions that a readout is fitted to: what it reads there, and what is to be predicted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,7 @@ class Rows:
         return Rows(self.vocabulary, self.tokens[where], averages, marks, self.scale[where], self.outputs[where])
 
 
-def rows_of(named: Program, reads: Sequence[str], judged: Sequence[Judged], tuning: ReadoutTuning, compared: Sequence[str] = ()) -> Rows:
+def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuning: ReadoutTuning, compared: Sequence[str] = ()) -> Rows:
     """Every scored position, equal ones once.
 
     Args:

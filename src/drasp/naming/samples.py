@@ -29,16 +29,21 @@ class Samples:
     judging: Judging
     rng: np.random.Generator
 
+    @property
+    def spend(self) -> Callable[[float], None]:
+        """Told of the work that was done on them; may raise to stop."""
+        return self.judging.spend
 
-def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, check_time: Callable[[], None]) -> Samples:
-    """Labels sequences by the program. `check_time` is called for each batch, and may raise to stop."""
+
+def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, spend: Callable[[float], None]) -> Samples:
+    """Labels sequences by the program. `spend` is told of the work on each batch, here and in naming, and may raise to stop."""
     rng = np.random.default_rng([oracle.seed, Stream.NAMING])
     batches = [*oracle.short[:: tuning.short_every], *oracle.long[:: tuning.long_every]]
     samples = [Sample(*(part.cpu().numpy() for part in (b.token_ids, b.position_ids, b.scored))) for b in batches]
 
     def label(given: Sequence[tuple[Sample, np.ndarray | None]]) -> Iterator[Judged]:
         for found in in_order(lambda pair: judged(program, *pair), given):
-            check_time()  # a program that is still long takes its time
+            spend(len(program.statements))  # a program that is still long takes its time
             yield found
 
     given = [(sample, as_sets(batch.model_logits.cpu().numpy(), program)) for sample, batch in zip(samples, batches, strict=True)]
@@ -46,7 +51,7 @@ def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, check_t
     off = [*random_strings(program, tuning, rng), *(edited(sample, program, rng) for sample in samples[:: tuning.edited_every])]
     every = max(1, len(samples) // tuning.head_batches)
     few = [Sample(*(array[: tuning.head_sequences] for array in sample)) for sample in samples[::every]]
-    return Samples(few, Judging(real, list(label([(sample, None) for sample in off]))), rng)
+    return Samples(few, Judging(real, list(label([(sample, None) for sample in off])), spend), rng)
 
 
 def random_strings(program: Program, tuning: SampleTuning, rng: np.random.Generator) -> Iterator[Sample]:

@@ -101,7 +101,6 @@ class LogitTuning:
     rows: int = knob(1500, unit="positions at the most", origin="chosen")
     least: int = knob(300, unit="positions at the least", origin="chosen")
     cells: float = knob(1e8, unit="terms times positions times tokens at the most: some 400 MB", origin="chosen")
-    terms: AttentionTuning = field(default_factory=AttentionTuning)
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,15 @@
 """One thing after the other, until nothing more can go."""
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from drasp.core.budget import Budget
 from drasp.ir.program import Program
-from drasp.learn.means import mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Found, Steps
 from drasp.passes.aim import Aim
 from drasp.passes.refit import refit
-from drasp.passes.removals import Removal, by_loss, complexity, describe, without
+from drasp.passes.removals import Left, Removal, by_loss, describe
 from drasp.passes.sweep import swept
-from drasp.run.gated import AblationPoint
 
 
 def eliminate(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program]:
@@ -22,48 +18,40 @@ def eliminate(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Ste
     What failed is put off, and tried again when nothing else is left to try.
     """
     failed: set[Removal] = set()
+    left = Left(program, oracle, aim, budget)
     while True:
-        order = by_loss(program, oracle, aim, budget)
-        smaller = yield from swept(program, order, oracle, aim, budget)
+        order = by_loss(left)
+        smaller = yield from swept(left, order)
         put_off = [removal for removal in order if removal in failed]
         if smaller is None:
-            smaller = yield from _refitted(_Left(program, oracle, aim, budget), [r for r in order if r not in failed], failed)
+            smaller = yield from _refitted(left, [r for r in order if r not in failed], failed)
         if smaller is None:
-            smaller = yield from _refitted(_Left(program, oracle, aim, budget), put_off, failed)
+            smaller = yield from _refitted(left, put_off, failed)
         if smaller is None:
-            return program
-        program = smaller
+            return left.program
+        left = smaller
 
 
-class _Left:
-    """What is left of a program, and what ablates its parts."""
-
-    def __init__(self, program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> None:
-        self.program, self.oracle, self.aim, self.budget = program, oracle, aim, budget
-        self.means: Mapping[AblationPoint, np.ndarray] = mean_values(program, oracle, budget)
-
-    def without(self, removals: Sequence[Removal]) -> Steps[Program | None]:
-        """The program without some removals, refitted; None where match does not bear it."""
-        together = frozenset(identity for removal in removals for identity in removal)
-        smaller = without(self.program, together, self.means)
-        fitted, match = yield from refit(smaller, f"{describe(removals)}, refitted", self.oracle, self.aim, self.budget)
-        simpler = complexity(fitted, self.aim.prune) < complexity(self.program, self.aim.prune)
-        if match < self.aim.threshold or not simpler:
-            return None
-        yield Found(fitted)
-        return fitted
-
-
-def _refitted(left: _Left, order: list[Removal], failed: set[Removal]) -> Steps[Program | None]:
-    """The program after the first removal that match bears with a refit; those that it does not bear are added to `failed`."""
+def _refitted(left: Left, order: list[Removal], failed: set[Removal]) -> Steps[Left | None]:
+    """What is left after the first removal that match bears with a refit; those that it does not bear are added to `failed`."""
     for count in left.aim.prune.together:  # several at once first, while there are many
         if len(order) >= 4 * count:
-            smaller = yield from left.without(order[:count])
+            smaller = yield from _without(left, order[:count])
             if smaller is not None:
                 return smaller
     for removal in order:
-        smaller = yield from left.without([removal])
+        smaller = yield from _without(left, [removal])
         if smaller is not None:
             return smaller
         failed.add(removal)
     return None
+
+
+def _without(left: Left, removals: Sequence[Removal]) -> Steps[Left | None]:
+    """What is left without some removals, refitted; None where match does not bear it."""
+    trying = f"{describe(removals)}, refitted"
+    fitted, match = yield from refit(left.without(removals), trying, left.oracle, left.aim, left.budget)
+    if match < left.aim.threshold or not left.simpler(fitted):
+        return None
+    yield Found(fitted)
+    return left.now(fitted)

@@ -2,10 +2,7 @@
 of that. No gradient, no refit, no expansion.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
-import torch
 
 from drasp.core.budget import Budget
 from drasp.core.seeds import Stream
@@ -15,14 +12,9 @@ from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Doing, Found, Steps, Trial
 from drasp.learn.values import attended, sources, value_circuit
 from drasp.naming.inside import Inside, Seen, describe_heads
-from drasp.naming.judged import Judged, Judging, as_sets
-from drasp.naming.logits import Answered, logit_readouts
-from drasp.naming.readout import Named, name_readout
-from drasp.naming.samples import edited, random_strings
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import header_of
 from drasp.passes.shorten import shortened
-from drasp.tasks.protocol import Sample
 
 
 def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program | None]:

@@ -1,6 +1,6 @@
 """What can be removed from a program in one step, and in which order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
 import numpy as np
@@ -29,8 +29,30 @@ def complexity(program: Program, tuning: PruneTuning) -> float:
     return len(program.statements) + tuning.input_cost * inputs + tuning.division_cost * divisions
 
 
-def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[Removal]:
+class Left:
+    """What a pass has left of a program, and the means that replace its parts: worked out once, and not within what a journal answers, as
+    they are needed beside it.
+    """
+
+    def __init__(self, program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> None:
+        self.program, self.oracle, self.aim, self.budget = program, oracle, aim, budget
+        self.means: Mapping[AblationPoint, np.ndarray] = mean_values(program, oracle, budget)
+
+    def now(self, smaller: Program) -> "Left":
+        """The same, of what is left of it by now."""
+        return Left(smaller, self.oracle, self.aim, self.budget)
+
+    def without(self, removals: Iterable[Removal]) -> Program:
+        """The program with all ablation points of some removals at 0."""
+        return without(self.program, frozenset(part for removal in removals for part in removal), self.means)
+
+    def simpler(self, smaller: Program) -> bool:
+        return complexity(smaller, self.aim.prune) < complexity(self.program, self.aim.prune)
+
+
+def by_loss(left: Left) -> list[Removal]:
     """The removals that make the program simpler, by the loss after each for what it saves."""
+    program, oracle, aim, budget = left.program, left.oracle, left.aim, left.budget
     every = removals(program)
     batches = oracle.sample[:: aim.prune.loss_every]  # to put removals in order, fewer will do
 
@@ -40,14 +62,12 @@ def by_loss(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> list[
         losses = [oracle.loss(executor.scored_logits(b.token_ids, b.position_ids, b.scored), b, aim.refit.targets).mean() for b in batches]
         return float(torch.stack(losses).mean())
 
+    def cost(removal: Removal) -> float:
+        smaller = left.without([removal])
+        saved = complexity(program, aim.prune) - complexity(smaller, aim.prune)
+        return loss(smaller) / saved if saved > 0 else inf
+
     def ask() -> list[int]:
-        means = mean_values(program, oracle, budget)
-
-        def cost(removal: Removal) -> float:
-            smaller = without(program, removal, means)
-            saved = complexity(program, aim.prune) - complexity(smaller, aim.prune)
-            return loss(smaller) / saved if saved > 0 else inf
-
         costs = []
         for found in in_order(cost, every):
             budget.check()

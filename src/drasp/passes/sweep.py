@@ -5,39 +5,39 @@ from collections.abc import Sequence
 from drasp.core.budget import Budget
 from drasp.ir.program import Program
 from drasp.learn.delta import in_chunks
-from drasp.learn.means import mean_values
 from drasp.learn.oracle import Oracle
 from drasp.learn.trial import Found, Steps, Trial
 from drasp.passes.aim import Aim
-from drasp.passes.removals import Removal, by_loss, complexity, describe, without
+from drasp.passes.removals import Left, Removal, by_loss, describe
 
 
 def sweep(program: Program, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program]:
     """Removes, in the order of what each removal is worth, all that match bears without a refit; until nothing can."""
+    left = Left(program, oracle, aim, budget)
     while True:
-        smaller = yield from swept(program, by_loss(program, oracle, aim, budget), oracle, aim, budget)
+        smaller = yield from swept(left, by_loss(left))
         if smaller is None:
-            return program
-        program = smaller
+            return left.program
+        left = smaller
 
 
-def swept(program: Program, order: Sequence[Removal], oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program | None]:
-    """The program without those of some removals that need no refit; None if there is none."""
-    means = mean_values(program, oracle, budget)
-    trying = ""
+def swept(left: Left, order: Sequence[Removal]) -> Steps[Left | None]:
+    """What is left without those of some removals that need no refit; None if there is none."""
+    threshold, trying = left.aim.threshold, ""
 
-    def removed(current: Program, removals: Sequence[Removal]) -> Program | None:
+    def removed(_: Program, removals: Sequence[Removal]) -> Program | None:
         nonlocal trying
         trying = describe(removals)
-        smaller = without(current, frozenset(identity for removal in removals for identity in removal), means)
-        return smaller if complexity(smaller, aim.prune) < complexity(current, aim.prune) else None
+        smaller = left.without(removals)
+        return smaller if left.simpler(smaller) else None
 
     def keeps(smaller: Program) -> Steps[bool]:
-        nonlocal means
-        if (yield Trial(smaller, trying, aim.threshold)) < aim.threshold:
+        nonlocal left
+        if (yield Trial(smaller, trying, threshold)) < threshold:
             return False
-        means = mean_values(smaller, oracle, budget)
         yield Found(smaller)
+        left = left.now(smaller)
         return True
 
-    return (yield from in_chunks(program, order, removed, keeps, aim.prune.sweep_failures))
+    found = yield from in_chunks(left.program, order, removed, keeps, left.aim.prune.sweep_failures)
+    return None if found is None else left

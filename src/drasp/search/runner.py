@@ -318,7 +318,9 @@ class Runner:
         def keep(what: object) -> None:
             nonlocal best
             assert isinstance(what, Naming)
-            if size(what.program).opaque < size(best.program).opaque and self._holds(what.program, budget):
+            if what.program.digest == best.program.digest:
+                best = what  # with its pieces, which are measured once it is found
+            elif size(what.program).opaque < size(best.program).opaque and self._holds(what.program, budget):
                 best = what
                 self._note(what.program, began, budget)
 
