@@ -26,6 +26,7 @@ from drasp.naming.regression import Choices, selected
 from drasp.naming.samples import Samples
 from drasp.naming.tuning import AttentionTuning
 from drasp.run.numpy_fast import OneHot, evaluate
+from drasp.tasks.protocol import Sample
 
 
 @dataclass(frozen=True)

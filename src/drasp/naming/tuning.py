@@ -5,6 +5,7 @@ between it and its neighbours.
 from dataclasses import dataclass, field
 
 from drasp.core.tuning import knob
+from drasp.learn.tuning import ValueTuning
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,15 @@ class LogitTuning:
     rows: int = knob(1500, unit="positions at the most", origin="chosen")
     least: int = knob(300, unit="positions at the least", origin="chosen")
     cells: float = knob(1e8, unit="terms times positions times tokens at the most: some 400 MB", origin="chosen")
+
+
+@dataclass(frozen=True)
+class NamesTuning:
+    """How a whole model is named, before anything is pruned."""
+
+    values: ValueTuning = field(default_factory=ValueTuning)
+    inside: InsideTuning = field(default_factory=InsideTuning)
+    logits: LogitTuning = field(default_factory=LogitTuning)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from drasp.learn.tuning import CircuitTuning, PruneTuning, RefitTuning
+from drasp.naming.tuning import NamesTuning, NamingTuning
 
 
 @dataclass(frozen=True)
@@ -12,12 +13,16 @@ class Aim:
     Attributes:
         threshold: match on the selection pool, in the worst band, that a smaller candidate must reach.
         refit: how constants are fitted.
+        least: match at which a program in symbols is worth having.
     """
 
     threshold: float
     refit: RefitTuning
+    least: float = 0.9
     prune: PruneTuning = field(default_factory=PruneTuning)
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
+    names: NamesTuning = field(default_factory=NamesTuning)
+    naming: NamingTuning = field(default_factory=NamingTuning)
 
     @property
     def promising(self) -> float:

@@ -2,19 +2,30 @@
 of that. No gradient, no refit, no expansion.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+import torch
 
 from drasp.core.budget import Budget
 from drasp.core.seeds import Stream
 from drasp.ir.program import Program
+from drasp.ir.size import size
 from drasp.learn.circuit import Edges
 from drasp.learn.oracle import Oracle
+from drasp.learn.pools import Batch
 from drasp.learn.trial import Doing, Found, Steps, Trial
 from drasp.learn.values import attended, sources, value_circuit
+from drasp.naming.attention import How
 from drasp.naming.inside import Inside, Seen, describe_heads
+from drasp.naming.judged import Judged, Judging, as_sets
+from drasp.naming.logits import Answered, logit_readouts
+from drasp.naming.readout import Named, name_readout
+from drasp.naming.samples import edited, random_strings
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import header_of
 from drasp.passes.shorten import shortened
+from drasp.tasks.protocol import Sample
 
 
 def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program | None]:
@@ -24,15 +35,15 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     sequences = attended(oracle, tuning.values, budget)
     circuit = value_circuit(edges, sequences, aim.least, tuning.values, budget)
     needed = sources(circuit)
-    rng = np.random.default_rng([oracle.seed, Stream.NAMING])
+    how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
     seen = [Seen(_sample(part.batch), {head: weights.cpu().numpy() for head, weights in part.attention.items()}) for part in sequences]
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
-    yield from describe_heads(inside, seen, needed, rng)
+    yield from describe_heads(inside, seen, needed, how)
     program = inside.program(needed)
     best: Program | None = None
     best_match = 0.0
     yield Doing("naming the readout", program)
-    for named in _readouts(program, oracle, aim, rng, budget):
+    for named in _readouts(program, oracle, aim, how):
         match = yield Trial(named.program, "the readout named", min(best_match, aim.threshold))
         if best is None or (min(match, aim.threshold), -_length(named.program)) > (min(best_match, aim.threshold), -_length(best)):
             best, best_match = named.program, match
@@ -40,3 +51,37 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
         return best
     yield Found(best)
     return (yield from shortened(best, best_match))
+
+
+def _length(program: Program) -> int:
+    counted = size(program)
+    return 2 * counted.statements + counted.numbers
+
+
+def _readouts(program: Program, oracle: Oracle, aim: Aim, how: How) -> Iterator[Named]:
+    """The program with its readout named, in one way after the other, labelled by the model."""
+    tuning = aim.naming
+    batches = [*oracle.short[:: tuning.samples.short_every], *oracle.long[:: tuning.samples.long_every]]
+    answered = [Answered(_sample(batch), _probabilities(batch.model_logits)) for batch in batches]
+    real = [Judged(a.sample, as_sets(b.model_logits.cpu().numpy(), program)) for a, b in zip(answered, batches, strict=True)]
+    few = [a.sample for a in answered[:: tuning.samples.edited_every]]
+    off = [*random_strings(program, tuning.samples, how.rng), *(edited(sample, program, how.rng) for sample in few)]
+    judging = Judging(real, [_labelled(program, sample, oracle, how) for sample in off], how.spend)
+    if oracle.task.predict == "next-token":
+        yield from logit_readouts(program, answered, judging, how, aim.names.logits)
+    yield from name_readout(program, program, judging, tuning.readout)
+
+
+def _sample(batch: Batch) -> Sample:
+    return Sample(*(part.cpu().numpy() for part in (batch.token_ids, batch.position_ids, batch.scored)))
+
+
+def _probabilities(logits: torch.Tensor) -> np.ndarray:
+    return logits.softmax(-1).cpu().numpy()
+
+
+def _labelled(program: Program, sample: Sample, oracle: Oracle, how: How) -> Judged:
+    """Sequences with what the model predicts."""
+    how.spend(oracle.study.work)
+    logits = oracle.study.oracle(sample.token_ids, sample.position_ids).cpu().numpy()
+    return Judged(sample, as_sets(logits[sample.scored], program))

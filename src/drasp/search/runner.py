@@ -347,7 +347,8 @@ class Runner:
         tuning = self.run.tuning
         asked = max(self.run.settings.match - stage.slack, 0)
         threshold = _wanted(asked, tuning.choice.select_margin, tuning.pools.selected)
-        return Aim(threshold, tuning.linear_refit if stage.linear else tuning.exact_refit, tuning.prune, tuning.circuit)
+        refit = tuning.linear_refit if stage.linear else tuning.exact_refit
+        return Aim(threshold, refit, prune=tuning.prune, circuit=tuning.circuit, naming=tuning.naming)
 
     def _naming_aim(self, oracle: Oracle, budget: Budget) -> NamingAim:
         aim = self._aim(PLAN.last)
