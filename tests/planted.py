@@ -96,13 +96,13 @@ def _dense(program: Program) -> Program:
 def oracle_of(model: object, task: object, journal: Journal | None = None, lengths: tuple[int, int] = (0, 20), seed: int = 0) -> Oracle:
     """An oracle with few sequences; a program as model has a Transformer beside it that nothing asks for more than its size."""
     study = Study(random_transformer(1, 1, 0, positions=POSITIONS), task, model)
-    return Oracle(study, draw_pools(study, lengths, seed, TUNING, Budget.of_seconds()), seed, TUNING, journal or Journal())
+    return Oracle(study, draw_pools(study, lengths, seed, TUNING, Budget.of_seconds(), Journal()), seed, TUNING, journal or Journal())
 
 
 def transformer_oracle(transformer: Transformer, journal: Journal | None = None) -> Oracle:
     """An oracle of a Transformer with as many tokens and positions as the letters have."""
     study = Study(transformer, Letters("next-token-set"), TorchTransformer(transformer))
-    return Oracle(study, draw_pools(study, (0, 20), 0, TUNING, Budget.of_seconds()), 0, TUNING, journal or Journal())
+    return Oracle(study, draw_pools(study, (0, 20), 0, TUNING, Budget.of_seconds(), Journal()), 0, TUNING, journal or Journal())
 
 
 def random_mlp(name: str, sizes: list[int], strength: float) -> dict[str, np.ndarray]:

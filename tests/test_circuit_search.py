@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
+from drasp.core.journal import Journal
 from drasp.learn.circuit import Annealed, Circuit
 from drasp.learn.tuning import CircuitTuning, PruneTuning, RefitTuning
 from drasp.model.wiring import Wiring
@@ -37,7 +38,7 @@ class Line:
     def without(self, circuit, removed):
         return self.of(kept(circuit) - set(removed))
 
-    def anneal(self, rate, budget):
+    def anneal(self, tuning, rate, budget):
         last = self.annealed[-1].circuit if self.annealed else self.whole
         self.annealed.append(self.stage(last.edges - 1))
 
@@ -62,8 +63,11 @@ def edges():
 
 
 def stop(*_):
-    """In place of `Oracle.once`: the first question is the order in which edges go one by one."""
+    """In place of `Journal.once`: the first question is the order in which edges go one by one."""
     raise OutOfBudget
+
+
+STOPPING = SimpleNamespace(journal=SimpleNamespace(once=stop), seed=0)
 
 
 def annealing(line, matches, gain=0.0):
@@ -75,7 +79,7 @@ def annealing(line, matches, gain=0.0):
     line.fitted = []
     trials, found = [], []
     with suppress(OutOfBudget):
-        drive(prune_circuit(line, SimpleNamespace(once=stop, seed=0), AIM, Budget.of_seconds()), match, trials, found)
+        drive(prune_circuit(line, STOPPING, AIM, Budget.of_seconds()), match, trials, found)
     judged = dict.fromkeys(trial.candidate.edges for trial in trials if not trial.trying.endswith("refitted"))
     return [circuit.edges for circuit in found if circuit is not line.whole], list(judged), line.fitted
 
@@ -126,7 +130,7 @@ def test_what_was_learned_of_the_constants_while_annealing_counts_where_it_match
 
         found = []
         with suppress(OutOfBudget):
-            drive(prune_circuit(line, SimpleNamespace(once=stop, seed=0), AIM, Budget.of_seconds()), match, [], found)
+            drive(prune_circuit(line, STOPPING, AIM, Budget.of_seconds()), match, [], found)
         assert found[0].constants.item() == expected
 
 
@@ -137,7 +141,7 @@ def eliminating(count, holds):
         holds: whether what is left matches when it is refitted.
     """
     line = Line(count)
-    oracle = SimpleNamespace(once=lambda question, about, ask, budget: ask(), seed=0, sample=())
+    oracle = SimpleNamespace(journal=Journal(), seed=0, sample=())
     attempts, found = [], []
 
     def match(trial):
@@ -169,9 +173,19 @@ def test_an_edge_that_failed_alone_is_not_tried_again():
     assert left == {0, *range(2, 12)}
 
 
+def test_each_loss_that_puts_edges_in_order_is_charged():
+    line, losses = Line(12), []
+    loss, line.loss = line.loss, lambda *asked: losses.append(asked) or loss(*asked)
+    budget = Budget.of_work(1e6, BudgetTuning(pace=1))
+    with pytest.raises(TooLarge):
+        drive(prune_circuit(line, SimpleNamespace(journal=Journal(), seed=0, sample=(0, 1)), ALONE, budget), lambda trial: 0.0, [], [])
+    assert len(losses) == 1 + 12
+    assert budget.spent() == len(losses) * 12 * 2
+
+
 def test_all_edges_that_need_no_refit_go_without():
     line = Line(12)
-    oracle = SimpleNamespace(once=lambda question, about, ask, budget: ask(), seed=0, sample=())
+    oracle = SimpleNamespace(journal=Journal(), seed=0, sample=())
     found = []
     with pytest.raises(TooLarge):
         drive(prune_circuit(line, oracle, ALONE, Budget.of_seconds()), lambda trial: float({3, 7} <= kept(trial.candidate)), [], found)

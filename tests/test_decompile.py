@@ -269,7 +269,7 @@ def test_what_was_named_is_kept_without_its_pieces_where_time_is_up_and_with_the
 def test_the_search_stops_in_the_middle_of_a_refit():
     given = study("D2")
     tuning = PoolTuning(fitted_short=64, fitted_long=64, selected=64, verified=64)
-    pools = draw_pools(given, (0, 50), 0, tuning, Budget.of_seconds())
+    pools = draw_pools(given, (0, 50), 0, tuning, Budget.of_seconds(), Journal())
     oracle = Oracle(given, pools, 0, tuning, Journal())
     program = lift(given.transformer, header_of(given))
     budget = Budget.of_work(5_000)
@@ -325,7 +325,7 @@ def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_ha
 
 def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     given = study("D2")
-    pools = draw_pools(given, (60, 100), 0, PoolTuning(), Budget.of_seconds())
+    pools = draw_pools(given, (60, 100), 0, PoolTuning(), Budget.of_seconds(), Journal())
     ids = [b.token_ids.numpy() for pool in (pools.short, pools.long, pools.select, pools.verify) for b in pool]
     searched = {tuple(row[row != 5]) for each in ids for row in each}
     examinee = Examinee(given.task, numpy_logits(given.oracle), (60, 100))

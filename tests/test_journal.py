@@ -1,5 +1,6 @@
 """The journal: what was answered once is not asked again, and a run that goes on is stopped where it was stopped before."""
 
+import errno
 import time
 
 import numpy as np
@@ -84,10 +85,10 @@ def test_what_stands_behind_a_damaged_line_is_asked_again(file):
 def test_a_journal_that_is_closed_neither_answers_nor_adds(file):
     journal = Journal(file, "run")
     once(journal, "a", 1)
-    journal.close()
+    journal.close(Budget.of_seconds())
     assert once(journal, "b", 2) == 2
     journal = Journal(file, "run")
-    journal.close()
+    journal.close(Budget.of_seconds())
     assert once(journal, "a", 3) == 3
     assert once(Journal(file, "run"), "a", 4) == 1
 
@@ -102,6 +103,39 @@ def test_two_processes_do_not_write_to_one_run(file):
 def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path):
     with pytest.raises(RunFolderError, match="cannot be written"):
         Journal(tmp_path / "nowhere" / "journal", "run")
+
+
+def _full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("call", ["pathlib.Path.open", "os.truncate"])
+def test_a_journal_that_cannot_be_written_any_more_ends_and_what_it_holds_stays(file, monkeypatch, call):
+    journal = Journal(file, "run")
+    for question in "ab":
+        once(journal, question, 1)
+    journal = Journal(file, "run")
+    assert once(journal, "a", 2) == 1
+    with monkeypatch.context() as full:
+        full.setattr(call, _full)
+        assert once(journal, "x", 2) == 2
+        journal.stopped(Budget.of_seconds())
+    assert once(journal, "y", 2) == 2
+    assert journal.failed == f"{file} cannot be written: No space left on device"
+    assert once(Journal(file, "run"), "a", 2) == 1
+    assert b'"y' not in file.read_bytes()
+
+
+def test_where_it_is_closed_while_it_answers_the_budget_goes_on(file):
+    journal, work = Journal(file, "run"), Budget.of_work(100, BudgetTuning(pace=1))
+    for question in "ab":
+        journal.once(question, "it", lambda: work.charge(10), work)
+    journal, budget = Journal(file, "run"), Budget.of_seconds(100)
+    journal.once("a", "it", lambda: None, budget)
+    journal.close(budget)
+    left = budget.left()
+    time.sleep(0.001)
+    assert budget.left() < left
 
 
 def spending(journal, limit):

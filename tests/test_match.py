@@ -33,7 +33,9 @@ def study_of(name):
 def drawn(request):
     """The task, all of some sequences, and those of them that are kept."""
     study = study_of(request.param)
-    every, kept = (draw_pools(study, (1, 40), 3, how, Budget.of_seconds()).long for how in (replace(DRAWN, low_margin_share=1), DRAWN))
+    every, kept = (
+        draw_pools(study, (1, 40), 3, how, Budget.of_seconds(), Journal()).long for how in (replace(DRAWN, low_margin_share=1), DRAWN)
+    )
     return study.task, every, kept
 
 
@@ -74,7 +76,7 @@ def sequences(batches):
 
 def test_every_pool_has_a_generator_of_its_own():
     study = study_of("bin_majority")
-    first, second = (draw_pools(study, (0, 60), 3, replace(DRAWN, selected=count), Budget.of_seconds()) for count in (8, 12))
+    first, second = (draw_pools(study, (0, 60), 3, replace(DRAWN, selected=count), Budget.of_seconds(), Journal()) for count in (8, 12))
     for name in ("short", "long", "verify"):
         assert sequences(getattr(first, name)) == sequences(getattr(second, name))
     assert sequences(first.select) != sequences(second.select)
@@ -87,16 +89,28 @@ def test_to_label_a_pool_is_charged_by_the_batch_and_ends_with_the_budget(monkey
     study = study_of("bin_majority")
     batches = 1 + 1 + 5 + 2 + 2  # 24 to see what one costs, 8 short, 240 long, 8 of each of two bands twice
     budget = Budget.of_work(1e6, BudgetTuning(pace=1))
-    draw_pools(study, (0, 60), 3, DRAWN, budget)
+    draw_pools(study, (0, 60), 3, DRAWN, budget, Journal())
     assert budget.spent() == study.work * batches
-    draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(1e3 * study.work * batches, BudgetTuning(pace=1)))
+    draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(1e3 * study.work * batches, BudgetTuning(pace=1)), Journal())
     budget = Budget.of_work(study.work * 3, BudgetTuning(pace=1))
     with pytest.raises(OutOfBudget):
-        draw_pools(study, (0, 60), 3, DRAWN, budget)
+        draw_pools(study, (0, 60), 3, DRAWN, budget, Journal())
     assert budget.spent() == study.work * 3
 
 
-@pytest.mark.parametrize(("budget", "count"), [(Budget.of_seconds(), 5), (Budget.of_seconds(0), 1)])
+def test_as_many_are_drawn_again_by_a_run_that_goes_on_however_fast_it_is_now(tmp_path):
+    study, pools = study_of("bin_majority"), []
+    for work in (20 * study.work, 1e6):
+        journal = Journal(tmp_path / "journal", "run")
+        pools.append(draw_pools(study, (0, 60), 3, DRAWN, Budget.of_work(work, BudgetTuning(pace=1)), journal))
+    whole = draw_pools(study, (0, 60), 3, DRAWN, Budget.of_seconds(), Journal())
+    for name in ("short", "long", "select", "verify"):
+        first, second, every = (sequences(getattr(found, name)) for found in (*pools, whole))
+        assert first == second
+        assert len(first) < len(every)
+
+
+@pytest.mark.parametrize(("budget", "count"), [(Budget.of_seconds(), 5), (Budget.of_seconds(0), 1), (Budget.of_work(1), 1)])
 def test_without_a_budget_for_pools_some_sequences_are_drawn_but_one_in_any_case(budget, count):
     few = draw_few(study_of("bin_majority"), (0, 20), 0, PoolTuning(fallback=5), budget)
     assert sum(batch.sequences for batch in few) == count
@@ -106,7 +120,7 @@ def test_without_a_budget_for_pools_some_sequences_are_drawn_but_one_in_any_case
 @pytest.fixture(scope="module")
 def oracle():
     study = study_of("bin_majority")
-    return Oracle(study, draw_pools(study, (0, 150), 0, TUNING, Budget.of_seconds()), 0, TUNING, Journal())
+    return Oracle(study, draw_pools(study, (0, 150), 0, TUNING, Budget.of_seconds(), Journal()), 0, TUNING, Journal())
 
 
 @dataclass(frozen=True)
@@ -164,7 +178,7 @@ def test_match_is_that_of_the_worst_band(oracle):
 @pytest.mark.parametrize(("name", "changed"), [("D2", torch.neg), ("unique_copy", other)])
 def test_a_sequence_matches_where_all_of_its_predictions_are_the_models(name, changed):
     study = study_of(name)
-    oracle = Oracle(study, draw_pools(study, (2, 9), 0, DRAWN, Budget.of_seconds()), 0, DRAWN, Journal())
+    oracle = Oracle(study, draw_pools(study, (2, 9), 0, DRAWN, Budget.of_seconds(), Journal()), 0, DRAWN, Journal())
     batch = oracle.pools.select[0]
     logits = batch.model_logits.clone()
     assert oracle.matches(logits, batch).all()
@@ -260,7 +274,7 @@ def test_margins_ask_for_no_more_than_the_model_has_or_than_is_safe(oracle):
 @pytest.mark.parametrize("name", ["D2", "bin_majority"])
 def test_soft_targets_are_the_models_probabilities_and_hard_ones_its_predictions(name):
     study = study_of(name)
-    oracle = Oracle(study, draw_pools(study, (1, 20), 0, DRAWN, Budget.of_seconds()), 0, DRAWN, Journal())
+    oracle = Oracle(study, draw_pools(study, (1, 20), 0, DRAWN, Budget.of_seconds(), Journal()), 0, DRAWN, Journal())
     batch = oracle.short[0]
 
     def loss(logits, targets):

@@ -364,6 +364,12 @@ def test_a_fit_stops_in_the_middle():
     assert 1000 <= budget.spent() < 1000 + 3 * len(SMALL.program.statements) * 3  # no more than a step over it
 
 
+def test_means_and_units_of_a_fit_are_charged():
+    oracle, budget = SMALL.oracle(), Budget.of_work(1e6, BudgetTuning(pace=1))
+    fit(SMALL.program, oracle, Schedule(replace(AIM.refit, steps=0), 0.01, seed=0), budget)
+    assert budget.spent() == 2 * len(SMALL.program.statements) * len(oracle.sample)
+
+
 def transformer(heads=1, **changes):
     """A random Transformer of one layer that tells the letters apart; its block has some weights changed."""
     model = random_transformer(1, heads, 0, positions=POSITIONS)
@@ -379,8 +385,12 @@ def even(model):
     return replace(model, blocks=(block,), token_embedding=embedding, position_embedding=0 * model.position_embedding)
 
 
+def edges_of(oracle):
+    return Edges(oracle, AIM.circuit.unit_floor, BUDGET)
+
+
 def linear(oracle, match):
-    return drive(linear_norms(Edges(oracle, AIM.circuit), oracle, AIM, BUDGET), match)
+    return drive(linear_norms(edges_of(oracle), oracle, AIM, BUDGET), match)
 
 
 def test_norms_that_are_constant_are_linear_as_they_are(refitted):
@@ -394,7 +404,7 @@ def test_every_norm_is_made_constant_and_what_that_costs_is_fitted():
     oracle = transformer_oracle(transformer())
     result, trials, found = linear(oracle, measuring(oracle, BUDGET))
     first = trials[0].candidate
-    assert any(point.part == "division" for point in ablation_points(expand(Edges(oracle, AIM.circuit).whole, oracle, AIM)))
+    assert any(point.part == "division" for point in ablation_points(expand(edges_of(oracle).whole, oracle, AIM)))
     assert not any(point.part == "division" for point in ablation_points(first))
     match = measuring(oracle, BUDGET)
     assert match(trials[0]) < AIM.threshold
@@ -429,7 +439,7 @@ def two_heads():
 
 def test_the_circuit_is_pruned_of_what_adds_nothing_and_expanded(two_heads):
     aim = replace(AIM, circuit=replace(AIM.circuit, steps=4, coefficients=2))
-    edges, match = Edges(two_heads, aim.circuit), measuring(two_heads, BUDGET)
+    edges, match = edges_of(two_heads), measuring(two_heads, BUDGET)
     result, _, (*circuits, last) = drive(prune_circuit(edges, two_heads, aim, BUDGET), match)
     assert all(match(Trial(circuit, "")) >= aim.threshold for circuit in circuits)
     counts = [circuit.edges for circuit in circuits]
@@ -442,14 +452,14 @@ def test_the_circuit_is_pruned_of_what_adds_nothing_and_expanded(two_heads):
 
 
 def test_what_is_too_large_to_expand_is_not(two_heads):
-    edges = Edges(two_heads, AIM.circuit)
+    edges = edges_of(two_heads)
     few = replace(AIM, prune=replace(AIM.prune, expanded=20))
     with pytest.raises(TooLarge, match=r"statements expanded; the search takes 20 at most"):
         expand(edges.whole, two_heads, few)
 
 
 def test_the_whole_circuit_is_the_model_and_an_edge_less_is_its_mean(two_heads):
-    edges = Edges(two_heads, AIM.circuit)
+    edges = edges_of(two_heads)
     batch = two_heads.short[0]
     torch.testing.assert_close(edges.whole.scored_logits(batch), batch.model_logits, atol=1e-4, rtol=1e-4)
     place = edges.wired.edges.index((Receiver("output", 1), Sender("token")))
@@ -459,8 +469,18 @@ def test_the_whole_circuit_is_the_model_and_an_edge_less_is_its_mean(two_heads):
     torch.testing.assert_close(smaller.constants[:-1], edges.whole.constants[:-1])
 
 
+def test_what_the_edges_bring_is_measured_within_the_budget(two_heads):
+    budget = Budget.of_work(1e6, BudgetTuning(pace=1))
+    edges = Edges(two_heads, AIM.circuit.unit_floor, budget)
+    assert budget.spent() == len(edges.wired.edges) * len(two_heads.sample)
+    budget = Budget.of_work(len(edges.wired.edges), BudgetTuning(pace=1))
+    with pytest.raises(OutOfBudget):
+        Edges(two_heads, AIM.circuit.unit_floor, budget)
+    assert budget.spent() == len(edges.wired.edges)
+
+
 def test_a_circuit_is_fitted_to_the_model(two_heads):
-    edges = Edges(two_heads, AIM.circuit)
+    edges = edges_of(two_heads)
     place = edges.wired.edges.index((Receiver("output", 1), Sender("pos")))
     smaller = edges.without(edges.whole, [place])
     how = replace(AIM.refit, targets="hard", steps=20)
@@ -472,9 +492,10 @@ def test_a_circuit_is_fitted_to_the_model(two_heads):
 
 
 def test_a_higher_price_leaves_fewer_edges(two_heads):
-    edges = Edges(two_heads, replace(AIM.circuit, steps=25, gate_rate=0.3, first_coefficient=1.0))
+    tuning = replace(AIM.circuit, steps=25, gate_rate=0.3, first_coefficient=1.0)
+    edges = edges_of(two_heads)
     for _ in range(2):
-        edges.anneal(0.01, BUDGET)
+        edges.anneal(tuning, 0.01, BUDGET)
     counts = [edges.whole.edges, *(annealed.circuit.edges for annealed in edges.annealed)]
     assert counts[0] > counts[1] >= counts[2]
     for annealed in edges.annealed:  # what is gone has closed, or nothing needs it any more

@@ -49,6 +49,9 @@ class Journal:
         file: where each answer is added as soon as it is there. What stands there from another run, or from a damaged line on, counts for
             nothing and is replaced.
         run: what tells this run from others: settings, versions.
+
+    Attributes:
+        failed: why nothing is added any more, where the file could not be written (the disk is full): what was answered by then stays.
     """
 
     def __init__(self, file: Path | None = None, run: str = "") -> None:
@@ -56,6 +59,7 @@ class Journal:
         self._starts: list[int] = []  # of each known line, in bytes
         self._next = 0
         self._stop_told = False
+        self.failed: str | None = None
         self._file = file
         self._end = 0  # of the file, in bytes
         if file is not None:
@@ -98,8 +102,7 @@ class Journal:
             budget.replay(None)
             self._stop_told = True
             raise
-        if self._file is not None:
-            self._append(_line([whole, round(budget.spent(), 3), answer]))
+        self._write(lambda: self._append(_line([whole, round(budget.spent(), 3), answer])))
         budget.replay(None)
         return answer
 
@@ -116,10 +119,11 @@ class Journal:
         self._tell_stop(budget.checks, budget)
         budget.replay(None)
 
-    def close(self) -> None:
-        """Nothing is added any more, nor answered: a run that was interrupted goes on from here."""
+    def close(self, budget: Budget) -> None:
+        """Nothing is added any more, nor answered, and the budget is live: a run that was interrupted goes on from here."""
         self._known = []
         self._file = None
+        budget.replay(None)
 
     def _read(self, file: Path, run: str) -> None:
         first = _line(["drasp", 0.0, _fingerprint(run)])
@@ -152,14 +156,21 @@ class Journal:
 
     def _tell_stop(self, check: int | None, budget: Budget) -> None:
         """`check`: which one since the last answer ended a slice; None for one while something was asked."""
-        if self._file is not None:
-            self._append(_line([STOP, round(budget.spent(), 3), check]))
+        self._write(lambda: self._append(_line([STOP, round(budget.spent(), 3), check])))
 
     def _forget_rest(self) -> None:
         """The run has taken another way than before."""
-        if self._file is not None:
-            self._cut(self._starts[self._next])
+        self._write(lambda: self._cut(self._starts[self._next]))
         del self._known[self._next :]
+
+    def _write(self, change: Callable[[], None]) -> None:
+        """Changes the file as long as it can be written: what can no longer be kept is no reason to end a search."""
+        if self._file is None:
+            return
+        try:
+            change()
+        except OSError as error:
+            self.failed, self._file = f"{self._file} cannot be written: {error.strerror}", None
 
     def _cut(self, end: int) -> None:
         assert self._file is not None

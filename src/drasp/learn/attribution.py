@@ -40,4 +40,4 @@ def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[Ablati
             total += found
         return (total / sum(b.sequences for b in batches)).tolist()
 
-    return dict(zip(every, oracle.once("attribution", program.digest, ask, budget), strict=True))
+    return dict(zip(every, oracle.journal.once("attribution", program.digest, ask, budget), strict=True))

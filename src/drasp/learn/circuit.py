@@ -18,7 +18,7 @@ from drasp.core.journal import digest
 from drasp.core.seeds import Stream
 from drasp.learn.adam import Objective, Schedule, adam, descend
 from drasp.learn.oracle import Oracle
-from drasp.learn.pools import Batch
+from drasp.learn.pools import Batch, charged
 from drasp.learn.tuning import CircuitTuning, Targets
 from drasp.model.wired import WiredTransformer
 from drasp.model.wiring import Wiring
@@ -87,14 +87,15 @@ class Edges:
         annealed: of ever higher sparsity coefficients. A search with another threshold goes on from here.
     """
 
-    def __init__(self, oracle: Oracle, tuning: CircuitTuning) -> None:
+    def __init__(self, oracle: Oracle, unit_floor: float, budget: Budget) -> None:
         wired = WiredTransformer(oracle.study.transformer, oracle.device)
-        self.oracle, self.tuning, self.wired = oracle, tuning, wired
+        self.oracle, self.wired = oracle, wired
         self.whole = Circuit(wired, torch.ones(len(wired.edges), device=oracle.device), wired.biases)
-        self.means = wired.means([(b.token_ids, b.position_ids, b.scored) for b in oracle.sample])
+        batches = charged(oracle.sample, len(wired.edges), budget)
+        self.means = wired.means((b.token_ids, b.position_ids, b.scored) for b in batches)
         self.rows = torch.tensor([wired.row(receiver) for receiver, _ in wired.edges], device=oracle.device)
         spread = torch.zeros(len(wired.receivers), device=oracle.device)
-        self.unit = spread.index_add(0, self.rows, self.means.square().mean(1)).sqrt().clamp(min=tuning.unit_floor)[:, None]
+        self.unit = spread.index_add(0, self.rows, self.means.square().mean(1)).sqrt().clamp(min=unit_floor)[:, None]
         self.annealed: list[Annealed] = []
 
     def without(self, circuit: Circuit, removed: Sequence[int]) -> Circuit:
@@ -130,36 +131,36 @@ class Edges:
         adam(Objective([factors, shifts], loss, circuit.edges), self.oracle, schedule, budget)
         return circuit.multipliers * factors.detach(), circuit.constants + self.unit * shifts.detach()
 
-    def anneal(self, rate: float, budget: Budget) -> None:
+    def anneal(self, tuning: CircuitTuning, rate: float, budget: Budget) -> None:
         """Some steps at the next sparsity coefficient, after which the edges whose gates closed are gone (Louizos, Welling and Kingma,
         "Learning sparse neural networks through L0 regularization", 2018; one sample a sequence).
         """
-        start = torch.full_like(self.whole.multipliers, self.tuning.open_at_start)
+        start = torch.full_like(self.whole.multipliers, tuning.open_at_start)
         last = self.annealed[-1] if self.annealed else Annealed(self.whole, start)
-        coefficient = self.tuning.coefficient(len(self.annealed))
-        about = digest(last.circuit.digest, last.odds.cpu().numpy(), coefficient, rate)
-        found = self._once("annealing", about, lambda: self._stepped(last, coefficient, rate, budget), budget)
+        gates = _Gates(self, last, tuning, tuning.coefficient(len(self.annealed)))
+        about = digest(last.circuit.digest, last.odds.cpu().numpy(), gates.coefficient, rate)
+        found = self._once("annealing", about, lambda: self._stepped(gates, rate, budget), budget)
         self.annealed.append(Annealed(Circuit(self.wired, found[0], found[1]), found[2]))
 
-    def _stepped(self, last: Annealed, coefficient: float, rate: float, budget: Budget) -> tuple[Tensor, ...]:
-        gates = _Gates(self, last, coefficient)
-        groups = [{"params": [gates.odds], "lr": self.tuning.gate_rate}, {"params": [gates.shifts], "lr": rate}]
+    def _stepped(self, gates: "_Gates", rate: float, budget: Budget) -> tuple[Tensor, ...]:
+        last = gates.circuit
+        groups = [{"params": [gates.odds], "lr": gates.tuning.gate_rate}, {"params": [gates.shifts], "lr": rate}]
         optimiser = torch.optim.Adam(groups, eps=1e-6)
         rng = np.random.default_rng([self.oracle.seed, Stream.GATES, gates.seed])
-        for _ in range(self.tuning.steps):
+        for _ in range(gates.tuning.steps):
             budget.check()
             batches = self.oracle.draw(rng, "soft")
             descend(optimiser, gates.loss, [(batch, gates.noise(batch.sequences), len(batches)) for batch in batches])
-            budget.charge(last.circuit.edges * len(batches), gradients=True)
+            budget.charge(last.edges * len(batches), gradients=True)
         odds = gates.odds.detach()
-        closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), last.circuit.kept, strict=True)) if keep and value < 0]
-        shifted = Circuit(self.wired, last.circuit.multipliers, last.circuit.constants + self.unit * gates.shifts.detach())
+        closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), last.kept, strict=True)) if keep and value < 0]
+        shifted = Circuit(self.wired, last.multipliers, last.constants + self.unit * gates.shifts.detach())
         left = self.without(shifted, closed)
         return left.multipliers, left.constants, odds
 
     def _once(self, question: str, about: str, ask: Callable[[], tuple[Tensor, ...]], budget: Budget) -> list[Tensor]:
         """Tensors through the journal."""
-        arrays = self.oracle.once(question, about, lambda: [tensor.cpu().numpy() for tensor in ask()], budget)
+        arrays = self.oracle.journal.once(question, about, lambda: [tensor.cpu().numpy() for tensor in ask()], budget)
         return [torch.from_numpy(array).to(self.oracle.device) for array in arrays]
 
 
@@ -171,8 +172,8 @@ class _Gates:
         coefficient: of sparsity, in nats an edge and scored position.
     """
 
-    def __init__(self, edges: Edges, last: Annealed, coefficient: float) -> None:
-        self.edges, self.circuit, self.coefficient = edges, last.circuit, coefficient
+    def __init__(self, edges: Edges, last: Annealed, tuning: CircuitTuning, coefficient: float) -> None:
+        self.edges, self.circuit, self.tuning, self.coefficient = edges, last.circuit, tuning, coefficient
         self.odds = last.odds.clone().requires_grad_()
         self.shifts = torch.zeros_like(last.circuit.constants, requires_grad=True)
         self.seed = int(1e6 * coefficient)
@@ -187,7 +188,7 @@ class _Gates:
     def loss(self, part: tuple[Batch, Tensor, int]) -> Tensor:
         """The loss on a batch with one sample of the gates a sequence, of so many batches of a step."""
         batch, uniform, parts = part
-        tuning, circuit, edges = self.edges.tuning, self.circuit, self.edges
+        tuning, circuit, edges = self.tuning, self.circuit, self.edges
         gates = self._sampled(uniform) * self.mask
         removed = (1 - gates)[:, :, None] * self.carried
         constants = (circuit.constants + edges.unit * self.shifts).expand(len(gates), -1, -1).index_add(1, edges.rows, removed)
@@ -198,6 +199,6 @@ class _Gates:
 
     def _sampled(self, uniform: Tensor) -> Tensor:
         """Gates (count, edges): 0 or 1 with a chance, between them otherwise."""
-        tuning = self.edges.tuning
+        tuning = self.tuning
         soft = torch.sigmoid((uniform.log() - (1 - uniform).log() + self.odds) / tuning.temperature)
         return (soft * (tuning.stretch_high - tuning.stretch_low) + tuning.stretch_low).clamp(0, 1)

@@ -1,6 +1,6 @@
 """A program's constants fitted to the model's predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from drasp.ir.program import Program
 from drasp.learn.adam import Objective, Schedule, adam
 from drasp.learn.means import as_tensors, mean_values
 from drasp.learn.oracle import Oracle
-from drasp.learn.pools import Batch
+from drasp.learn.pools import Batch, charged
 from drasp.rewrite.ablate import Ablation, ablate
 from drasp.run.gated import AblationPoint, Executor, Mask, ablation_points
 
@@ -22,7 +22,7 @@ def fit(program: Program, oracle: Oracle, schedule: Schedule, budget: Budget) ->
     """The program with the strength of every line and input, and every constant, fitted by Adam to the model's predictions."""
     means = {s: v for s, v in mean_values(program, oracle, budget).items() if s.part != "division"}
     tensors = as_tensors(means, oracle)
-    values, constants = oracle.once(
+    values, constants = oracle.journal.once(
         "fit", digest(program.digest, schedule), lambda: _fitted(program, tensors, oracle, schedule, budget), budget
     )
     replaced = {point: mean.double().cpu().numpy() for point, mean in tensors.items()}  # in single precision, as they were fitted with
@@ -38,7 +38,7 @@ def _fitted(
     """
     executor = Executor(program, oracle.device)
     index = {point: i for i, point in enumerate(fitted_points(program))}
-    unit = units(executor, oracle.sample)
+    unit = units(executor, charged(oracle.sample, len(program.statements), budget))
     multipliers = torch.ones(len(index), device=oracle.device, requires_grad=True)
     shifts = zero_shifts(executor)
 
@@ -68,7 +68,7 @@ def zero_shifts(executor: Executor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def units(executor: Executor, batches: Sequence[Batch]) -> dict[str, float]:
+def units(executor: Executor, batches: Iterable[Batch]) -> dict[str, float]:
     """The root mean square of the logits and of the summed inputs of each mlp and norm."""
     squares: dict[str, list[Tensor]] = {}
 

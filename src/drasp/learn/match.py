@@ -33,7 +33,8 @@ class Matcher:
             run: makes the candidate ready to run. work: what a batch takes.
         """
         question = f"match on {trial.pool}, {trial.at_least:.6f} at least, of"
-        match, misses = self._oracle.once(question, trial.candidate.digest, lambda: self._count(trial, run(), work, budget), budget)
+        about = trial.candidate.digest
+        match, misses = self._oracle.journal.once(question, about, lambda: self._count(trial, run(), work, budget), budget)
         if misses:
             self._misses[trial.pool] = misses
         return match

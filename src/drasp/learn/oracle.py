@@ -1,20 +1,15 @@
 """What every learning pass sees: the model's predictions on fixed pools of sequences, and how close logits come to them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.learn.pools import Batch, Pools, Study, margins
 from drasp.learn.tuning import PoolTuning, Targets
 from drasp.tasks.protocol import Task
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -22,7 +17,7 @@ class Oracle:
     """The model under study, the pools of sequences drawn from the seed, and the answers known so far.
 
     Attributes:
-        journal: what is expensive is asked through `once`, so that a run that was killed goes on.
+        journal: what is expensive is asked through its `once`, so that a run that was killed goes on.
     """
 
     study: Study
@@ -51,10 +46,6 @@ class Oracle:
     def sample(self) -> list[Batch]:
         """Some of the batches to fit on, for means and gradients."""
         return [*self.short[:: self.tuning.short_sampled], *self.long[:: self.tuning.long_sampled]]
-
-    def once(self, question: str, about: str, ask: Callable[[], Answer], budget: Budget) -> Answer:
-        """The answer to an expensive question, see `Journal.once`."""
-        return self.journal.once(question, about, ask, budget)
 
     def draw(self, rng: np.random.Generator, targets: Targets, long: int = 1) -> list[Batch]:
         """The batches of one fitting step: lengths are mixed, or the constants would follow those of the last batch.

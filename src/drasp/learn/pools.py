@@ -1,5 +1,6 @@
 """Pools of sequences with the model's answers: what the learning passes fit and match programs on."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from drasp.core.budget import Budget
+from drasp.core.journal import Journal, digest
 from drasp.core.parallel import in_order
 from drasp.core.seeds import Stream
 from drasp.learn.evaluation import task_bands
@@ -82,14 +84,17 @@ class Pools:
     bands: int
 
 
-def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> Pools:
+def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget, journal: Journal) -> Pools:
     """Draws the pools. Every pool has a generator of its own, so that one's size does not change another.
+
+    Args:
+        journal: asked for their size, which hangs on the clock: what it answers later is about the same sequences.
 
     Raises:
         OutOfBudget: before all of them are labelled.
     """
     cut = task_bands(study.task, lengths)
-    scale = _scale(study, lengths, seed, tuning, budget)
+    scale = _scale(study, lengths, seed, tuning, budget, journal)
 
     def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
@@ -108,15 +113,19 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     return Pools(tuple(short), tuple(long), tuple(select[::-1]), tuple(verify[::-1]), len(cut))
 
 
-def _scale(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> float:
+def _scale(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget, journal: Journal) -> float:
     """The share of the sequences that the budget lets draw, 1 at the most: found out on a few."""
     sample = checked_sample(study.task, np.random.default_rng([seed, Stream.POOL_TRIAL]), tuning.trial, lengths)
-    before = budget.spent()
-    _labels(study, sample, tuning.long_batch, tuning, budget)
     bands = len(task_bands(study.task, lengths))
     all_of_them = tuning.fitted_short + tuning.fitted_long + bands * (tuning.selected + tuning.verified)
-    cost = (budget.spent() - before) / tuning.trial * all_of_them
-    return max(tuning.least, min(1.0, tuning.share * budget.left() / cost)) if cost else 1.0
+
+    def ask() -> float:
+        before = budget.spent()
+        _labels(study, sample, tuning.long_batch, tuning, budget)
+        cost = (budget.spent() - before) / tuning.trial * all_of_them
+        return max(tuning.least, min(1.0, tuning.share * budget.left() / cost)) if cost else 1.0
+
+    return journal.once("share of the sequences", digest(*sample, bands, tuning), ask, budget)
 
 
 def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget) -> list[Batch]:
@@ -125,10 +134,19 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     found: list[Batch] = []
     for _ in range(tuning.fallback):
         sample = checked_sample(study.task, rng, 1, lengths)
-        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())
+        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())  # an endless one: of a spent one there would be none
+        budget.charge(study.work)
         if not budget.left():
             break
     return found
+
+
+def charged(batches: Iterable[Batch], work: float, budget: Budget) -> Iterator[Batch]:
+    """The batches, one by one as long as the budget goes: each costs so much work. Raises OutOfBudget."""
+    for batch in batches:
+        budget.check()
+        yield batch
+        budget.charge(work)
 
 
 def margins(logits: Tensor, model_logits: Tensor, task: Task) -> Tensor:

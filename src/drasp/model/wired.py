@@ -3,7 +3,7 @@
 It means what `drasp.rewrite.lift` makes of a wiring, and is tested against it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,7 +131,7 @@ class WiredTransformer:
         return F.gelu(_norm(stream, block.norms[1]) @ w_in + b_in, approximate="tanh") @ w_out + b_out
 
     @torch.no_grad()
-    def means(self, batches: Sequence["tuple[Tensor, Tensor, Tensor]"]) -> Tensor:
+    def means(self, batches: Iterable["tuple[Tensor, Tensor, Tensor]"]) -> Tensor:
         """The mean of each edge's sender where it is read, (edges, D): over the scored positions for the last MLP and the output."""
         every = frozenset(sender for _, sender in self.edges)
         ones = torch.ones(len(self.edges), device=self.device)

@@ -91,7 +91,7 @@ class _CircuitSearch:
                 break
             left = stages[-1].circuit.edges if stages else best.edges
             yield Doing(f"sparsity coefficient {tuning.coefficient(number):.2g} on {left} edges")
-            self.edges.anneal(self.aim.refit.rate, self.budget)
+            self.edges.anneal(tuning, self.aim.refit.rate, self.budget)
             if new(number):
                 circuit = yield from self._judged(number)
                 failures = failures + 1 if circuit is None else 0
@@ -161,7 +161,9 @@ class _CircuitSearch:
         every, targets = _removals(self.edges, circuit), self.aim.refit.targets
 
         def ask() -> list[int]:
+            work = circuit.edges * len(self.oracle.sample)
             before = self.edges.loss(circuit, targets)
+            self.budget.spend(work)
 
             def worth(removal: Removal) -> float:
                 smaller = self.edges.without(circuit, removal)
@@ -170,11 +172,11 @@ class _CircuitSearch:
             worths = []
             for found in in_order(worth, every):
                 self.budget.check()
-                self.budget.charge(circuit.edges * len(self.oracle.sample))
+                self.budget.charge(work)
                 worths.append(found)
             return sorted(range(len(every)), key=worths.__getitem__)
 
-        return [every[i] for i in self.oracle.once("order of edges", digest(circuit.digest, targets), ask, self.budget)]
+        return [every[i] for i in self.oracle.journal.once("order of edges", digest(circuit.digest, targets), ask, self.budget)]
 
     def _swept(self, circuit: Circuit, order: Sequence[Removal]) -> Steps[Circuit | None]:
         """Makes the removals that need no refit; None where there is none."""

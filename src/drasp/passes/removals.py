@@ -76,7 +76,7 @@ def by_loss(left: Left) -> list[Removal]:
         return sorted((i for i in range(len(every)) if costs[i] < inf), key=costs.__getitem__)
 
     about = digest(program.digest, aim.refit.targets)
-    return [every[i] for i in oracle.once("order of removals", about, ask, budget)]
+    return [every[i] for i in oracle.journal.once("order of removals", about, ask, budget)]
 
 
 def without(program: Program, removal: Removal, means: Mapping[AblationPoint, np.ndarray]) -> Program:

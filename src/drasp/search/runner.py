@@ -135,7 +135,8 @@ class Runner:
     def _drawn(self) -> Oracle:
         run, settings = self.run, self.run.settings
         self._tell("", None)
-        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, PLAN.until(run.budget, PLAN.last.until))
+        budget = PLAN.until(run.budget, PLAN.last.until)
+        pools = draw_pools(self.study, settings.lengths, settings.seed, run.tuning.pools, budget, run.journal)
         oracle = Oracle(self.study, pools, settings.seed, run.tuning.pools, run.journal)
         self._matcher = Matcher(oracle)
         self._table = token_table(header_of(self.study), oracle.sample)
@@ -144,7 +145,7 @@ class Runner:
         return oracle
 
     def _follow(self, oracle: Oracle) -> None:
-        edges = Edges(oracle, self.run.tuning.circuit)
+        edges = Edges(oracle, self.run.tuning.circuit.unit_floor, PLAN.until(self.run.budget, PLAN.last.until))
         for stage in PLAN.stages:
             if stage.takes(edges) and self._stage(stage, edges):
                 return
@@ -363,8 +364,7 @@ class Runner:
             return
         self.interrupts.hold()
         self.record.interrupted = True
-        self.run.journal.close()
-        self.run.budget.replay(None)  # what is closed answers no more
+        self.run.journal.close(self.run.budget)
         self._phase = "interrupted, saving the best program so far"
         with suppress(KeyboardInterrupt):  # of a report that raises it every time
             self._tell("", None)
