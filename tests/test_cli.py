@@ -1,5 +1,7 @@
 """The command line: what each command prints, how fast it starts, and one clear line with exit code 2 for bad input."""
 
+import errno
+import io
 import json
 import os
 import pickle
@@ -15,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
+from drasp.cli.display import Display
 from drasp.evidence.lines import LeaveOneOut
 from drasp.evidence.schema import PENDING, Evidence, Gap
 from drasp.ir.nodes import TOKEN, Prediction, Project
@@ -419,6 +422,62 @@ def test_the_exit_code_tells_the_verdict_and_the_program_is_always_written(searc
     assert "(without it: match 0.250)" in captured.out
     assert f"verdict    {changed.get('verdict', 'decompiled')}" in captured.out
     assert captured.err == "   0.1 s  prune  5 statements  match 0.998  without a1\n"
+
+
+@pytest.mark.parametrize("buffering", [1, -1])
+def test_the_exit_code_tells_the_verdict_where_nobody_reads_what_is_printed(search, buffering, tmp_path, monkeypatch):
+    search.update(verdict="not decompiled")
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", buffering=buffering) as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["decompile", "D2", "--out", str(tmp_path / "out")]) == 1
+
+
+def test_streams_that_were_closed_before_the_start_change_nothing(search, tmp_path, monkeypatch):
+    search.update(verdict="not decompiled")
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    assert main(["decompile", "D2", "--out", str(tmp_path / "out")]) == 1
+
+
+class Terminal(io.StringIO):
+    """One that may be lost, after which it cannot be written."""
+
+    lost = False
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        if self.lost:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("when", ["before the search", "in the search"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the thread that draws the line
+def test_a_terminal_that_is_lost_does_not_end_a_search(when, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    stdout, display = sys.stdout, Display()
+    terminal.lost = when == "before the search"
+    with display:
+        terminal.lost = True
+        display(Progress("prune", "without a1", 5, 0.998, 0.1))
+    assert sys.stdout is stdout
+
+
+def test_a_task_file_that_was_changed_is_another_run(search, model, tmp_path, capsys):
+    header = {"vocabulary": ["a", "b", "<bos>", "<sep>", "<eos>", "<pad>"], "predict": "next-token-set", "positions": 152}
+    line = {"tokens": ["<bos>", "a", "b", "<eos>"], "scored": [0, 1, 2], "sets": [["a", "<eos>"], ["a", "b"], ["a", "<eos>"]]}
+    task = tmp_path / "own.jsonl"
+    task.write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n")
+    arguments = ["decompile", str(model), "--task", str(task), "--out", str(tmp_path / "out")]
+    search["error"] = KeyboardInterrupt()
+    assert [main(arguments) for _ in range(2)] == [130, 130]
+    task.write_text(f"{json.dumps(header)}\n{json.dumps(line | {'scored': [0, 1]} | {'sets': line['sets'][:2]})}\n")
+    assert "other settings" in _error(capsys, *arguments)
 
 
 def test_each_kind_of_further_evidence_has_a_line(program, capsys):

@@ -1,5 +1,6 @@
 """Gathering: the program can be saved at once, no kind can lose the run, and where work is counted nothing hangs on the clock."""
 
+import errno
 from dataclasses import replace
 from functools import cache
 
@@ -77,6 +78,15 @@ def test_a_kind_that_fails_is_a_gap_and_the_rest_stays(broken, error):
     if broken == "match":
         assert found.reason == f"match could not be measured: {_reasons(found)['match']}"
         assert _reasons(found)["lines"] == "match was not measured"
+
+
+def test_what_cannot_be_told_is_measured_all_the_same():
+    def closed(what):
+        raise OSError(errno.EIO, "Input/output error")
+
+    found = _gathered(Budget.of_seconds(100), closed, evidence="quick")[-1]
+    assert found.match is not None
+    assert not found.interrupted
 
 
 @pytest.mark.parametrize("stopped", ["match", "lines"])

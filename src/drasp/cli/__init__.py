@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from drasp.cli import check, decompile, export, report, run, show, tasks, train
-from drasp.cli.say import BAD_INPUT, INTERRUPTED
+from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
 from drasp.errors import DraspError
 
 COMMANDS = (decompile, run, check, show, export, report, train, tasks)
@@ -16,22 +16,23 @@ COMMANDS = (decompile, run, check, show, export, report, train, tasks)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done (`decompiled` or `pruned`), 1 `not decompiled`, 2 bad input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
+    code = 0
     try:
         code = int(arguments.command(arguments))
-        sys.stdout.flush()  # here, where a closed pipe or a full disk is caught
+        print(end="", flush=True)  # here, where a closed pipe or a full disk is caught
         return code
     except DraspError as error:
-        print(f"drasp: error: {error}", file=sys.stderr)
+        say(f"drasp: error: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         _discard_output()
-        return 0
+        return code
     except OSError as error:
-        print(f"drasp: error: {error}", file=sys.stderr)
+        say(f"drasp: error: {error}")
         try:
-            sys.stdout.flush()
+            print(end="", flush=True)
         except OSError:
             _discard_output()
         return BAD_INPUT

@@ -101,8 +101,11 @@ def device(name: str) -> str:
     return name
 
 
-def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tuple[Transformer, Task, str]":
-    """Both, and the model's name; what does not fit is said before anything is claimed or searched."""
+def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tuple[Transformer, Task, str, str]":
+    """Both, the model's name, and what `load_task` found the task by.
+
+    What does not fit is said before anything is claimed or searched.
+    """
     from drasp.model.bundled import resolve_model
     from drasp.model.checkpoint import load_transformer
     from drasp.model.given import check_fit
@@ -117,4 +120,4 @@ def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tupl
     transformer = load_transformer(folder)
     found = load_task(wanted)
     check_fit(transformer, found, span, str(folder))
-    return transformer, found, folder.resolve().name
+    return transformer, found, folder.resolve().name, wanted

@@ -26,7 +26,7 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.view.facts import by_bands
 
     program = load_program(arguments.program)
-    transformer, task, _ = model_and_task(arguments.model, arguments.task, arguments.lengths)
+    transformer, task, *_ = model_and_task(arguments.model, arguments.task, arguments.lengths)
     if program.header.vocabulary != task.vocabulary or program.header.predict != task.predict:
         raise DraspError(f"{arguments.program} is no program for task {task.name}: its vocabulary or what it predicts is another")
     needed = getattr(task, "positions", None) or 0

@@ -1,6 +1,7 @@
 """`drasp decompile`."""
 
 import argparse
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
     budget = Budget.of(arguments.time, arguments.work)  # before torch is imported: that takes time too
     from drasp.search import record
 
-    transformer, task, name = model_and_task(arguments.model, arguments.task, arguments.lengths)
+    transformer, task, name, source = model_and_task(arguments.model, arguments.task, arguments.lengths)
     from drasp.cli.display import Display
     from drasp.search.decompile import Decompilation, Session, decompile
     from drasp.search.settings import Settings
@@ -47,7 +48,8 @@ def command(arguments: argparse.Namespace) -> int:
     flags = ("match", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")
     settings = Settings(**{flag: getattr(arguments, flag) for flag in flags}, device=device(arguments.device))
     out = arguments.out or Path("runs") / f"{name}-{settings.seed}"
-    asked = {**asdict(settings), "lengths": list(settings.lengths), "task": task.name, "model": transformer.sha256}
+    asked = {**asdict(settings), "lengths": list(settings.lengths), "model": transformer.sha256}
+    asked |= {"task": task.name, "task_file": _content(source)}
     journal = record.prepare(out, asked, arguments.force)
     if journal.used:
         spent = f"{journal.used:.0f} s of its time" if settings.work is None else f"{journal.used:.0f} of its work"
@@ -64,8 +66,20 @@ def command(arguments: argparse.Namespace) -> int:
 
     with Display() as display:
         found = decompile(transformer, task, settings, Session(budget, journal, display, arrived))
-    print(terminal(found.program, found.evidence))
-    print(f"written to {out}")
+    if journal.failed:
+        say(f"{journal.failed}; a run that goes on would have started again from there")
+    with suppress(BrokenPipeError):  # whoever does not read it is still told by the exit code
+        print(terminal(found.program, found.evidence))
+        print(f"written to {out}")
     if found.evidence.interrupted:
         return INTERRUPTED
     return 1 if found.evidence.verdict == "not decompiled" else 0
+
+
+def _content(task: str) -> str | None:
+    """A digest of the file in which a task stands, which may change between two runs; None for one of the suite."""
+    from drasp.core.journal import digest
+    from drasp.tasks.user import is_python
+
+    file = Path(task.rpartition(":")[0] if is_python(task) else task)
+    return digest(file.read_bytes()) if file.suffix in (".py", ".jsonl") else None

@@ -4,40 +4,45 @@ import sys
 from contextlib import suppress
 from types import TracebackType
 
+from drasp.cli.say import say
 from drasp.search.runner import Progress
 
 SECONDS_BETWEEN_LINES = 2.0
 
 
 class Display:
-    """A context manager; call it with each `Progress`."""
+    """A context manager; call it with each `Progress`. Where nobody reads it any more, it says nothing: that ends no search."""
 
     def __init__(self) -> None:
         self._status = None
         self._last = (float("-inf"), "")
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             from rich.console import Console
 
             self._status = Console(stderr=True).status("starting")
 
     def __enter__(self) -> "Display":
         if self._status is not None:
-            self._status.start()
+            try:
+                self._status.start()
+            except OSError:
+                self._status = None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._status is not None:
-            self._status.stop()
+            with suppress(OSError):
+                self._status.stop()
 
     def __call__(self, progress: Progress) -> None:
         if self._status is not None:
-            self._status.update(describe(progress).replace("[", r"\["))
+            with suppress(OSError):
+                self._status.update(describe(progress).replace("[", r"\["))
             return
         then, phase = self._last
         if progress.phase != phase or progress.seconds - then >= SECONDS_BETWEEN_LINES:
             self._last = (progress.seconds, progress.phase)
-            with suppress(OSError):  # nobody reads it any more: the search goes on
-                print(describe(progress), file=sys.stderr, flush=True)
+            say(describe(progress))
 
 
 def describe(progress: Progress) -> str:

@@ -150,6 +150,8 @@ class _Gathering:
             self.tell(what)
         except KeyboardInterrupt:
             self.interrupted = True
+        except OSError:  # nobody reads it any more
+            pass
 
     def _sequences(self, kind: Kind[Any]) -> int:
         """On how many sequences the budget lets a kind measure. Raises NotMeasured where that is no evidence."""
