@@ -18,7 +18,7 @@ class Aim:
 
     threshold: float
     refit: RefitTuning
-    least: float = 0.9
+    least: float = 1.0
     prune: PruneTuning = field(default_factory=PruneTuning)
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
     names: NamesTuning = field(default_factory=NamesTuning)

@@ -13,6 +13,7 @@ from drasp.passes.circuit import prune_circuit
 from drasp.passes.cut import cut_by_rank
 from drasp.passes.eliminate import eliminate
 from drasp.passes.linear_norms import linear_norms
+from drasp.passes.names_first import names_first
 from drasp.passes.pairs import eliminate_pairs
 from drasp.passes.sweep import sweep
 
@@ -38,6 +39,7 @@ class Stage:
             nothing else is found.
         named_after: the passes after which it is tried to name all that is left; if that can be done, it ends the search.
         enough: whether the search ends where its result matches on further sequences.
+        symbols: whether what it finds is in symbols, so that it ends the search where it is worth having: where it matches `--least`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Stage:
     slack: float = 0.0
     named_after: tuple[Pass, ...] = ()
     enough: bool = False
+    symbols: bool = False
 
     def takes(self, edges: Edges) -> bool:
         """Whether the stage is one for the model."""
@@ -92,6 +95,7 @@ class Plan:
 
 PLAN = Plan(
     stages=(
+        Stage("names first", (names_first,), until=0.5, symbols=True),
         # With more layers the errors of linear norms add up.
         Stage(
             "linear norms", (linear_norms, cut_by_rank, eliminate, eliminate_pairs), until=0.75, one_layer=True, linear=True, enough=True

@@ -90,6 +90,8 @@ class Runner:
         self._oracle: Oracle | None = None
         self._candidates: list[Candidate] = []
         self._circuit: Circuit | None = None
+        self._symbols: Program | None = None
+        self._symbols_end = False
         self._named: Naming | None = None
         self._matches: dict[str, float] = {}
         self._phase = "drawing sequences"
@@ -110,9 +112,12 @@ class Runner:
             self._stopped(stop)
         if self._named is not None:
             return self._named
+        if self._symbols is not None and (self._symbols_end or self.record.interrupted):
+            return Naming(self._symbols, ())
         if self._oracle is None or len(self._candidates) == 1:
             return Naming(self._nothing_found(), ())
-        return self._name(self._chosen(self._oracle), self._oracle)
+        best = self._name(self._chosen(self._oracle), self._oracle)
+        return best if self._symbols is None or size(best.program).opaque == 0 else Naming(self._symbols, ())
 
     def _nothing_found(self) -> Program:
         """What a search leaves that was stopped before it found anything: the model itself as a program; where that would be too large to
@@ -161,10 +166,10 @@ class Runner:
             self.record.reason = str(reason)
             return True
         except OutOfBudget:
-            if not stage.slack:
+            if not (stage.slack or stage.symbols):
                 raise
             self.run.journal.stopped(budget)
-            return self._named is not None
+            return self._named is not None or (stage.symbols and self._worth_having())
         except KeyboardInterrupt:
             self.interrupts.hold()  # another one must not lose what this one is to save
             raise
@@ -184,11 +189,21 @@ class Runner:
             left = self._apply(stage, apply, subject, aim, budget)
             if left is None:
                 return False
+            if stage.symbols:
+                return self._worth_having()
             subject = left
             if apply in stage.named_after and self._named_early(subject, oracle, budget):
                 return True
         assert isinstance(subject, Program)
         return stage.enough and self._measured(Trial(subject, "", pool="verify"), budget) >= self.run.settings.match
+
+    def _worth_having(self) -> bool:
+        """Whether there is a program in symbols that matches well enough, on sequences that no choice was made by, to end the search."""
+        if self._symbols is None or not within_limits(self._symbols, self.run.settings):
+            return False
+        match = self._measured(Trial(self._symbols, "", pool="verify"), PLAN.until(self.run.budget, PLAN.last.until))
+        self._symbols_end = match >= min(self.run.settings.least, self.run.settings.match)
+        return self._symbols_end
 
     def _apply(self, stage: Stage, apply: Pass, subject: "Edges | Program", aim: Aim, budget: Budget) -> Program | None:
         """What one pass makes of what there is."""
@@ -254,6 +269,9 @@ class Runner:
             self._circuit = what
             return
         assert isinstance(what, Program)
+        if stage.symbols:
+            self._symbols = what
+            return
         self._circuit = None
         new, last = Candidate(what, loose=stage.slack > 0), self._candidates[-1]
         if len(self._candidates) > 1 and self._too_large(what) and self._too_large(last.program) and (last.loose or not new.loose):
@@ -310,7 +328,7 @@ class Runner:
     def _name(self, program: Program, oracle: Oracle) -> Naming:
         """The program with what can be named, where that holds on sequences that no choice was made by; otherwise as it was."""
         best = Naming(program, ())
-        if self.record.interrupted or len(program.statements) > self.run.tuning.choice.named:
+        if self.record.interrupted or len(program.statements) > self.run.tuning.choice.named or not size(program).opaque:
             return best
         self._phase, budget = "naming", PLAN.until(self.run.budget, PLAN.named)
         began = budget.spent()
@@ -348,7 +366,8 @@ class Runner:
         asked = max(self.run.settings.match - stage.slack, 0)
         threshold = _wanted(asked, tuning.choice.select_margin, tuning.pools.selected)
         refit = tuning.linear_refit if stage.linear else tuning.exact_refit
-        return Aim(threshold, refit, prune=tuning.prune, circuit=tuning.circuit, naming=tuning.naming)
+        least = min(self.run.settings.least, self.run.settings.match)
+        return Aim(threshold, refit, least, tuning.prune, tuning.circuit, tuning.names, tuning.naming)
 
     def _naming_aim(self, oracle: Oracle, budget: Budget) -> NamingAim:
         aim = self._aim(PLAN.last)

@@ -7,7 +7,7 @@ from drasp.core.budget import BudgetTuning
 from drasp.core.tuning import knob
 from drasp.evidence.gather import EvidenceTuning
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
-from drasp.naming.tuning import NamingTuning
+from drasp.naming.tuning import NamesTuning, NamingTuning
 from drasp.search.frontier import FrontierTuning
 
 
@@ -17,6 +17,7 @@ class Settings:
 
     Attributes:
         match: share of sequences, in the worst length band, on which the program must predict what the model predicts.
+        least: match at which a program in symbols ends the search; 1 makes it go on until `match` is reached.
         statements, numbers: the most of each that a decompiled program may have.
         lengths: of the sequences that are sampled, both ends included.
         seed: of everything random.
@@ -27,6 +28,7 @@ class Settings:
     """
 
     match: float = 0.99
+    least: float = 0.9
     statements: int = 30
     numbers: int = 60
     lengths: tuple[int, int] = (0, 150)
@@ -67,6 +69,7 @@ class Tuning:
     exact_refit: RefitTuning = field(default_factory=RefitTuning)
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
     prune: PruneTuning = field(default_factory=PruneTuning)
+    names: NamesTuning = field(default_factory=NamesTuning)
     naming: NamingTuning = field(default_factory=NamingTuning)
     choice: ChoiceTuning = field(default_factory=ChoiceTuning)
     frontier: FrontierTuning = field(default_factory=FrontierTuning)
