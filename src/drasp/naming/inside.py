@@ -88,6 +88,10 @@ class Inside:
         below = [Source((head,), of) for head in sorted(self.chosen) if head.layer < layer for of in ("token", "pos")]
         return list(dict.fromkeys([TOKEN, POS, *map(self.read, below)]))
 
+    def below(self, layer: int) -> Program:
+        """The program of the heads below a layer, with the averages that the heads of that layer may read."""
+        return self.program([Source((h,), of) for h in self.chosen if h.layer < layer for of in ("token", "pos")])
+
     def average_heads(self) -> dict[str, Sender]:
         """For each average of a token or a position the head that it stands for."""
         return {self.read(Source((head,), of)).variable: self._first(head) for head in self.chosen for of in ("token", "pos")}
@@ -100,39 +104,52 @@ def _parts(source: Source) -> Iterator[Source]:
         source = Source(source.heads[1:], source.of)
 
 
-def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], how: How) -> Steps[None]:
-    """Describes the heads that the sources need, and those below them that their attention may depend on."""
+def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], near: float, how: How) -> Steps[bool]:
+    """Describes the heads that the sources need, and those below them that their attention may depend on; whether anything is new.
+
+    Args:
+        near: total variation within which the shortest description of each head is taken.
+    """
+    before = dict(inside.chosen)
     top = max((head.layer for source in needed for head in source.heads), default=-1)
     direct = {head for source in needed for head in source.heads}
     for layer in range(top + 1):
         for number in range(inside.heads):
             head = Sender("head", layer, number)
             if layer < top or head in direct:
-                yield Doing(f"describing head {number} of layer {layer}")
-                _describe_head(inside, seen, head, how)
+                if head not in inside.ladders or any(before[h] != inside.chosen[h] for h in before if h.layer < layer):
+                    yield Doing(f"describing head {number} of layer {layer}")
+                    _describe_head(inside, seen, head, how)
+                _choose(inside, head, near)
+    return before != inside.chosen
 
 
 def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How) -> None:
-    tuning, variables = inside.tuning, inside.variables(head.layer)
-    below = [Source((h,), of) for h in inside.chosen if h.layer < head.layer for of in ("token", "pos")]
-    program = inside.program(below)
+    variables = inside.variables(head.layer)
+    program = inside.below(head.layer)
     last = head.layer == inside.layers - 1
     given = [Attention(s.sample, s.attention[head], s.sample.scored if last else _real(s.sample)) for s in seen]
     rows = attention_rows(program, given, [ONE_READ, *variables], how)
     if rows is None:
-        inside.chosen[head] = NamedHead((), 0.0)
+        inside.ladders[head] = [NamedHead((), 0.0)]
         return
     inside.rows[head] = rows
     features = list(features_between(program, variables, variables, how.tuning))
-    ladder = describe(program, features, rows, f"s{head.layer}_{head.head}_", how)
-    near = [found for found in ladder if found.total_variation <= tuning.near]
-    chosen = near[0] if near else min(ladder, key=lambda found: found.total_variation)
-    for other in sorted(h for h in inside.chosen if h.layer == head.layer):  # heads that attend alike
-        off = described_by(program, inside.chosen[other].selects, rows)
-        if off <= max(tuning.near, chosen.total_variation + tuning.alike):
+    inside.ladders[head] = describe(program, features, rows, f"s{head.layer}_{head.head}_", how)
+
+
+def _choose(inside: Inside, head: Sender, near: float) -> None:
+    """The shortest description that is near enough, else the nearest; that of another head of the layer where the two attend alike."""
+    ladder = inside.ladders[head]
+    within = [found for found in ladder if found.total_variation <= near]
+    chosen = within[0] if within else min(ladder, key=lambda found: found.total_variation)
+    others = [h for h in sorted(inside.chosen) if h.layer == head.layer and h.head < head.head]
+    for other in others if head in inside.rows else ():
+        off = described_by(inside.below(head.layer), inside.chosen[other].selects, inside.rows[head])
+        if off <= max(near, chosen.total_variation + inside.tuning.alike):
             chosen = replace(inside.chosen[other], total_variation=off)
             break
-    inside.ladders[head], inside.chosen[head] = ladder, chosen
+    inside.chosen[head] = chosen
 
 
 def _real(sample: Sample) -> np.ndarray:

@@ -44,21 +44,31 @@ class Form:
         return int((self.coefficients != 0).sum()) + digits
 
 
-def separable(real: Labelled, tuning: FormTuning) -> bool:
-    """Whether there is a form that is right on all rows."""
-    return _solve(real.signed(), np.empty((0, real.features.shape[1])), tuning.sparsity[0], tuning) is not None
+def tolerable(real: Labelled, tuning: FormTuning) -> Labelled | None:
+    """The rows on which some form is right: all of them where there is one that is; else all but a few, as a model errs. None where too
+    many would be left out.
+    """
+    signed = real.signed()
+    if _solve(signed, np.empty((0, signed.shape[1])), tuning.sparsity[0], tuning) is not None:
+        return real
+    some = np.linspace(0, len(signed) - 1, min(tuning.soft_rows, len(signed))).astype(int)
+    found = _program(np.empty((0, signed.shape[1])), signed[some], tuning.soft_sparsity)
+    if found is None:
+        return None
+    kept = signed @ found >= tuning.soft_margin
+    if kept.mean() < 1 - tuning.noise:
+        return None
+    return Labelled(real.features[kept], real.truth[kept])
 
 
 def fit_form(real: Labelled, off: Labelled, tuning: FormTuning, check_time: Callable[[], None] = lambda: None) -> Form | None:
-    """The form that is right on all real rows; None where there is none, or none that can be written with few digits.
+    """The form that is right on all real rows, of which there must be one; None where none can be written with few digits.
 
     Of several coefficients of sparsity, the shortest form that agrees about as well off the task as the best does.
 
     Args:
         check_time: called now and then; may raise to stop.
     """
-    if not separable(real, tuning):
-        return None
     found = [form for sparsity in tuning.sparsity if (form := _fit(real, off, sparsity, tuning, check_time)) is not None]
     if not found:
         return None

@@ -24,7 +24,7 @@ from drasp.ir.program import Program, alive, feeds_attention
 from drasp.ir.size import size
 from drasp.naming.copies import by_token, copies
 from drasp.naming.judged import Judging, agreement
-from drasp.naming.linear import Form, Labelled, fit_form, separable
+from drasp.naming.linear import Form, Labelled, fit_form, tolerable
 from drasp.naming.pieces import Rewrite, Target
 from drasp.naming.rows import Rows, rows_of
 from drasp.naming.tuning import ReadoutTuning
@@ -89,7 +89,7 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
         if statements:
             program = with_readout(named, statements)
             yield Named(program, agreement(program, judging), tuple(s.name for s in statements))
-    groups = _groups(real.outputs, dense.header.predict == "next-token")
+    groups = _groups(real.outputs, dense.header.predict == "next-token", tuning.form.noise)
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
     fitting = _Fitting(named, groups, real, off, tuning, partial(judging.spend, tuning.fit_work))
@@ -169,16 +169,21 @@ class _Group:
         return tuple((vocabulary[c], signs[c]) for c in sorted(signs))
 
 
-def _groups(outputs: np.ndarray, one_only: bool) -> list[_Group]:
-    """The outputs that are not constant, by when they are predicted; of two that are alternatives one form serves both."""
+def _groups(outputs: np.ndarray, one_only: bool, noise: float) -> list[_Group]:
+    """The outputs that are not constant, by when they are predicted; of two that are alternatives one form serves both.
+
+    Args:
+        noise: the share of the rarer value that may be the model's errors.
+    """
     left = [c for c in range(outputs.shape[1]) if outputs[:, c].any()]
     if not one_only:
         left = [c for c in left if not outputs[:, c].all()]
     groups = []
     while left:
         first = outputs[:, left[0]]
-        together = tuple(c for c in left if (outputs[:, c] == first).all())
-        otherwise = tuple(c for c in left if (outputs[:, c] != first).all())
+        few = noise * min(first.sum(), (~first).sum())
+        together = tuple(c for c in left if (outputs[:, c] != first).sum() <= few)
+        otherwise = tuple(c for c in left if (outputs[:, c] == first).sum() <= few)
         groups.append(_Group(together, otherwise))
         left = [c for c in left if c not in together + otherwise]
     return groups
@@ -225,9 +230,10 @@ class _Fitting:
 def _line(fitting: _Fitting, more: Sequence[Coordinate] = ()) -> Program | None:
     """The program whose readout is one line with one form a group: of averages and comparisons, and of `more`."""
     coordinates = [*fitting.coordinates, *more]
-    if not all(separable(_labelled(group, fitting.real, coordinates), fitting.tuning.form) for group in fitting.groups):
+    real = [tolerable(_labelled(group, fitting.real, coordinates), fitting.tuning.form) for group in fitting.groups]
+    if None in real:
         return None
-    formulas = [_fit(group, fitting, coordinates) for group in fitting.groups]
+    formulas = [_fit(group, rows, fitting, coordinates) for group, rows in zip(fitting.groups, real, strict=True)]
     if None in formulas:
         return None
     entries = [group.entries(fitting.vocabulary) for group in fitting.groups]
@@ -270,7 +276,8 @@ def _branches(group: _Group, fitting: _Fitting) -> tuple[tuple[Label, Formula], 
         if truth.all() or not truth.any():
             branches.append((fitting.vocabulary[token], Number(1.0 if truth.all() else -1.0)))
             continue
-        formula = _fit(group, replace(fitting, real=real, off=off), fitting.coordinates)
+        rows = tolerable(_labelled(group, real, fitting.coordinates), fitting.tuning.form)
+        formula = _fit(group, rows, replace(fitting, off=off), fitting.coordinates)
         if formula is None:
             return None
         branches.append((fitting.vocabulary[token], formula))
@@ -281,9 +288,10 @@ def _labelled(group: _Group, rows: Rows, coordinates: Sequence[Coordinate]) -> L
     return Labelled(rows.features(coordinates), rows.outputs[:, group.together[0]])
 
 
-def _fit(group: _Group, fitting: _Fitting, coordinates: Sequence[Coordinate]) -> Formula | None:
-    real, off = (_labelled(group, rows, coordinates) for rows in (fitting.real, fitting.off))
-    form = fit_form(real, off, fitting.tuning.form, fitting.check_time)
+def _fit(group: _Group, real: Labelled | None, fitting: _Fitting, coordinates: Sequence[Coordinate]) -> Formula | None:
+    if real is None:
+        return None
+    form = fit_form(real, _labelled(group, fitting.off, coordinates), fitting.tuning.form, fitting.check_time)
     return None if form is None else _formula(form, coordinates)
 
 

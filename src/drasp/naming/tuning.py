@@ -34,8 +34,8 @@ class RegressionTuning:
     """
 
     terms: int = knob(6, unit="terms", origin="chosen")
-    enough: float = knob(0.003, unit="nats of divergence, at which no further term is sought", origin="chosen")
-    gain: float = knob(0.01, unit="share of the divergence without any term, that a further term must take away", origin="chosen")
+    enough: float = knob(0.0003, unit="nats of divergence, at which no further term is sought", origin="chosen")
+    gain: float = knob(0.003, unit="share of the divergence without any term, that a further term must take away", origin="chosen")
     tried: int = knob(4, unit="terms", origin="chosen")
     floor: float = knob(0.02, unit="share", origin="chosen")
     number_cost: float = knob(0.03, unit="share a number", origin="chosen")
@@ -90,7 +90,11 @@ class HeadTuning:
 class InsideTuning:
     """How heads are described from the model's own attention."""
 
-    near: float = knob(0.05, unit="total variation within which the shortest description is taken", origin="chosen")
+    near: tuple[float, ...] = knob(
+        (0.05, 0.02, 0.005),
+        unit="total variation within which the shortest description is taken; the next where the readout does not match behind it",
+        origin="chosen",
+    )
     alike: float = knob(0.01, unit="total variation that a head may lose by sharing another's description", origin="chosen")
     attention: AttentionTuning = field(default_factory=AttentionTuning)
 
@@ -129,6 +133,10 @@ class FormTuning:
         0.01, unit="share of positions off the task, lost by rounding, or for a shorter form or readout", origin="chosen"
     )
     agreement_enough: float = knob(0.97, unit="share of positions off the task, with which the shorter form is taken", origin="chosen")
+    noise: float = knob(0.03, unit="share of positions at the most that a form may have wrong, as the model errs there", origin="chosen")
+    soft_rows: int = knob(2000, unit="positions on which it is found out which these are", origin="chosen")
+    soft_margin: float = knob(0.1, unit="of the margin of all others, below which a position is left out", origin="chosen")
+    soft_sparsity: float = knob(1e-5, unit="slack a coefficient", origin="chosen")
     growth: float = knob(
         1.5, unit="of the coefficients together, where a feature is left out: if they must grow more, it mattered", origin="chosen"
     )

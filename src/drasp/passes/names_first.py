@@ -3,6 +3,7 @@ of that. No gradient, no refit, no expansion.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,19 +39,37 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
     seen = [Seen(_sample(part.batch), {head: weights.cpu().numpy() for head, weights in part.attention.items()}) for part in sequences]
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
-    yield from describe_heads(inside, seen, needed, how)
-    program = inside.program(needed)
-    best: Program | None = None
-    best_match = 0.0
+    best = _Best(None, 0.0)
+    for near in tuning.inside.near:
+        if (yield from describe_heads(inside, seen, needed, near, how)):
+            best = yield from _read_out(inside.program(needed), best, oracle, aim, how)
+        if best.match >= aim.threshold:
+            break
+    if best.program is None or best.match < aim.least:
+        return best.program
+    yield Found(best.program)
+    return (yield from shortened(best.program, best.match))
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best program so far."""
+
+    program: Program | None
+    match: float
+
+
+def _read_out(program: Program, best: _Best, oracle: Oracle, aim: Aim, how: How) -> Steps[_Best]:
+    """The best of the programs with described heads, their readout named; or the one before, if none is better."""
     yield Doing("naming the readout", program)
     for named in _readouts(program, oracle, aim, how):
-        match = yield Trial(named.program, "the readout named", min(best_match, aim.threshold))
-        if best is None or (min(match, aim.threshold), -_length(named.program)) > (min(best_match, aim.threshold), -_length(best)):
-            best, best_match = named.program, match
-    if best is None or best_match < aim.least:
-        return best
-    yield Found(best)
-    return (yield from shortened(best, best_match))
+        found = named.program
+        match = yield Trial(found, "the readout named", min(best.match, aim.threshold))
+        worth = min(match, aim.threshold)
+        shorter = best.program is None or _length(found) < _length(best.program)
+        if worth > min(best.match, aim.threshold) or (worth == min(best.match, aim.threshold) and shorter):
+            best = _Best(found, match)
+    return best
 
 
 def _length(program: Program) -> int:
