@@ -1,6 +1,6 @@
-"""Match on a pool of sequences: the share on which every scored prediction is the model's, in the worst length band."""
+"""Match on a pool of sequences: the share on which every scored prediction is the model's, in the worst length band or over all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class Matcher:
         Args:
             run: makes the candidate ready to run. work: what a batch takes.
         """
-        question = f"match on {trial.pool}, {trial.at_least:.6f} at least, of"
+        question = f"match on {trial.pool}, {trial.over}, {trial.at_least:.6f} at least, of"
         about = trial.candidate.digest
         match, misses = self._oracle.journal.once(question, about, lambda: self._count(trial, run(), work, budget), budget)
         if misses:
@@ -59,7 +59,13 @@ class Matcher:
             band = batches[place].band
             misses[place] = count
             wrong[band] += batches[place].weight * count
-            if 1 - wrong[band] / totals[band] < trial.at_least:
+            if self._match(wrong, totals, trial) < trial.at_least:
                 misses = []
                 break
-        return min(1 - w / t for w, t in zip(wrong, totals, strict=True)), misses
+        return self._match(wrong, totals, trial), misses
+
+    @staticmethod
+    def _match(wrong: Sequence[int], totals: Sequence[int], trial: Trial) -> float:
+        """What of some sequences was not missed, over all bands alike or in the worst."""
+        shares = [1 - w / t for w, t in zip(wrong, totals, strict=True)]
+        return min(shares) if trial.over == "worst" else sum(shares) / len(shares)

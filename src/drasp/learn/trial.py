@@ -11,9 +11,12 @@ PoolName = Literal["select", "verify"]
 """The sequences by which a search chooses, and those on which it checks its choice."""
 
 
+Lengths = Literal["worst", "all"]
+
+
 @dataclass(frozen=True)
 class Trial:
-    """A candidate to be measured: the runner sends its match in the worst length band.
+    """A candidate to be measured: the runner sends its match, in the worst length band or over all lengths together.
 
     Attributes:
         trying: what was done to it, for a person to read.
@@ -24,6 +27,7 @@ class Trial:
     trying: str
     at_least: float = 0.0
     pool: PoolName = "select"
+    over: Lengths = "worst"
 
 
 @dataclass(frozen=True)

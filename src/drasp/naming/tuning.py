@@ -5,7 +5,7 @@ between it and its neighbours.
 from dataclasses import dataclass, field
 
 from drasp.core.tuning import knob
-from drasp.learn.tuning import ValueTuning
+from drasp.learn.tuning import RefitTuning, ValueTuning
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class InsideTuning:
 class LogitTuning:
     """How a readout is named as a sum of projections."""
 
-    rows: int = knob(1500, unit="positions at the most", origin="chosen")
+    rows: int = knob(800, unit="positions at the most", origin="chosen")
     least: int = knob(300, unit="positions at the least", origin="chosen")
     cells: float = knob(1e8, unit="terms times positions times tokens at the most: some 400 MB", origin="chosen")
 
@@ -115,6 +115,9 @@ class NamesTuning:
     values: ValueTuning = field(default_factory=ValueTuning)
     inside: InsideTuning = field(default_factory=InsideTuning)
     logits: LogitTuning = field(default_factory=LogitTuning)
+    readout_seconds: float = knob(30.0, unit="seconds at the most for the readout behind one description of all heads", origin="chosen")
+    fit: RefitTuning = field(default_factory=lambda: RefitTuning(targets="hard", steps=100, rate=0.03, rounds=6))
+    digits: int = knob(3, unit="significant digits of what was fitted", origin="chosen")
 
 
 @dataclass(frozen=True)

@@ -198,10 +198,10 @@ class Runner:
         return stage.enough and self._measured(Trial(subject, "", pool="verify"), budget) >= self.run.settings.match
 
     def _worth_having(self) -> bool:
-        """Whether there is a program in symbols that matches well enough, on sequences that no choice was made by, to end the search."""
+        """Whether there is a program in symbols that matches well enough over all lengths, on sequences that no choice was made by, to end the search."""
         if self._symbols is None or not within_limits(self._symbols, self.run.settings):
             return False
-        match = self._measured(Trial(self._symbols, "", pool="verify"), PLAN.until(self.run.budget, PLAN.last.until))
+        match = self._measured(Trial(self._symbols, "", pool="verify", over="all"), PLAN.until(self.run.budget, PLAN.last.until))
         self._symbols_end = match >= min(self.run.settings.least, self.run.settings.match)
         return self._symbols_end
 
@@ -241,7 +241,7 @@ class Runner:
         candidate = trial.candidate
         work = candidate.edges if isinstance(candidate, Circuit) else len(candidate.statements)
         match = self._matcher.match(trial, lambda: self._ready(candidate), work, budget)
-        if match >= trial.at_least:
+        if match >= trial.at_least and trial.over == "worst":
             self._matches[candidate.digest] = match
             self._show(candidate, match, trial.pool)
         return match
