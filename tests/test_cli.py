@@ -144,6 +144,8 @@ def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_d
         (["decompile", "D2", "--seed", str(1 << 63)], "too large a seed"),
         (["decompile", "D2", "--match", "1.5"], "no share between 0 and 1"),
         (["decompile", "D2", "--match", "nan"], "no share between 0 and 1"),
+        (["decompile", "D2", "--least", "1.1"], "no share from 0 to 1"),
+        (["decompile", "D2", "--least", "nan"], "no share from 0 to 1"),
         (["decompile", "D2", "--time", "-5"], "no time like"),
         (["decompile", "D2", "--time", "soon"], "no time like"),
         (["decompile", "D2", "--device", "tpu"], "expected auto, cpu or cuda"),
@@ -534,6 +536,13 @@ def test_an_interrupted_run_goes_on_with_the_same_settings_only(search, tmp_path
     assert main(["decompile", "D2", "--out", str(out)]) == 0
     assert {file.name for file in out.iterdir()} == FILES
     assert search["asked"] == 2
+
+
+def test_least_is_one_of_the_settings(search, tmp_path):
+    search["error"] = KeyboardInterrupt()
+    for name, flag, least in (("default", [], 0.9), ("all", ["--least", "1"], 1.0)):
+        assert main(["decompile", "D2", "--out", str(tmp_path / name), *flag]) == 130
+        assert json.loads((tmp_path / name / "run.json").read_text())["least"] == least
 
 
 def test_a_run_that_was_killed_can_be_done_again(search, tmp_path, capsys):

@@ -191,7 +191,7 @@ class Evidence:
 KINDS: tuple[Kind[Any], ...] = tuple(f.metadata["kind"] for f in fields(Evidence) if "kind" in f.metadata)
 """All kinds of evidence, in the order in which they are measured."""
 
-_SETTINGS = {"task": str, "match": float, "lengths": tuple[int, int], "time": float}
+_SETTINGS = {"task": str, "match": float, "least": float, "lengths": tuple[int, int], "time": float}
 """The settings that are read again, where they are there; of the others only the command line is made."""
 
 

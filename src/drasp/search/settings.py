@@ -17,6 +17,8 @@ class Settings:
 
     Attributes:
         match: share of sequences, in the worst length band, on which the program must predict what the model predicts.
+        least: the search ends with a program in symbols that matches at least so much, in the worst length band, even if that is less than
+            `match`; 1 makes it go on until one matches as asked, or time is up.
         statements, numbers: the most of each that a decompiled program may have.
         lengths: of the sequences that are sampled, both ends included.
         seed: of everything random.
@@ -27,6 +29,7 @@ class Settings:
     """
 
     match: float = 0.99
+    least: float = 0.9
     statements: int = 30
     numbers: int = 60
     lengths: tuple[int, int] = (0, 150)
