@@ -492,7 +492,7 @@ def test_each_kind_of_further_evidence_has_a_line(program, capsys):
     shown = capsys.readouterr().out
     for line in (
         "attention  a1 (uniform) for head 0.0, 0.1: total variation 0.012; in its place the model predicts the same on 0.999 [0.998, ",
-        "attention  all of it in place, other heads ablated, it predicts the same on 0.999 [0.998, 0.999] of sequences at 0-50",
+        "attention  all of it in place, other heads ablated, the model predicts the same on 0.999 [0.998, 0.999] of sequences at 0-50",
         "right      match where the model is right, on 0.9987 of the sequences, 0.9987 [0.9979, 0.9992] at 0-50",
         "mistakes   of 13334 sequences that the model gets wrong, 0.0013 of all, the program predicts 0.999 [0.998, 0.999] exactly alike",
         "off task   random strings: alike at 0.750 [0.700, 0.800] of positions (trivially 0.250), on 0.999 of sequences",

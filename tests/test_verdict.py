@@ -75,5 +75,5 @@ def test_attention_that_fits_and_is_not_all_of_the_models_is_said():
     missing = replace(ATTENTION, together=Share.of((0, 50), 10, 100), faithful=False)
     (text,) = shortfalls(sample_evidence(PROGRAM, verdict="imitated", attention=missing))
     assert text.startswith(
-        "the model attends to more than the program says: all of it in place, other heads ablated, it predicts the same on 0.100"
+        "not all of the model's attention is in the program: all of it in place, other heads ablated, the model predicts the same on 0.100"
     )

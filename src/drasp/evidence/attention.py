@@ -190,7 +190,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Patch:
-    """How the model is to attend: some heads as the program says, and what some put out instead of what they read."""
+    """How the model is to attend: some heads as the program says, and what others put out instead of what they read."""
 
     attends: Mapping[Sender, Selectors]
     means: Mapping[Sender, np.ndarray]
@@ -237,16 +237,17 @@ class _Both:
         gaps = {}
         for head, found in theirs.items():
             where = self._counts(head, sample)
-            where[:, 0] = False  # it sees a single key, whatever it attends to
             for key, weights in mine.items():
                 gaps[key, head] = float(np.abs(weights[where] - found[where]).sum(dtype=float)) / 2, int(where.sum())
         return _Seen(chunk, gaps, {head: (read.sum(0, dtype=float), len(read)) for head, read in reads.items()})
 
     def _counts(self, head: Sender, sample: Sample) -> np.ndarray:
-        """(batch, time), where what a head reads may change a prediction: of the last layer the scored positions alone."""
-        if head.layer == self.oracle.layers - 1:
-            return sample.scored.copy()
-        return np.arange(sample.scored.shape[1]) < sample.ends[:, None]
+        """(batch, time), where it matters what a head attends to: of the last layer at the scored positions alone. What stands first sees
+        a single key, itself, whatever it attends to.
+        """
+        last = head.layer == self.oracle.layers - 1
+        places = np.arange(sample.scored.shape[1])
+        return (sample.scored if last else places < sample.ends[:, None]) & (places > 0)
 
     def distances(self, seen: Sequence[_Seen]) -> dict[Selectors, dict[Sender, float]]:
         """The mean total variation; 0 where no query that counts sees more than one key."""
@@ -262,7 +263,7 @@ class _Both:
 
         def mean(head: Sender) -> np.ndarray:
             total = np.sum([one.reads[head][0] for one in seen], axis=0)
-            return np.asarray(total / sum(one.reads[head][1] for one in seen))
+            return np.asarray(total / max(sum(one.reads[head][1] for one in seen), 1))
 
         return {head: mean(head) for head in self.heads}
 
@@ -282,7 +283,9 @@ class _Both:
 
 
 def _hook(weights: "Mapping[Sender, Tensor]", means: "Mapping[Sender, Tensor]") -> "Hook":
-    """Makes some heads attend as given, and others put out what is given."""
+    """Makes some heads attend as given, and others put out what is given, but for what stands first and reads itself alone."""
+    import torch
+
     values: dict[Sender, Tensor] = {}
 
     def hook(part: "Part", value: "Tensor") -> "Tensor":
@@ -292,7 +295,7 @@ def _hook(weights: "Mapping[Sender, Tensor]", means: "Mapping[Sender, Tensor]") 
         elif part in weights:
             return weights[part].to(value.dtype) @ values[part]
         elif part in means:
-            return means[part].to(value.dtype).expand_as(value)
+            return torch.cat([value[:, :1], means[part].to(value.dtype).expand_as(value[:, 1:])], 1)
         return value
 
     return hook
@@ -304,7 +307,7 @@ def not_the_models(found: Attention) -> str:
         return ""
     failing = [each for each in found.attentions if not each.faithful]
     if not failing:
-        return f"the model attends to more than the program says: {_together(found)}"
+        return f"not all of the model's attention is in the program: {_together(found)}"
     said = (f"that of {_name(each)} is not (for {_heads(each)}: {_said(each)})" for each in failing)
     return f"not all of its attention is the model's: {'; '.join(said)}"
 
@@ -323,7 +326,7 @@ def _said(each: Attended) -> str:
 
 def _together(found: Attention) -> str:
     what = "all of it in place, other heads ablated," if found.attentions else "all heads ablated,"
-    return f"{what} it predicts the same on {_share(found.together)}"
+    return f"{what} the model predicts the same on {_share(found.together)}"
 
 
 def _share(share: Share) -> str:
