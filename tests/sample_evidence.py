@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from drasp.core.intervals import Banded, Share
+from drasp.evidence.attention import Attended, Attention
 from drasp.evidence.examples import Example
 from drasp.evidence.interchange import Component, Interchange, PairShare, Swap, Swapped, Unmoved
 from drasp.evidence.kind import Baseline
@@ -24,6 +25,7 @@ AGREEMENT = Agreement(
 SWAPPED = Swapped(
     ("a1",), (Component("head", 0, 1, total_variation=0.01),), Swap(CHANGED, CHANGED, Unmoved(0.1)), Swap(None, None, Unmoved(None)), False
 )
+ATTENTION = Attention((Attended((), ("a1",), ((0, 0), (0, 1)), 0.0123, True, SHARE, True),), SHARE, True)
 
 
 def sample_evidence(program: Program, task: str = "tomita4", **changed: Any) -> Evidence:
@@ -40,10 +42,12 @@ def sample_evidence(program: Program, task: str = "tomita4", **changed: Any) -> 
         settings={"match": 0.99, "lengths": [0, 100], "seed": 0, "time": 60.0, "task": task},
         versions=Versions("0.1.0"),
         model=ModelInfo("ab" * 32, 1, 2, 16),
+        matched_at=0.9979,
         match=BANDED,
         task=BANDED,
         model_task=BANDED,
         baseline=Baseline(BANDED, BANDED),
+        attention=ATTENTION,
         mistakes=Mistakes(BANDED, BANDED, Baseline(SHARE, SHARE)),
         lines=tuple(LeaveOneOut(statement.name, 0.125) for statement in program.statements[:-1]),
         examples=(),

@@ -29,7 +29,7 @@ from drasp.model.bundled import ZOO
 from drasp.search.decompile import Decompilation
 from drasp.search.frontier import Point, listing
 from drasp.search.runner import Progress
-from sample_evidence import LANGUAGE, sample_evidence
+from sample_evidence import BANDED, LANGUAGE, sample_evidence
 
 PROGRAM = """drasp 1
 vocabulary "a" "b" <bos> <sep> <eos> <pad>
@@ -144,6 +144,8 @@ def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_d
         (["decompile", "D2", "--seed", str(1 << 63)], "too large a seed"),
         (["decompile", "D2", "--match", "1.5"], "no share between 0 and 1"),
         (["decompile", "D2", "--match", "nan"], "no share between 0 and 1"),
+        (["decompile", "D2", "--least", "1.1"], "no share from 0 to 1"),
+        (["decompile", "D2", "--least", "nan"], "no share from 0 to 1"),
         (["decompile", "D2", "--time", "-5"], "no time like"),
         (["decompile", "D2", "--time", "soon"], "no time like"),
         (["decompile", "D2", "--device", "tpu"], "expected auto, cpu or cuda"),
@@ -408,6 +410,9 @@ def search(monkeypatch):
     ("changed", "code"),
     [
         ({}, 0),
+        ({"verdict": "imitated"}, 0),
+        ({"verdict": "decompiled below"}, 0),
+        ({"verdict": "imitated below"}, 0),
         ({"verdict": "pruned"}, 0),
         ({"verdict": "not decompiled"}, 1),
         ({"verdict": "not decompiled", "interrupted": True}, 130),
@@ -481,12 +486,15 @@ def test_a_task_file_that_was_changed_is_another_run(search, model, tmp_path, ca
 
 
 def test_each_kind_of_further_evidence_has_a_line(program, capsys):
-    evidence = sample_evidence(parse(PROGRAM), language=LANGUAGE)
+    evidence = sample_evidence(parse(PROGRAM), language=LANGUAGE, right=BANDED)
     (program / "evidence.json").write_text(json.dumps(evidence.to_json()))
     assert main(["show", str(program)]) == 0
     shown = capsys.readouterr().out
     for line in (
-        "mistakes   of 13334 sequences that the model gets wrong the program predicts 0.999 [0.998, 0.999] exactly alike (trivially 0.999)",
+        "attention  a1 (uniform) for head 0.0, 0.1: total variation 0.012; in its place the model predicts the same on 0.999 [0.998, ",
+        "attention  all of it in place, other heads ablated, the model predicts the same on 0.999 [0.998, 0.999] of sequences at 0-50",
+        "right      match where the model is right, on 0.9987 of the sequences, 0.9987 [0.9979, 0.9992] at 0-50",
+        "mistakes   of 13334 sequences that the model gets wrong, 0.0013 of all, the program predicts 0.999 [0.998, 0.999] exactly alike",
         "off task   random strings: alike at 0.750 [0.700, 0.800] of positions (trivially 0.250), on 0.999 of sequences",
         "swaps      a1 for head 0.1: both predict the same after 0.500 [0.400, 0.600] of 93 swaps that change something; not faithful",
         'language   of all 9 sequences at 0-4 the program gets 1 wrong, first after "<bos> a", the model 0 wrong',
@@ -534,6 +542,13 @@ def test_an_interrupted_run_goes_on_with_the_same_settings_only(search, tmp_path
     assert main(["decompile", "D2", "--out", str(out)]) == 0
     assert {file.name for file in out.iterdir()} == FILES
     assert search["asked"] == 2
+
+
+def test_least_is_one_of_the_settings(search, tmp_path):
+    search["error"] = KeyboardInterrupt()
+    for name, flag, least in (("default", [], 0.9), ("all", ["--least", "1"], 1.0)):
+        assert main(["decompile", "D2", "--out", str(tmp_path / name), *flag]) == 130
+        assert json.loads((tmp_path / name / "run.json").read_text())["least"] == least
 
 
 def test_a_run_that_was_killed_can_be_done_again(search, tmp_path, capsys):

@@ -241,6 +241,8 @@ def test_a_model_too_large_for_linear_norms_is_left_to_the_other_stages(monkeypa
     found = quickly(monkeypatch, *stages)
     assert [step.name for step in found.evidence.passes] == ["exact: finds the model"]
     assert found.evidence.reason is None
+
+
 @pytest.mark.parametrize("stopped", [True, False])
 def test_what_was_named_is_kept_without_its_pieces_where_time_is_up_and_with_them_where_they_are_measured(monkeypatch, stopped):
     piece = Piece(Target("readout", "agreement", 0.95, at_least=True), ("prediction",), 1.0, 1.0)

@@ -183,7 +183,7 @@ def test_a_task_of_ones_own_from_training_to_the_program(commands: str, last: st
         assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(f"->  {last}")
     (evidence,) = (tmp_path / "runs").glob("*/evidence.json")
-    assert json.loads(evidence.read_text())["verdict"] == "decompiled"
+    assert json.loads(evidence.read_text())["verdict"] in ("decompiled", "imitated")
 
 
 @pytest.mark.parametrize("commands", _blocks("docs/edit-a-program.md", "sh"), ids=("as found", "shift", "tokens", "slip"))

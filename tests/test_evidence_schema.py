@@ -41,6 +41,17 @@ def test_a_file_of_the_earlier_release_is_read():
     assert not found.unfinished
 
 
+@pytest.mark.parametrize("verdict", ["decompiled", "pruned", "not decompiled"])
+def test_a_file_from_before_attention_was_measured_is_read(verdict):
+    data = sample_evidence(PROGRAM, verdict=verdict).to_json()
+    for key in ("attention", "matched_at"):
+        del data[key]
+    found = Evidence.from_json(data)
+    assert (found.verdict, found.attention, found.matched_at) == (verdict, None, None)
+    assert found.gaps[-1] == Gap("attention", "not recorded")
+    assert Evidence.from_json(found.to_json()) == found
+
+
 def test_a_run_that_lacks_kinds_or_was_interrupted_is_unfinished():
     assert sample_evidence(PROGRAM, gaps=(Gap("language", PENDING),)).unfinished
     assert sample_evidence(PROGRAM, interrupted=True).unfinished
@@ -56,7 +67,11 @@ def test_a_run_that_lacks_kinds_or_was_interrupted_is_unfinished():
         (("seconds",), 10**400, "seconds: expected a number"),
         (("match", "all", "lengths"), [1], "match.all.lengths: expected a list of 2"),
         (("match",), [], "match: expected a JSON object"),
-        (("verdict",), "fine", "verdict: expected decompiled or pruned or not decompiled"),
+        (
+            ("verdict",),
+            "fine",
+            "verdict: expected decompiled or imitated or decompiled below or imitated below or pruned or not decompiled",
+        ),
         (("interrupted",), 0, "interrupted: expected true or false"),
         (("lines",), [{}], "lines[0].statement: it is missing"),
         (("lines",), {"a": 1}, "lines: expected a list"),
@@ -94,7 +109,8 @@ def test_a_file_that_is_no_evidence_is_told_in_one_line(text, tmp_path):
 
 
 def test_every_kind_says_what_it_asks_how_and_at_what_cost():
-    assert [kind.name for kind in KINDS] == ["match", "right", "mistakes", "lines", "examples", "off_task", "interchange", "language"]
+    names = ["match", "attention", "right", "mistakes", "lines", "examples", "off_task", "interchange", "language"]
+    assert [kind.name for kind in KINDS] == names
     for kind in KINDS:
         assert kind.question.endswith("?")
         assert kind.how.endswith(".")

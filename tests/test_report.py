@@ -290,7 +290,7 @@ def test_a_page_without_match_says_why(opened: Any) -> None:
     program, nothing = parse(COUNTING), {"match": None, "task": None, "model_task": None, "baseline": None, "lines": None}
     evidence = sample_evidence(program, verdict="not decompiled", reason="match could not be measured: no budget")
     page = opened(program, replace(evidence, **nothing))
-    assert "match could not be measured: no budget." in page.texts("#evidence-body")[0]
+    assert "Match could not be measured: no budget." in page.texts("#evidence-body")[0]
 
 
 @pytest.mark.parametrize("predict", ["next-token", "next-token-set"])

@@ -14,7 +14,7 @@ COMMANDS = (decompile, run, check, show, export, report, train, tasks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done (`decompiled` or `pruned`), 1 `not decompiled`, 2 bad input, 130 interrupted."""
+    """Runs one command and returns its exit code: 0 done, 1 `not decompiled`, 2 bad input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     code = 0
     try:

@@ -53,6 +53,16 @@ def share(text: str) -> float:
     return value
 
 
+def whole_or_part(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1, like 0.9")
+    return value
+
+
 def rate(text: str) -> float:
     try:
         value = float(text)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from drasp.cli.arguments import TASK_HELP, add_lengths, device, model_and_task, positive, seconds, seed, share
+from drasp.cli.arguments import TASK_HELP, add_lengths, device, model_and_task, positive, seconds, seed, share, whole_or_part
 from drasp.cli.say import INTERRUPTED, say
 from drasp.core.budget import Budget
 
@@ -18,6 +18,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="the run folder (default: runs/<model>-<seed>)")
     parser.add_argument(
         "--match", type=share, default=0.99, help="share of sequences predicted alike, in the worst length band (default: 0.99)"
+    )
+    parser.add_argument(
+        "--least",
+        type=whole_or_part,
+        default=0.9,
+        help="the search ends with a program in symbols that matches at least so much, over all lengths together (default: 0.9); "
+        "1 makes it go on until one matches as --match asks, or time is up",
     )
     parser.add_argument("--statements", type=positive, default=30, help="the most statements that count as decompiled (default: 30)")
     parser.add_argument("--numbers", type=positive, default=60, help="the most free numbers that count as decompiled (default: 60)")
@@ -45,7 +52,7 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.search.settings import Settings
     from drasp.view.facts import terminal
 
-    flags = ("match", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")
+    flags = ("match", "least", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")
     settings = Settings(**{flag: getattr(arguments, flag) for flag in flags}, device=device(arguments.device))
     out = arguments.out or Path("runs") / f"{name}-{settings.seed}"
     asked = {**asdict(settings), "lengths": list(settings.lengths), "model": transformer.sha256}

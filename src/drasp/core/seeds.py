@@ -20,3 +20,4 @@ class Stream(IntEnum):
     OFF_TASK = 104
     PAIRS = 105
     EXAMPLES = 106
+    ATTENTION = 107

@@ -51,6 +51,8 @@ class Asked(Protocol):
     @property
     def match(self) -> float: ...
     @property
+    def least(self) -> float: ...
+    @property
     def statements(self) -> int: ...
     @property
     def numbers(self) -> int: ...
@@ -151,7 +153,7 @@ class Kind(Generic[Tuning]):
         measure: given the kind's tuning, what it found by key of `evidence.json`; None there where it does not apply. It may raise any
             exception, which then stands in the evidence as a gap.
         rows: what is to be said of it; given the values of its keys, None where they were not measured.
-        keys: what it fills in the evidence; its name alone where that is empty.
+        keys: those of the evidence that its rows tell of; its name alone where that is empty.
         a_band: whether `least` and `enough` count the sequences of each length band.
         slow: whether `--evidence quick` leaves it out.
     """

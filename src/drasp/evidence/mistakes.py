@@ -58,12 +58,13 @@ def _measure(bench: Bench, tuning: MistakesTuning) -> Mapping[str, Any]:
     return {"mistakes": mistakes(bench.measured, tuning)}
 
 
-def _rows(found: Mistakes | None) -> Sequence[Row]:
+def _rows(found: Mistakes | None, model_task: Banded | None) -> Sequence[Row]:
     if found is None:
         return []
+    how_often = "" if model_task is None else f", {1 - model_task.all.accuracy:.4f} of all,"
     same, wrong = found.same.all, found.program_wrong.all
     text = (
-        f"of {same.sequences} sequences that the model gets wrong the program predicts {same.accuracy:.3f} "
+        f"of {same.sequences} sequences that the model gets wrong{how_often} the program predicts {same.accuracy:.3f} "
         f"[{same.low:.3f}, {same.high:.3f}] exactly alike (trivially {found.baseline.current_token.accuracy:.3f}), "
         f"and gets {wrong.accuracy:.3f} wrong"
     )
@@ -77,5 +78,6 @@ MISTAKES = Kind(
     runs=lambda program: 0.0,
     measure=_measure,
     rows=_rows,
+    keys=("mistakes", "model_task"),
     tuning=MistakesTuning(),
 )

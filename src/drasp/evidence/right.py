@@ -41,8 +41,11 @@ def _measure(bench: Bench, tuning: RightTuning) -> Mapping[str, Any]:
     return {"right": right(bench.measured, tuning)}
 
 
-def _rows(found: Banded | None) -> Sequence[Row]:
-    return [] if found is None else [Row("right", "", f"match where the model is right {by_bands(found)}")]
+def _rows(found: Banded | None, model_task: Banded | None) -> Sequence[Row]:
+    if found is None:
+        return []
+    how_often = "" if model_task is None else f", on {model_task.all.accuracy:.4f} of the sequences,"
+    return [Row("right", "", f"match where the model is right{how_often} {by_bands(found)}")]
 
 
 RIGHT = Kind(
@@ -52,5 +55,6 @@ RIGHT = Kind(
     runs=lambda program: 0.0,
     measure=_measure,
     rows=_rows,
+    keys=("right", "model_task"),
     tuning=RightTuning(),
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from drasp.core.intervals import Banded
 from drasp.core.records import Damaged, Json, from_json, to_json
 from drasp.errors import DraspError
+from drasp.evidence.attention import ATTENTION, Attention
 from drasp.evidence.examples import EXAMPLES, Example
 from drasp.evidence.interchange import INTERCHANGE, Interchange
 from drasp.evidence.kind import Baseline, Kind, Row
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 VERSION = 2  # of the format; files of version 1 have no such key
 PENDING = "not measured yet"
 
-Verdict = Literal["decompiled", "pruned", "not decompiled"]
+Verdict = Literal["decompiled", "imitated", "decompiled below", "imitated below", "pruned", "not decompiled"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Evidence:
         settings: what was asked for, by flag; `task` is the task's name.
         tuning: the numbers that steered the run, by stage.
         reason: why there is no better program, or no verdict.
+        matched_at: the low end of match in the worst length band.
         match, ...: one field a kind, in the order in which they are measured; a kind may fill further fields below its own.
         gaps: the kinds that could not be measured. A kind that is None and no gap does not apply.
     """
@@ -136,10 +138,12 @@ class Evidence:
     versions: Versions
     model: ModelInfo
     reason: str | None = None
+    matched_at: float | None = None
     match: Banded | None = field(default=None, metadata={"kind": MATCH})
     task: Banded | None = None
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None
+    attention: Attention | None = field(default=None, metadata={"kind": ATTENTION})
     right: Banded | None = field(default=None, metadata={"kind": RIGHT})
     mistakes: Mistakes | None = field(default=None, metadata={"kind": MISTAKES})
     lines: tuple[LeaveOneOut, ...] | None = field(default=None, metadata={"kind": LINES})
@@ -191,12 +195,12 @@ class Evidence:
 KINDS: tuple[Kind[Any], ...] = tuple(f.metadata["kind"] for f in fields(Evidence) if "kind" in f.metadata)
 """All kinds of evidence, in the order in which they are measured."""
 
-_SETTINGS = {"task": str, "match": float, "lengths": tuple[int, int], "time": float}
+_SETTINGS = {"task": str, "match": float, "least": float, "lengths": tuple[int, int], "time": float}
 """The settings that are read again, where they are there; of the others only the command line is made."""
 
 
 def _complete(data: Json) -> Json:
-    """The same with what a file of version 1 says by leaving it out: kinds that were not measured."""
+    """The same with what an older file says by leaving it out: kinds that were not measured, as nobody knew of them."""
     if not isinstance(data, Mapping):
         raise Damaged("", "expected a JSON object")
     found = data.get("version", 1)
@@ -208,6 +212,7 @@ def _complete(data: Json) -> Json:
             if key in settings or key == "task":
                 from_json(kind, settings.get(key), f"settings.{key}")
     gaps = data.get("gaps", [])
-    if found == 1:
-        gaps = [{"kind": kind.name, "reason": "not recorded"} for kind in KINDS if kind.name not in data]
+    if isinstance(gaps, list):
+        known = [*data, *(gap.get("kind") for gap in gaps if isinstance(gap, dict))]
+        gaps = [*gaps, *({"kind": kind.name, "reason": "not recorded"} for kind in KINDS if kind.name not in known)]
     return {**data, "gaps": gaps, "version": VERSION}

@@ -1,17 +1,24 @@
 """The verdict on a program. It never sees the task's true answers."""
 
 from drasp.core.intervals import Banded
+from drasp.evidence.attention import Attention
 from drasp.evidence.kind import Asked
 from drasp.evidence.schema import Verdict
 from drasp.ir.program import Program
 from drasp.ir.size import size
 
 
-def verdict(program: Program, match: Banded | None, asked: Asked) -> Verdict:
-    """`decompiled`, `pruned` or `not decompiled`, see the README; the last where match could not be measured."""
-    if match is None or match.worst.low < asked.match or size(program).statements > asked.statements:
+def verdict(program: Program, match: Banded | None, attention: Attention | None, asked: Asked) -> Verdict:
+    """See the README; `not decompiled` where match could not be measured, `imitated` where that of attention is not known."""
+    if match is None:
         return "not decompiled"
-    return "decompiled" if within_limits(program, asked) else "pruned"
+    matches = match.worst.low >= asked.match
+    faithful = attention is not None and attention.faithful
+    if within_limits(program, asked) and matches:
+        return "decompiled" if faithful else "imitated"
+    if within_limits(program, asked) and match.all.accuracy >= asked.least:
+        return "decompiled below" if faithful else "imitated below"
+    return "pruned" if matches and size(program).statements <= asked.statements else "not decompiled"
 
 
 def within_limits(program: Program, asked: Asked) -> bool:

@@ -30,9 +30,7 @@ def fit_strengths(program: Program, oracle: Oracle, schedule: Schedule, digits: 
     values = oracle.journal.once(
         "fit of strengths", digest(program.digest, schedule), lambda: _fitted(program, lines, oracle, schedule, budget), budget
     )
-    fitted = {
-        line.name: replace(line, op=with_numbers(line.op, _rounded(found, digits))) for line, found in zip(lines, values, strict=True)
-    }
+    fitted = {line.name: _with(line, _rounded(found, digits)) for line, found in zip(lines, values, strict=True)}
     return program.with_statements(fitted.get(s.name, s) for s in program.statements)
 
 

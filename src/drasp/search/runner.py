@@ -198,7 +198,7 @@ class Runner:
         return stage.enough and self._measured(Trial(subject, "", pool="verify"), budget) >= self.run.settings.match
 
     def _worth_having(self) -> bool:
-        """Whether there is a program in symbols that matches well enough over all lengths, on sequences that no choice was made by, to end the search."""
+        """Whether there is a program in symbols that matches well enough, over all lengths, on sequences that no choice was made by."""
         if self._symbols is None or not within_limits(self._symbols, self.run.settings):
             return False
         match = self._measured(Trial(self._symbols, "", pool="verify", over="all"), PLAN.until(self.run.budget, PLAN.last.until))

@@ -17,7 +17,8 @@ class Settings:
 
     Attributes:
         match: share of sequences, in the worst length band, on which the program must predict what the model predicts.
-        least: match at which a program in symbols ends the search; 1 makes it go on until `match` is reached.
+        least: share of sequences of all lengths together; a program in symbols that matches so much ends the search, even if that is less
+            than `match`. 1 makes it go on until one matches as asked, or time is up.
         statements, numbers: the most of each that a decompiled program may have.
         lengths: of the sequences that are sampled, both ends included.
         seed: of everything random.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from drasp.evidence.attention import not_the_models
 from drasp.evidence.kind import Kind, Row
 from drasp.evidence.match import by_bands
 from drasp.evidence.schema import KINDS, Evidence, NamedPiece
@@ -11,7 +12,7 @@ from drasp.ir.size import size
 from drasp.lang.printer import print_program
 from drasp.view.captions import captions
 
-__all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "terminal"]
+__all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls", "terminal"]
 
 NAMED_QUESTION = "How close is each named piece to the piece of the model's own computation that it replaces?"
 
@@ -27,10 +28,22 @@ def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:
     if evidence is None:
         return (counted, Row("evidence", "", "none is recorded for this program"))
     said = evidence.verdict + " (interrupted)" * evidence.interrupted + " (out of time)" * evidence.stopped_by_time
-    reason = () if evidence.reason is None else (Row("reason", "", evidence.reason),)
+    reason = (Row("reason", "", text) for text in shortfalls(evidence))
     measured = (row for kind in KINDS for row in evidence.rows(kind))
     gaps = (Row("gap", gap.kind.replace("_", " "), gap.reason) for gap in evidence.gaps)
     return (Row("verdict", "", said), *reason, counted, *map(_piece, evidence.named), *measured, *gaps, *_origin(evidence))
+
+
+def shortfalls(evidence: Evidence) -> list[str]:
+    """Why the verdict is no better, where that is known, a sentence each."""
+    found = [] if evidence.reason is None else [evidence.reason]
+    if evidence.verdict.endswith("below") and evidence.matched_at is not None:
+        asked = evidence.settings.get("match")
+        found.append(f"match is {evidence.matched_at:.4f} at the least, in the worst length band, and not the {asked} asked for")
+    if evidence.verdict.startswith("imitated"):
+        gaps = [f"whether its attention is the model's is not known: {gap.reason}" for gap in evidence.gaps if gap.kind == "attention"]
+        found += gaps if evidence.attention is None else [not_the_models(evidence.attention)]
+    return found
 
 
 def _piece(piece: NamedPiece) -> Row:

@@ -20,13 +20,18 @@ from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
 from drasp.tasks.registry import get_task
-from drasp.view.facts import NAMED_QUESTION, facts, marks, measured
+from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
 from drasp.view.report.program import Json, program_data
 
 LARGEST = 2_000_000  # bytes of a page
 
 VERDICTS = {
-    "decompiled": "It predicts what the model predicts, it is short, and every line can be read.",
+    "decompiled": "It predicts what the model predicts, as the model does: its attention is the model's, and every line can be read.",
+    "imitated": "It predicts what the model predicts, and every line can be read, but not all of its attention is known to be the model's.",
+    "decompiled below": "Every line can be read, and its attention is the model's, but it predicts what the model predicts less often than "
+    "was asked.",
+    "imitated below": "Every line can be read, but it predicts what the model predicts less often than was asked, and not all of its "
+    "attention is known to be the model's.",
     "pruned": "It predicts what the model predicts and has few lines, but some still carry weights of the model or too many numbers.",
     "not decompiled": "It does not predict what the model predicts closely enough, or it is too long to be read.",
 }
@@ -99,7 +104,7 @@ def _description(task: str) -> str:
 
 def _notes(evidence: Evidence) -> list[str]:
     said = {"The search was interrupted.": evidence.interrupted, "The search ran out of time.": evidence.stopped_by_time}
-    return [text for text, so in said.items() if so] + ([f"{evidence.reason}."] if evidence.reason else [])
+    return [text for text, so in said.items() if so] + [f"{text[:1].upper()}{text[1:]}." for text in shortfalls(evidence)]
 
 
 def _bands(evidence: Evidence) -> list[Json]:

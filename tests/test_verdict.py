@@ -1,0 +1,79 @@
+"""The verdict: what it hangs on, and that all that shows it says why it is no better."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drasp.core.intervals import Banded, Share
+from drasp.evidence.verdict import verdict
+from drasp.lang.folder import load_program
+from drasp.search.settings import Settings
+from drasp.view.exports.markdown import to_markdown
+from drasp.view.exports.python import to_python
+from drasp.view.facts import shortfalls, terminal
+from drasp.view.notebook.html import program_html
+from drasp.view.report.page import report
+from sample_evidence import ATTENTION, sample_evidence
+
+PROGRAM = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
+FAR = replace(ATTENTION.attentions[0], total_variation=0.5, close=False, faithful=False)
+FAILS = replace(ATTENTION, attentions=(FAR,), faithful=False)
+
+
+def _match(right):
+    found = Banded.of([((0, 50), 1000, 1000), ((51, 100), right, 1000)])
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("right", "attention", "asked", "expected"),
+    [
+        (1000, ATTENTION, {}, "decompiled"),
+        (1000, FAILS, {}, "imitated"),
+        (1000, None, {}, "imitated"),
+        (950, ATTENTION, {}, "decompiled below"),
+        (950, FAILS, {}, "imitated below"),
+        (900, ATTENTION, {}, "decompiled below"),
+        (899, ATTENTION, {}, "not decompiled"),
+        (950, ATTENTION, {"least": 1.0}, "not decompiled"),
+        (950, ATTENTION, {"match": 0.9}, "decompiled"),
+        (1000, ATTENTION, {"numbers": 1}, "pruned"),
+        (950, ATTENTION, {"numbers": 1}, "not decompiled"),
+        (1000, ATTENTION, {"statements": 1}, "not decompiled"),
+    ],
+)
+def test_the_verdict_hangs_on_match_size_and_attention(right, attention, asked, expected):
+    assert verdict(PROGRAM, _match(right), attention, Settings(**asked)) == expected
+
+
+def test_without_match_there_is_no_verdict():
+    assert verdict(PROGRAM, None, ATTENTION, Settings()) == "not decompiled"
+
+
+SHOWN = "that of a1 (uniform) is not (for head 0.0, 0.1: total variation 0.500; in its place the model predicts the same on 0.999"
+BELOW = "match is 0.9312 at the least, in the worst length band, and not the 0.99 asked for"
+
+
+@pytest.mark.parametrize(
+    "show", [terminal, program_html, to_markdown, to_python, lambda program, evidence: report(program, evidence, "run")]
+)
+def test_what_falls_short_is_said_wherever_the_evidence_is_shown(show):
+    evidence = sample_evidence(PROGRAM, verdict="imitated below", attention=FAILS, matched_at=0.9312)
+    shown = " ".join(show(PROGRAM, evidence).replace("\\", "").split())
+    assert "imitated below" in shown
+    assert SHOWN in shown
+    assert BELOW in shown or BELOW.capitalize() in shown
+
+
+def test_nothing_is_said_where_nothing_falls_short():
+    assert shortfalls(sample_evidence(PROGRAM)) == []
+
+
+def test_attention_that_fits_and_is_not_all_of_the_models_is_said():
+    missing = replace(ATTENTION, together=Share.of((0, 50), 10, 100), faithful=False)
+    (text,) = shortfalls(sample_evidence(PROGRAM, verdict="imitated", attention=missing))
+    assert text.startswith(
+        "not all of the model's attention is in the program: all of it in place, other heads ablated, the model predicts the same on 0.100"
+    )
