@@ -18,7 +18,7 @@ from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
 from drasp.learn.strengths import fit_strengths
 from drasp.learn.trial import Doing, Found, Steps, Trial
-from drasp.learn.values import attended, sources, value_circuit
+from drasp.learn.values import Source, attended, sources, value_circuit
 from drasp.naming.attention import How
 from drasp.naming.inside import Inside, Seen, describe_heads
 from drasp.naming.judged import Judged, Judging, as_sets
@@ -39,7 +39,8 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
     seen = [Seen(_sample(part.batch), {head: weights.cpu().numpy() for head, weights in part.attention.items()}) for part in sequences]
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
-    best, needed = _Best(None, 0.0), None
+    best = _Best(None, 0.0)
+    needed: tuple[Source, ...] | None = None
     for least in (aim.least, aim.threshold):  # the fewer averages are read, the shorter the program
         before, needed = needed, sources(value_circuit(edges, sequences, least, tuning.values, budget))
         if needed == before:
