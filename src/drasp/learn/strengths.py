@@ -12,12 +12,14 @@ from torch import Tensor
 
 from drasp.core.budget import Budget
 from drasp.core.journal import digest
+from drasp.core.seeds import Stream
 from drasp.ir.nodes import Project, Select
 from drasp.ir.operators import Dense, Symbolic
 from drasp.ir.program import Program
-from drasp.learn.adam import Objective, Schedule, adam
+from drasp.learn.adam import Objective, Schedule, adam, descend
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
+from drasp.learn.values import Attended, Patched
 from drasp.rewrite.numbers import numbers_of, with_numbers
 from drasp.run.gated import Executor
 
@@ -32,6 +34,47 @@ def fit_strengths(program: Program, oracle: Oracle, schedule: Schedule, digits: 
     )
     fitted = {line.name: _with(line, _rounded(found, digits)) for line, found in zip(lines, values, strict=True)}
     return program.with_statements(fitted.get(s.name, s) for s in program.statements)
+
+
+def fit_attention(
+    program: Program, patched: Patched, sequences: Sequence[Attended], schedule: Schedule, digits: int, budget: Budget
+) -> Program:
+    """The program with the numbers of its selectors fitted such that the model, their attention in the place of its own, decides alike."""
+    oracle = patched.edges.oracle
+    lines = [s for s in program.statements if isinstance(s, Select)]
+    question, about = "fit of attention in the model", digest(program.digest, schedule, sorted(patched.heads.items()))
+    values = oracle.journal.once(question, about, lambda: _in_the_model(program, lines, patched, sequences, schedule, budget), budget)
+    fitted = {line.name: _with(line, _rounded(found, digits)) for line, found in zip(lines, values, strict=True)}
+    return program.with_statements(fitted.get(s.name, s) for s in program.statements)
+
+
+def _in_the_model(
+    program: Program, lines: Sequence[Select], patched: Patched, sequences: Sequence[Attended], schedule: Schedule, budget: Budget
+) -> list[list[float]]:
+    executor, oracle, how = Executor(program, patched.edges.oracle.device), patched.edges.oracle, schedule.how
+    learned = [_Fitted(line.name, _parts(program, line, oracle.device), _ones(line, oracle.device)) for line in lines]
+
+    def loss(part: Attended) -> Tensor:
+        tuned = copy(executor)
+        tuned.matrices = {**executor.matrices, **{line.name: line.matrix for line in learned}}
+        return oracle.loss(patched.logits(tuned, part), part.batch, how.targets).mean()
+
+    optimiser = torch.optim.Adam([line.factors for line in learned], lr=schedule.rate, eps=how.epsilon)
+    rng = np.random.default_rng([schedule.seed, Stream.FIT])
+    for step in range(how.steps):
+        budget.check()
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate * min(1.0, 2 * (how.steps - step) / how.steps)
+        chosen = [sequences[i] for i in rng.integers(len(sequences), size=2)]
+        descend(optimiser, loss, chosen)
+        budget.charge((len(program.statements) + oracle.study.work) * len(chosen), gradients=True)
+    return _numbers(lines, learned)
+
+
+def _numbers(lines: Sequence[Line], learned: Sequence["_Fitted"]) -> list[list[float]]:
+    """The numbers of each line as they were learned."""
+    factors = [found.factors.detach().double().cpu().numpy() for found in learned]
+    return [(np.array(numbers_of(_symbolic(line))) * factor).tolist() for line, factor in zip(lines, factors, strict=True)]
 
 
 def _with(line: Line, values: Sequence[float]) -> Line:
@@ -77,10 +120,7 @@ def _fitted(program: Program, lines: Sequence[Line], oracle: Oracle, schedule: S
         return oracle.loss(logits, batch, schedule.how.targets).mean()
 
     adam(Objective([line.factors for line in learned], loss, len(program.statements)), oracle, schedule, budget)
-    return [
-        (np.array(numbers_of(_symbolic(line))) * found.factors.detach().double().cpu().numpy()).tolist()
-        for line, found in zip(lines, learned, strict=True)
-    ]
+    return _numbers(lines, learned)
 
 
 def _ones(line: Line, device: torch.device) -> Tensor:

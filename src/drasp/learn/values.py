@@ -4,6 +4,7 @@ No gradient is needed: edges go one after the other or in chunks, those first wh
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor
 
 from drasp.core.budget import Budget
+from drasp.ir.program import Program
 from drasp.learn.circuit import Circuit, Edges
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
 from drasp.learn.tuning import ValueTuning
 from drasp.model.frozen import FrozenTransformer
 from drasp.model.wiring import Receiver, Sender
+from drasp.run.gated import Executor
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,40 @@ def sources(circuit: Circuit) -> tuple[Source, ...]:
         return list(dict.fromkeys(source for sender in reads.get(receiver, []) for source in brought(sender)))
 
     return tuple(read_by(circuit.wired.receivers[-1]))
+
+
+@dataclass(frozen=True)
+class Patched:
+    """The model with the attention of a program in the place of its own.
+
+    Attributes:
+        heads: for each head that is patched the selectors that stand for it; none for the uniform average.
+    """
+
+    edges: Edges
+    frozen: FrozenTransformer
+    heads: Mapping[Sender, tuple[str, ...]]
+
+    def logits(self, executor: Executor, part: Attended) -> Tensor:
+        """Logits (scored positions, vocabulary); they have a gradient in the matrices of the program's selectors."""
+        batch, whole = part.batch, self.edges.whole
+        found = executor.attention(batch.token_ids, batch.position_ids)
+        uniform = torch.ones(batch.token_ids.shape[1], batch.token_ids.shape[1], device=executor.device).tril()
+        uniform = (uniform / uniform.sum(1, keepdim=True)).expand(batch.sequences, -1, -1)
+        frozen = copy(self.frozen)  # several batches are worked on at once
+        patched = {head: found.get(selectors, uniform).expand(batch.sequences, -1, -1) for head, selectors in self.heads.items()}
+        frozen.attention = {**part.attention, **patched}
+        live, _ = frozen.live(whole.kept)
+        return frozen.logits(batch.token_ids, batch.position_ids, batch.scored, whole.multipliers, whole.constants, live)
+
+    @torch.no_grad()
+    def match(self, program: Program, sequences: Sequence[Attended], budget: Budget) -> float:
+        """The share of the sequences on which the patched model predicts what the model predicts."""
+        executor, missed = Executor(program, self.edges.oracle.device), 0
+        for part in sequences:
+            budget.spend(len(program.statements) + self.edges.oracle.study.work)
+            missed += int((~self.edges.oracle.matches(self.logits(executor, part), part.batch)).sum())
+        return 1 - missed / sum(part.batch.sequences for part in sequences)
 
 
 class _Pruning:

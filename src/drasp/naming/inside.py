@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Prediction, Project, Read, Statement
+from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Prediction, Project, Read, Select, Statement
 from drasp.ir.operators import Sum
 from drasp.ir.program import Header, Program, alive
 from drasp.learn.trial import Doing, Steps
@@ -92,9 +92,18 @@ class Inside:
         """The program of the heads below a layer, with the averages that the heads of that layer may read."""
         return self.program([Source((h,), of) for h in self.chosen if h.layer < layer for of in ("token", "pos")])
 
-    def average_heads(self) -> dict[str, Sender]:
-        """For each average of a token or a position the head that it stands for."""
-        return {self.read(Source((head,), of)).variable: self._first(head) for head in self.chosen for of in ("token", "pos")}
+    def averages(self) -> dict[str, list[Sender]]:
+        """For each average of a token or a position the heads that it stands for."""
+        found: dict[str, list[Sender]] = {}
+        for head in sorted(self.chosen):
+            for of in ("token", "pos"):
+                found.setdefault(self.read(Source((head,), of)).variable, []).append(head)
+        return found
+
+    def take(self, selects: Mapping[str, Select]) -> None:
+        """Other selectors in the place of those of the same name."""
+        for head, chosen in self.chosen.items():
+            self.chosen[head] = replace(chosen, selects=tuple(selects.get(s.name, s) for s in chosen.selects))
 
 
 def _parts(source: Source) -> Iterator[Source]:

@@ -118,6 +118,7 @@ class NamesTuning:
     readout_seconds: float = knob(30.0, unit="seconds at the most for the readout behind one description of all heads", origin="chosen")
     fit: RefitTuning = field(default_factory=lambda: RefitTuning(targets="hard", steps=100, rate=0.03, rounds=6))
     digits: int = knob(3, unit="significant digits of what was fitted", origin="chosen")
+    faithful_worth: int = knob(9, unit="numbers, a statement counts two, that a faithful program may be longer", origin="chosen")
 
 
 @dataclass(frozen=True)

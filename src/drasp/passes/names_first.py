@@ -2,7 +2,7 @@
 of that. No gradient, no refit, no expansion.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +10,17 @@ import torch
 
 from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.seeds import Stream
+from drasp.ir.nodes import Aggregate, Select, Statement
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.learn.adam import Schedule
 from drasp.learn.circuit import Edges
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
-from drasp.learn.strengths import fit_strengths
+from drasp.learn.strengths import fit_attention, fit_strengths
 from drasp.learn.trial import Doing, Found, Steps, Trial
-from drasp.learn.values import Source, attended, sources, value_circuit
+from drasp.learn.values import Attended, Patched, Source, attended, sources, value_circuit
+from drasp.model.frozen import FrozenTransformer
 from drasp.naming.attention import How
 from drasp.naming.inside import Inside, Seen, describe_heads
 from drasp.naming.judged import Judged, Judging, as_sets
@@ -37,26 +39,50 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     yield Doing("what the heads move")
     sequences = attended(oracle, tuning.values, budget)
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
-    seen = [Seen(_sample(part.batch), {head: weights.cpu().numpy() for head, weights in part.attention.items()}) for part in sequences]
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
+    given = _Given(edges, oracle, aim, budget, how, sequences, inside)
     best = _Best(None, 0.0)
     needed: tuple[Source, ...] | None = None
     for least in (aim.least, aim.threshold):  # the fewer averages are read, the shorter the program
         before, needed = needed, sources(value_circuit(edges, sequences, least, tuning.values, budget))
-        if needed == before:
-            continue
-        for near in tuning.inside.near:
-            if (yield from describe_heads(inside, seen, needed, near, how)) or near == tuning.inside.near[0]:
-                found = yield from _read_out(inside.program(needed), best, oracle, aim, budget, how)
-                best = yield from _fitted(found, best, oracle, aim, budget)
-            if best.match >= aim.threshold or (best.enough and edges.wired.layers > 1):
-                break
+        if needed != before:
+            best = yield from _behind_ever_closer_heads(given, needed, best)
         if best.enough:
             break
     if best.program is None or not best.enough:
         return best.program
     yield Found(best.program)
-    return (yield from shortened(best.program, best.match))
+    return (yield from shortened(best.program, best.match, _keeps_faith(given, best)))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a program is read off."""
+
+    edges: Edges
+    oracle: Oracle
+    aim: Aim
+    budget: Budget
+    how: How
+    sequences: Sequence[Attended]
+    inside: Inside
+
+
+def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_Best") -> Steps["_Best"]:
+    """The best program with heads described, ever more closely as long as that is worth its while, and its readout named behind them."""
+    inside, aim = given.inside, given.aim
+    seen = [Seen(_sample(part.batch), {head: w.cpu().numpy() for head, w in part.attention.items()}) for part in given.sequences]
+    for near in inside.tuning.near:
+        if (yield from describe_heads(inside, seen, needed, near, given.how)) or near == inside.tuning.near[0]:
+            found = yield from _read_out(given, inside.program(needed), best)
+            best = yield from _fitted(given, found, best)
+        if best.faithful or (best.enough and inside.layers > 1):
+            break
+        if best.match >= aim.threshold and (yield from _fit_heads(given, needed)):
+            found = yield from _read_out(given, inside.program(needed), best)
+            if found.faithful:
+                return found
+    return best
 
 
 @dataclass(frozen=True)
@@ -65,29 +91,38 @@ class _Best:
 
     Attributes:
         enough: whether it matches as well as is worth having, over all lengths.
+        faithful: whether it matches as asked, and the model too with its attention in the place of its own.
     """
 
     program: Program | None
     match: float
     enough: bool = False
+    faithful: bool = False
 
 
-def _read_out(program: Program, best: _Best, oracle: Oracle, aim: Aim, budget: Budget, how: How) -> Steps[_Best]:
+def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
     """The best of the programs with described heads, their readout named; or the one before, if none is better."""
     yield Doing("naming the readout", program)
-    most = budget.next(1.0, aim.names.readout_seconds)
+    aim, found = given.aim, best
+    faithful = not best.faithful and _patched_match(given, program) >= aim.threshold
+    most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
-        for named in _readouts(program, oracle, aim, replace(how, spend=most.spend)):
-            found = named.program
-            match = yield Trial(found, "the readout named", min(best.match, aim.threshold))
-            worth = min(match, aim.threshold)
-            shorter = best.program is None or _length(found) < _length(best.program)
-            if worth > min(best.match, aim.threshold) or (worth == min(best.match, aim.threshold) and shorter):
-                best = _Best(found, match)
+        for named in _readouts(program, given.oracle, aim, replace(given.how, spend=most.spend)):
+            match = yield Trial(named.program, "the readout named", min(found.match, aim.threshold))
+            candidate = _Best(named.program, match, faithful=faithful and match >= aim.threshold)
+            if _worth(candidate, aim) > _worth(found, aim):
+                found = candidate
     except OutOfBudget:
-        oracle.journal.stopped(budget)
-        budget.check()
-    return (yield from _judged(best, aim))
+        given.oracle.journal.stopped(given.budget)
+        given.budget.check()
+    return (yield from _judged(found, aim))
+
+
+def _worth(best: _Best, aim: Aim) -> tuple[float, int]:
+    """Match as far as it is asked for, then length; a faithful program may be a little longer."""
+    if best.program is None:
+        return (0.0, 0)
+    return (min(best.match, aim.threshold), (aim.names.faithful_worth if best.faithful else 0) - _length(best.program))
 
 
 def _judged(best: _Best, aim: Aim) -> Steps[_Best]:
@@ -98,19 +133,60 @@ def _judged(best: _Best, aim: Aim) -> Steps[_Best]:
     return replace(best, enough=over_all >= aim.least)
 
 
-def _fitted(found: _Best, best: _Best, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[_Best]:
+def _fitted(given: _Given, found: _Best, best: _Best) -> Steps[_Best]:
     """What was found, its numbers fitted together as long as that makes it better; nothing is done where nothing was found."""
-    how = aim.names.fit
+    how, aim = given.aim.names.fit, given.aim
     for round_ in range(how.rounds):
         if found.program is None or found == best or found.match >= aim.threshold:
             break
         yield Doing("fitting its numbers together", found.program)
-        fitted = fit_strengths(found.program, oracle, Schedule(how, how.rate, oracle.seed + round_), aim.names.digits, budget)
+        schedule = Schedule(how, how.rate, given.oracle.seed + round_)
+        fitted = fit_strengths(found.program, given.oracle, schedule, aim.names.digits, given.budget)
         match = yield Trial(fitted, "its numbers fitted together", found.match)
         if match <= found.match:
             break
         found = _Best(fitted, match)
     return (yield from _judged(found, aim))
+
+
+def _patched(given: _Given, program: Program) -> Patched:
+    """The model with the heads that a program describes patched."""
+    selectors = {s.name: s.selectors for s in program.statements if isinstance(s, Aggregate)}
+    heads = {head: selectors[name] for name, heads in given.inside.averages().items() if name in selectors for head in heads}
+    return Patched(given.edges, FrozenTransformer(given.oracle.study.transformer, given.oracle.device), heads)
+
+
+def _patched_match(given: _Given, program: Program) -> float:
+    return _patched(given, program).match(program, given.sequences, given.budget)
+
+
+def _fit_heads(given: _Given, needed: Sequence[Source]) -> Steps[bool]:
+    """Fits the numbers of the described heads such that the model decides alike with their attention; whether it does."""
+    program, how = given.inside.program(needed), given.aim.names.fit
+    if not any(isinstance(s, Select) for s in program.statements):
+        return False
+    yield Doing("fitting the heads in the model", program)
+    schedule = Schedule(how, how.rate, given.oracle.seed)
+    fitted = fit_attention(program, _patched(given, program), given.sequences, schedule, given.aim.names.digits, given.budget)
+    if _patched_match(given, fitted) < given.aim.threshold:
+        return False
+    given.inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
+    return True
+
+
+def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
+    """Whether a shorter program keeps what the model does with its attention."""
+    known: dict[tuple[Statement, ...], bool] = {}
+
+    def keeps(program: Program) -> bool:
+        if not best.faithful:
+            return True
+        attention = tuple(s for s in program.statements if isinstance(s, Select | Aggregate))
+        if attention not in known:
+            known[attention] = _patched_match(given, program) >= given.aim.threshold
+        return known[attention]
+
+    return keeps
 
 
 def _length(program: Program) -> int:

@@ -140,6 +140,12 @@ class Executor:
         """
         return _Run(self, (token_ids, position_ids), mask, observe).logits()
 
+    def attention(self, token_ids: Tensor, position_ids: Tensor) -> dict[tuple[str, ...], Tensor]:
+        """For each sum of selectors what its averages attend to, (batch, time, time); the uniform average of no selectors is left out."""
+        run = _Run(self, (token_ids, position_ids))
+        run.logits()
+        return {selectors: weights for (selectors, _), weights in run.attention.items()}
+
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, mask: Mask | None = None) -> Tensor:
         """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
