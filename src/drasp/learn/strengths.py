@@ -40,7 +40,7 @@ def fit_attention(
     program: Program, patched: Patched, sequences: Sequence[Attended], schedule: Schedule, digits: int, budget: Budget
 ) -> Program:
     """The program with the numbers of its selectors fitted such that the model, their attention in the place of its own, decides alike."""
-    oracle = patched.edges.oracle
+    oracle = patched.oracle
     lines = [s for s in program.statements if isinstance(s, Select)]
     question, about = "fit of attention in the model", digest(program.digest, schedule, sorted(patched.heads.items()))
     values = oracle.journal.once(question, about, lambda: _in_the_model(program, lines, patched, sequences, schedule, budget), budget)
@@ -51,7 +51,7 @@ def fit_attention(
 def _in_the_model(
     program: Program, lines: Sequence[Select], patched: Patched, sequences: Sequence[Attended], schedule: Schedule, budget: Budget
 ) -> list[list[float]]:
-    executor, oracle, how = Executor(program, patched.edges.oracle.device), patched.edges.oracle, schedule.how
+    executor, oracle, how = Executor(program, patched.oracle.device), patched.oracle, schedule.how
     learned = [_Fitted(line.name, _parts(program, line, oracle.device), _ones(line, oracle.device)) for line in lines]
 
     def loss(part: Attended) -> Tensor:

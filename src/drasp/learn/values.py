@@ -85,32 +85,34 @@ class Patched:
     """The model with the attention of a program in the place of its own.
 
     Attributes:
+        left: what is not ablated.
         heads: for each head that is patched the selectors that stand for it; none for the uniform average.
     """
 
-    edges: Edges
+    left: Circuit
+    oracle: Oracle
     frozen: FrozenTransformer
     heads: Mapping[Sender, tuple[str, ...]]
 
     def logits(self, executor: Executor, part: Attended) -> Tensor:
         """Logits (scored positions, vocabulary); they have a gradient in the matrices of the program's selectors."""
-        batch, whole = part.batch, self.edges.whole
+        batch, left = part.batch, self.left
         found = executor.attention(batch.token_ids, batch.position_ids)
         uniform = torch.ones(batch.token_ids.shape[1], batch.token_ids.shape[1], device=executor.device).tril()
         uniform = (uniform / uniform.sum(1, keepdim=True)).expand(batch.sequences, -1, -1)
         frozen = copy(self.frozen)  # several batches are worked on at once
         patched = {head: found.get(selectors, uniform).expand(batch.sequences, -1, -1) for head, selectors in self.heads.items()}
         frozen.attention = {**part.attention, **patched}
-        live, _ = frozen.live(whole.kept)
-        return frozen.logits(batch.token_ids, batch.position_ids, batch.scored, whole.multipliers, whole.constants, live)
+        live, _ = frozen.live(left.kept)
+        return frozen.logits(batch.token_ids, batch.position_ids, batch.scored, left.multipliers, left.constants, live)
 
     @torch.no_grad()
     def match(self, program: Program, sequences: Sequence[Attended], budget: Budget) -> float:
         """The share of the sequences on which the patched model predicts what the model predicts."""
-        executor, missed = Executor(program, self.edges.oracle.device), 0
+        executor, missed = Executor(program, self.oracle.device), 0
         for part in sequences:
-            budget.spend(len(program.statements) + self.edges.oracle.study.work)
-            missed += int((~self.edges.oracle.matches(self.logits(executor, part), part.batch)).sum())
+            budget.spend(len(program.statements) + self.oracle.study.work)
+            missed += int((~self.oracle.matches(self.logits(executor, part), part.batch)).sum())
         return 1 - missed / sum(part.batch.sequences for part in sequences)
 
 

@@ -76,12 +76,10 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
         if (yield from describe_heads(inside, seen, needed, near, given.how)) or near == inside.tuning.near[0]:
             found = yield from _read_out(given, inside.program(needed), best)
             best = yield from _fitted(given, found, best)
+        if best.match >= aim.threshold and not best.faithful:
+            best = yield from _heads_fitted(given, needed, best)
         if best.faithful or (best.enough and inside.layers > 1):
             break
-        if best.match >= aim.threshold and (yield from _fit_heads(given, needed)):
-            found = yield from _read_out(given, inside.program(needed), best)
-            if found.faithful:
-                return found
     return best
 
 
@@ -104,12 +102,12 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
     """The best of the programs with described heads, their readout named; or the one before, if none is better."""
     yield Doing("naming the readout", program)
     aim, found = given.aim, best
-    faithful = not best.faithful and _patched_match(given, program) >= aim.threshold
     most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
         for named in _readouts(program, given.oracle, aim, replace(given.how, spend=most.spend)):
             match = yield Trial(named.program, "the readout named", min(found.match, aim.threshold))
-            candidate = _Best(named.program, match, faithful=faithful and match >= aim.threshold)
+            faithful = match >= aim.threshold and _patched_match(given, named.program) >= aim.threshold
+            candidate = _Best(named.program, match, faithful=faithful)
             if _worth(candidate, aim) > _worth(found, aim):
                 found = candidate
     except OutOfBudget:
@@ -150,28 +148,36 @@ def _fitted(given: _Given, found: _Best, best: _Best) -> Steps[_Best]:
 
 
 def _patched(given: _Given, program: Program) -> Patched:
-    """The model with the heads that a program describes patched."""
+    """The model with the heads that a program describes patched, and those that it lacks ablated."""
     selectors = {s.name: s.selectors for s in program.statements if isinstance(s, Aggregate)}
     heads = {head: selectors[name] for name, heads in given.inside.averages().items() if name in selectors for head in heads}
-    return Patched(given.edges, FrozenTransformer(given.oracle.study.transformer, given.oracle.device), heads)
+    lacking = [i for i, (_, sender) in enumerate(given.edges.wired.edges) if sender.kind == "head" and sender not in heads]
+    left = given.edges.without(given.edges.whole, lacking)
+    return Patched(left, given.oracle, FrozenTransformer(given.oracle.study.transformer, given.oracle.device), heads)
 
 
 def _patched_match(given: _Given, program: Program) -> float:
     return _patched(given, program).match(program, given.sequences, given.budget)
 
 
-def _fit_heads(given: _Given, needed: Sequence[Source]) -> Steps[bool]:
-    """Fits the numbers of the described heads such that the model decides alike with their attention; whether it does."""
-    program, how = given.inside.program(needed), given.aim.names.fit
-    if not any(isinstance(s, Select) for s in program.statements):
-        return False
-    yield Doing("fitting the heads in the model", program)
+def _heads_fitted(given: _Given, needed: Sequence[Source], best: _Best) -> Steps[_Best]:
+    """The program with the numbers of its heads fitted such that the model decides alike with their attention, and its readout named behind
+    them where it no longer does; or the one before, where that fails.
+    """
+    program, how, aim = best.program, given.aim.names.fit, given.aim
+    if program is None or not any(isinstance(s, Select) for s in program.statements):
+        return best
+    yield Doing("fitting its heads in the model", program)
     schedule = Schedule(how, how.rate, given.oracle.seed)
-    fitted = fit_attention(program, _patched(given, program), given.sequences, schedule, given.aim.names.digits, given.budget)
-    if _patched_match(given, fitted) < given.aim.threshold:
-        return False
+    fitted = fit_attention(program, _patched(given, program), given.sequences, schedule, aim.names.digits, given.budget)
+    if _patched_match(given, fitted) < aim.threshold:
+        return best
+    match = yield Trial(fitted, "its heads fitted in the model", aim.threshold)
+    if match >= aim.threshold:
+        return replace(best, program=fitted, match=match, faithful=True)
     given.inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-    return True
+    found = yield from _read_out(given, given.inside.program(needed), best)
+    return found if found.faithful else best
 
 
 def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
