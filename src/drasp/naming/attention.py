@@ -172,19 +172,21 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     tokens = None if inner else _where_it_matters(reader, heads, samples)
     places = []
     for sample in few:
-        samples.spend(len(program.statements))
-        attended = evaluate(program, sample.token_ids, sample.position_ids).attention[averages[0]]
         where = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
-        places.append(Attention(sample, attended, where))
+        places.append(Attention(sample, averages[0], where))
     return attention_rows(program, places, reads, _how(samples, tuning))
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Sequences, what a head attends to in them, (batch, time, time), and the queries that count, booleans (batch, time)."""
+    """Sequences, what a head attends to in them, and the queries that count, booleans (batch, time).
+
+    Attributes:
+        attention: (batch, time, time); or the average of the program that attends so.
+    """
 
     sample: Sample
-    attention: np.ndarray
+    attention: np.ndarray | str
     where: np.ndarray
 
 
@@ -212,7 +214,8 @@ def attention_rows(program: Program, given: Sequence[Attention], reads: Collecti
         how.spend(len(program.statements))
         keys = sample.token_ids.shape[1]
         padding = ((0, 0), (0, length - keys))
-        weights.append(np.pad(part.attention[batch, query], padding))
+        attention = trace.attention[part.attention] if isinstance(part.attention, str) else part.attention
+        weights.append(np.pad(attention[batch, query], padding))
         seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
         for read in reads:
             vector = trace.vectors[read.variable]
