@@ -35,8 +35,8 @@ def _match(right):
         (1000, None, {}, "imitated"),
         (950, ATTENTION, {}, "decompiled below"),
         (950, FAILS, {}, "imitated below"),
-        (900, ATTENTION, {}, "decompiled below"),
-        (899, ATTENTION, {}, "not decompiled"),
+        (800, ATTENTION, {}, "decompiled below"),  # .9 of both bands together
+        (799, ATTENTION, {}, "not decompiled"),
         (950, ATTENTION, {"least": 1.0}, "not decompiled"),
         (950, ATTENTION, {"match": 0.9}, "decompiled"),
         (1000, ATTENTION, {"numbers": 1}, "pruned"),
