@@ -93,9 +93,16 @@ def _dense(program: Program) -> Program:
     return program.with_statements(statements, operators)
 
 
-def oracle_of(model: object, task: object, journal: Journal | None = None, lengths: tuple[int, int] = (0, 20), seed: int = 0) -> Oracle:
+def oracle_of(
+    model: object,
+    task: object,
+    journal: Journal | None = None,
+    lengths: tuple[int, int] = (0, 20),
+    seed: int = 0,
+    transformer: Transformer | None = None,
+) -> Oracle:
     """An oracle with few sequences; a program as model has a Transformer beside it that nothing asks for more than its size."""
-    study = Study(random_transformer(1, 1, 0, positions=POSITIONS), task, model)
+    study = Study(transformer or random_transformer(1, 1, 0, positions=POSITIONS), task, model)
     return Oracle(study, draw_pools(study, lengths, seed, TUNING, Budget.of_seconds(), Journal()), seed, TUNING, journal or Journal())
 
 

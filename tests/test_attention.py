@@ -63,6 +63,7 @@ def _numbers(head):
         ('select(q=token, k=token, op={"a": {"b": 4}})',),
         ("select(q=token, k=token, op=4*(k == q))", 'select(k=token, op={"c": 2})'),
         ("select(q=pos, k=pos, op=-1.5*log(q - k))",),
+        ("select(q=token, k=token, op=6*(k == q))", "select(q=pos, k=pos, op=-6*(k == q))"),  # the query itself would be one of them
     ],
 )
 def test_a_planted_head_is_found_again(selects):
@@ -93,7 +94,7 @@ def test_what_a_head_takes_is_counted_and_it_stops_in_the_middle():
     def measure(drawn):
         distance(Head(program, ("s0",), program), program.statements[:1], drawn, tuning)
 
-    runs = 3 * len(samples) * statements  # once for the attention, twice for where it matters
+    runs = 4 * len(samples) * statements  # once for the attention, twice for where it matters, once for what is read there
     assert spent(np.inf, measure) == (runs, False)
     assert spent(np.inf, name) > (runs, False)
     for take in (name, measure):

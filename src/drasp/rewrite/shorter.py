@@ -133,6 +133,8 @@ def _plainer(op: Operator) -> Iterator[tuple[tuple[Any, ...], Operator]]:
                 if isinstance(other, Sum):
                     yield ("override", label, *part), replace(op, overrides=_set(op.overrides, i, (label, other)))
     elif isinstance(op, Sum):
+        for constant in _rounder(op.constant):
+            yield ("constant", constant), replace(op, constant=constant)
         for i, term in enumerate(op.terms):
             for strength in _rounder(term.strength):
                 yield ("strength", term.primitive, strength), replace(op, terms=_set(op.terms, i, Term(strength, term.primitive)))
@@ -154,7 +156,7 @@ def _rounder(value: float) -> Iterator[float]:
     digits = len(f"{abs(value):.6g}".replace(".", "").strip("0"))
     for fewer in range(1, digits):
         rounded = float(f"{value:.{fewer}g}")
-        if rounded:
+        if rounded not in (0, value):  # "2e+06" has no more digits than one
             yield rounded
 
 

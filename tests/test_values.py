@@ -1,0 +1,127 @@
+"""What a model's heads move, its own attention given: the frozen model, the circuit that is left, the averages that its output reads."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from drasp.core.budget import Budget, OutOfBudget
+from drasp.learn.circuit import Edges
+from drasp.learn.tuning import CircuitTuning, ValueTuning
+from drasp.learn.values import Source, attended, sources, value_circuit
+from drasp.model.bundled import ZOO
+from drasp.model.checkpoint import load_transformer
+from drasp.model.forward import TorchTransformer
+from drasp.model.frozen import FrozenTransformer
+from drasp.model.wiring import Receiver, Sender
+from drasp.tasks.registry import get_task
+from planted import POSITIONS, oracle_of, transformer_oracle
+from small_models import random_transformer
+
+BUDGET = Budget.of_seconds()
+TUNING = ValueTuning(short_every=1, long_every=1)
+LAYERS, HEADS = 2, 2
+CURRENT, AVERAGED = Source((), "token"), Source((Sender("head", 0, 0),), "token")
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    return transformer_oracle(random_transformer(LAYERS, HEADS, 0, positions=POSITIONS))
+
+
+@pytest.fixture(scope="module")
+def edges(oracle):
+    return Edges(oracle, CircuitTuning().unit_floor, BUDGET)
+
+
+def frozen_logits(oracle, circuit, part, attention=None):
+    """Those of a circuit where each head attends as it does in the model, or as is said."""
+    frozen, batch = FrozenTransformer(oracle.study.transformer), part.batch
+    frozen.attention = attention or part.attention
+    live, _ = frozen.live(circuit.kept)
+    return frozen.logits(batch.token_ids, batch.position_ids, batch.scored, circuit.multipliers, circuit.constants, live)
+
+
+def test_with_its_own_attention_given_it_is_the_model(oracle, edges):
+    for part in attended(oracle, TUNING, BUDGET):
+        torch.testing.assert_close(frozen_logits(oracle, edges.whole, part), part.batch.model_logits, atol=1e-4, rtol=1e-4)
+
+
+def test_edges_to_queries_and_keys_do_nothing_and_other_attention_does(oracle, edges):
+    part = attended(oracle, TUNING, BUDGET)[0]
+    multipliers = edges.whole.multipliers.clone()
+    multipliers[[i for i, (receiver, _) in enumerate(edges.wired.edges) if receiver.kind in ("query", "key")]] = 0
+    found = frozen_logits(oracle, replace(edges.whole, multipliers=multipliers), part)
+    torch.testing.assert_close(found, part.batch.model_logits, atol=1e-4, rtol=1e-4)
+    turned = {**part.attention, Sender("head", 0, 0): part.attention[Sender("head", 0, 1)]}
+    assert (frozen_logits(oracle, edges.whole, part, turned) - part.batch.model_logits).abs().max() > 0.01
+
+
+def circuit_of(edges, *reads):
+    """A circuit of some edges, each a receiver and a sender."""
+    multipliers = torch.zeros_like(edges.whole.multipliers)
+    multipliers[[edges.wired.edges.index(pair) for pair in reads]] = 1
+    return replace(edges.whole, multipliers=multipliers)
+
+
+def test_the_sources_of_a_circuit_are_what_its_output_reads_through_heads_and_mlps(edges):
+    token, pos, mlp, output = Sender("token"), Sender("pos"), Sender("mlp", 1), Receiver("output", LAYERS)
+    first, second, idle = Sender("head", 0, 1), Sender("head", 1, 0), Sender("head", 0, 0)
+    circuit = circuit_of(
+        edges,
+        (output, mlp),
+        (output, token),
+        (Receiver("mlp", 1), second),
+        (Receiver("mlp", 1), token),
+        (Receiver("value", 1, 0), first),
+        (Receiver("value", 1, 0), pos),
+        (Receiver("value", 0, 1), token),
+        (Receiver("value", 0, 0), pos),  # which nothing reads
+        (Receiver("query", 1, 0), idle),
+    )
+    assert set(sources(circuit)) == {Source((), "token"), Source((second, first), "token"), Source((second,), "pos")}
+    assert sources(circuit_of(edges)) == ()
+
+
+def planted_model():
+    """Two heads, of which one adds nothing, and an MLP that adds nothing: what is left to read are the current token and one average."""
+    model = random_transformer(1, 2, 0, positions=POSITIONS)
+    block = model.blocks[0]
+    out = block.w_head_out.copy()
+    out[1] = 0
+    block = replace(block, w_head_out=out, w_out=0 * block.w_out, b_out=0 * block.b_out)
+    return replace(model, blocks=(block,), position_embedding=0 * model.position_embedding)
+
+
+def test_what_adds_nothing_is_not_in_the_circuit_and_match_is_kept():
+    oracle = transformer_oracle(planted_model())
+    edges = Edges(oracle, CircuitTuning().unit_floor, BUDGET)
+    parts = attended(oracle, TUNING, BUDGET)
+    circuit = value_circuit(edges, parts, 1.0, TUNING, BUDGET)
+    assert {AVERAGED} <= set(sources(circuit)) <= {AVERAGED, CURRENT}
+    for part in parts:
+        assert oracle.matches(frozen_logits(oracle, circuit, part), part.batch).all()
+    looser = value_circuit(edges, parts, 0.5, TUNING, BUDGET)
+    assert looser.edges <= circuit.edges
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("D2", {AVERAGED}, {AVERAGED, CURRENT}), ("abcde", {CURRENT}, {CURRENT}), ("tomita2", {CURRENT}, {CURRENT})],
+)
+def test_the_output_of_a_bundled_model_reads_what_its_program_reads(name, least, most):
+    transformer = load_transformer(ZOO / name)
+    oracle = oracle_of(TorchTransformer(transformer), get_task(name), transformer=transformer)
+    edges = Edges(oracle, CircuitTuning().unit_floor, BUDGET)
+    found = sources(value_circuit(edges, attended(oracle, TUNING, BUDGET), 0.99, TUNING, BUDGET))
+    assert least <= set(found) <= most
+
+
+def test_it_stops_in_the_middle(edges, oracle):
+    parts = attended(oracle, TUNING, BUDGET)
+    budget = Budget.of_work(10 * edges.whole.edges)
+    with pytest.raises(OutOfBudget):
+        value_circuit(edges, parts, 0.9, TUNING, budget)
+    assert budget.spent() < 12 * edges.whole.edges
+    with pytest.raises(OutOfBudget):
+        attended(oracle, TUNING, Budget.of_work(1))
