@@ -240,6 +240,9 @@ def _retarget(draft: Draft, name: str, slot: int, read: Read, change: Callable[[
     places = list(_operators(draft, name, slot))
     summed = {place: s for place, _ in places if isinstance(s := draft.statements[place], Norm | Mlp)}
     blocks = {place: draft.input_blocks(statement) for place, statement in summed.items()}
+    for place, _ in places:
+        if place not in summed:
+            draft.set_matrix(place, draft.matrix(place))  # symbols mean what they do of what was read before
     draft.set_read(name, slot, read)
     for place, its_slot in places:
         if place in blocks:
