@@ -94,7 +94,7 @@ def test_what_a_head_takes_is_counted_and_it_stops_in_the_middle():
     def measure(drawn):
         distance(Head(program, ("s0",), program), program.statements[:1], drawn, tuning)
 
-    runs = 4 * len(samples) * statements  # once for the attention, twice for where it matters, once for what is read there
+    runs = 3 * len(samples) * statements  # once for the attention, twice for where it matters
     assert spent(np.inf, measure) == (runs, False)
     assert spent(np.inf, name) > (runs, False)
     for take in (name, measure):

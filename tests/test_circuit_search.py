@@ -16,7 +16,7 @@ from drasp.passes.aim import Aim
 from drasp.passes.circuit import TooLarge, prune_circuit
 from driving import drive
 
-AIM = Aim(0.95, RefitTuning(hopeless=0.1, rounds=1), PruneTuning(expanded=-1))  # no circuit is expanded
+AIM = Aim(0.95, RefitTuning(hopeless=0.1, rounds=1), prune=PruneTuning(expanded=-1))  # no circuit is expanded
 COEFFICIENTS, FAILURES, TRIED_ALONE = AIM.circuit.coefficients, AIM.circuit.failures, AIM.circuit.tried_alone
 ALONE = replace(AIM, circuit=replace(CircuitTuning(), coefficients=0))  # without annealing
 
