@@ -115,7 +115,7 @@ class Runner:
         if self._symbols is not None and (self._symbols_end or self.record.interrupted):
             return Naming(self._symbols, ())
         if self._oracle is None or len(self._candidates) == 1:
-            return Naming(self._nothing_found(), ())
+            return Naming(self._symbols or self._nothing_found(), ())
         best = self._name(self._chosen(self._oracle), self._oracle)
         return best if self._symbols is None or size(best.program).opaque == 0 else Naming(self._symbols, ())
 
