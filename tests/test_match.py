@@ -1,6 +1,7 @@
 """The pools of the search: which sequences they hold, how candidates are matched on them, and what is fitted."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -305,3 +306,22 @@ def test_the_margin_of_a_next_token_is_over_the_best_other():
     logits = torch.tensor([[2.0, 5.0, 1.0]])
     model = torch.tensor([[9.0, 0.0, 0.0]])
     torch.testing.assert_close(margins(logits, model, get_task("bin_majority")), torch.tensor([[-3.0]]))
+
+
+def test_match_is_that_of_the_worst_band_or_the_mean_of_all():
+    study = study_of("bin_majority")
+    pools = draw_pools(study, (0, 150), 3, replace(DRAWN, selected=60), Budget.of_seconds(), Journal())
+    oracle = Oracle(study, pools, 3, DRAWN, Journal())
+
+    def wrong_beyond_the_first(batch):
+        return batch.model_logits if batch.band == 0 else torch.roll(batch.model_logits, 1, 1)
+
+    def match(over, at_least=0.0):
+        trial = Trial(SimpleNamespace(digest=""), "", at_least, over=over)
+        return Matcher(oracle).match(trial, lambda: wrong_beyond_the_first, 1, Budget.of_seconds())
+
+    bands = len({batch.band for batch in pools.select})
+    assert bands == 3
+    assert match("worst") == 0
+    assert match("all") == pytest.approx(1 / bands)
+    assert match("all", 0.9) < 0.9
