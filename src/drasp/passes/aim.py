@@ -13,16 +13,16 @@ class Aim:
     Attributes:
         threshold: match on the selection pool, in the worst band, that a smaller candidate must reach.
         refit: how constants are fitted.
-        least: match at which a program in symbols is worth having.
+        least: match, over all lengths, at which a program in symbols is worth having.
     """
 
     threshold: float
     refit: RefitTuning
-    least: float = 1.0
     prune: PruneTuning = field(default_factory=PruneTuning)
     circuit: CircuitTuning = field(default_factory=CircuitTuning)
     names: NamesTuning = field(default_factory=NamesTuning)
     naming: NamingTuning = field(default_factory=NamingTuning)
+    least: float = 1.0
 
     @property
     def promising(self) -> float:

@@ -367,7 +367,7 @@ class Runner:
         threshold = _wanted(asked, tuning.choice.select_margin, tuning.pools.selected)
         refit = tuning.linear_refit if stage.linear else tuning.exact_refit
         least = min(self.run.settings.least, self.run.settings.match)
-        return Aim(threshold, refit, least, tuning.prune, tuning.circuit, tuning.names, tuning.naming)
+        return Aim(threshold, refit, tuning.prune, tuning.circuit, tuning.names, tuning.naming, least)
 
     def _naming_aim(self, oracle: Oracle, budget: Budget) -> NamingAim:
         aim = self._aim(PLAN.last)
