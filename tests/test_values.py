@@ -6,14 +6,18 @@ import pytest
 import torch
 
 from drasp.core.budget import Budget, OutOfBudget
+from drasp.lang.parser import parse
+from drasp.learn.adam import Schedule
 from drasp.learn.circuit import Edges
+from drasp.learn.strengths import fit_attention
 from drasp.learn.tuning import CircuitTuning, ValueTuning
-from drasp.learn.values import Source, attended, sources, value_circuit
+from drasp.learn.values import Patched, Source, attended, sources, value_circuit
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
 from drasp.model.frozen import FrozenTransformer
 from drasp.model.wiring import Receiver, Sender
+from drasp.naming.tuning import NamesTuning
 from drasp.tasks.registry import get_task
 from planted import POSITIONS, oracle_of, transformer_oracle
 from small_models import random_transformer
@@ -115,6 +119,47 @@ def test_the_output_of_a_bundled_model_reads_what_its_program_reads(name, least,
     edges = Edges(oracle, CircuitTuning().unit_floor, BUDGET)
     found = sources(value_circuit(edges, attended(oracle, TUNING, BUDGET), 0.99, TUNING, BUDGET))
     assert least <= set(found) <= most
+
+
+def attending(select=None):
+    """A program that averages tokens under one selector, or uniformly."""
+    header = 'drasp 1\nvocabulary "0" "1" <bos> <sep> <eos> <pad>\npositions 152\npredict next-token-set\n'
+    lines = [f"s1 = {select}"] if select else []
+    lines += [f"a1 = aggregate(s={'s1' if select else '[]'}, v=token)", "logits1 = project(inp=a1, op=(out == inp))"]
+    return parse(header + "\n".join([*lines, "prediction = sigmoid(logits1)", ""]))
+
+
+@pytest.fixture(scope="module")
+def looking_back():
+    """The bundled model that looks at the token before; its sequences, and the model with a program's attention in place of its own."""
+    transformer = load_transformer(ZOO / "tomita4")
+    oracle = oracle_of(TorchTransformer(transformer), get_task("tomita4"), transformer=transformer)
+    edges = Edges(oracle, CircuitTuning().unit_floor, BUDGET)
+
+    def patched(*selectors):
+        return Patched(edges.whole, oracle, FrozenTransformer(transformer), {Sender("head", 0, 0): selectors})
+
+    return attended(oracle, TUNING, BUDGET), patched
+
+
+def test_a_model_decides_alike_with_the_attention_that_is_its_own(looking_back):
+    parts, patched = looking_back
+    before = attending("select(q=pos, k=pos, op=9*(k == q - 1))")
+    assert patched("s1").match(before, parts, BUDGET) > 0.95
+    assert patched().match(attending(), parts, BUDGET) < 0.5
+    with pytest.raises(OutOfBudget):
+        patched("s1").match(before, parts, Budget.of_work(1))
+
+
+def test_the_strengths_of_a_head_are_fitted_in_the_model(looking_back):
+    parts, patched = looking_back
+    program = attending("select(q=pos, k=pos, op=0.8*(k == q - 1))")
+    how = NamesTuning().fit
+    fitted = fit_attention(program, patched("s1"), parts, Schedule(replace(how, rate=0.3), 0.3, 0), 3, BUDGET)
+    assert patched("s1").match(program, parts, BUDGET) < 0.8 < 0.95 < patched("s1").match(fitted, parts, BUDGET)
+    assert [s.name for s in fitted.statements] == [s.name for s in program.statements]
+    with pytest.raises(OutOfBudget):
+        fit_attention(attending("select(k=pos, op=last)"), patched("s1"), parts, Schedule(how, how.rate, 0), 3, Budget.of_work(20))
 
 
 def test_it_stops_in_the_middle(edges, oracle):
