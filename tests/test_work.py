@@ -9,14 +9,21 @@ from drasp.core.budget import Budget, BudgetTuning, OutOfBudget
 from drasp.core.journal import Journal
 from drasp.core.threads import one_thread
 from drasp.learn.circuit import Edges
+from drasp.model.bundled import ZOO
+from drasp.model.checkpoint import load_transformer
+from drasp.model.forward import TorchTransformer
+from drasp.naming.tuning import NamesTuning
 from drasp.passes.circuit import prune_circuit
 from drasp.passes.cut import cut_by_rank
 from drasp.passes.eliminate import eliminate
+from drasp.passes.names_first import names_first
 from drasp.passes.sweep import sweep
+from drasp.tasks.registry import get_task
 from driving import drive, measuring, use_threads
-from planted import AIM, PLANTED, POSITIONS, transformer_oracle
+from planted import AIM, PLANTED, POSITIONS, oracle_of, transformer_oracle
 from small_models import random_transformer
 
+UNHURRIED = replace(AIM, least=0.9, names=NamesTuning(readout_seconds=1e9))  # a second counts as 1 here
 SHORT = replace(AIM, circuit=replace(AIM.circuit, steps=3, coefficients=2), refit=replace(AIM.refit, steps=3))
 
 
@@ -35,8 +42,14 @@ def on_a_transformer(apply):
     return oracle, lambda oracle, budget: apply(Edges(oracle, SHORT.circuit.unit_floor, budget), oracle, SHORT, budget)
 
 
+def on_a_bundled_model(apply):
+    transformer = load_transformer(ZOO / "D2")
+    oracle = oracle_of(TorchTransformer(transformer), get_task("D2"), transformer=transformer)
+    return oracle, lambda oracle, budget: apply(Edges(oracle, SHORT.circuit.unit_floor, budget), oracle, UNHURRIED, budget)
+
+
 PASSES = {"sweep": (on_a_program, sweep), "cut by rank": (on_a_program, cut_by_rank), "eliminate": (on_a_program, eliminate)}
-PASSES |= {"circuit": (on_a_transformer, prune_circuit)}
+PASSES |= {"circuit": (on_a_transformer, prune_circuit), "names first": (on_a_bundled_model, names_first)}
 
 
 @pytest.fixture(scope="module", autouse=True)
