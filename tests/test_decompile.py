@@ -340,5 +340,5 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
 
 
 def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), work=20_000, evidence="quick"))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), work=60_000, evidence="quick"))
     assert [band.lengths for band in found.evidence.match.bands] == [(0, 50)]

@@ -15,7 +15,7 @@ from drasp.lang.printer import print_program
 from strategies import programs
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(programs())
 def test_parsing_what_is_printed_gives_the_same_program(program: Program) -> None:
     text = print_program(program)
@@ -71,7 +71,7 @@ prediction = sigmoid(logits1 + logits2 + logits3)
     assert printed == "\n".join(line.split("#")[0].rstrip() for line in text.split("\n")).replace("inp=one, ", "")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(programs(), st.data())
 def test_a_damaged_text_is_a_program_or_a_parse_error(program: Program, data: st.DataObject) -> None:
     text = print_program(program)

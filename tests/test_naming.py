@@ -316,7 +316,7 @@ def planted(rng: np.random.Generator) -> bool | None:
     return is_recovered(describe(dense, weights, Sides(*sides, gauge, TUNING)), true, noise_squares / total, weights, sides, gauge)
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_planted_operators_are_found_again(count: int) -> None:
     rng = np.random.default_rng(0)
     found: list[bool] = []

@@ -117,7 +117,9 @@ class Runner:
         if self._oracle is None or len(self._candidates) == 1:
             return Naming(self._symbols or self._nothing_found(), ())
         best = self._name(self._chosen(self._oracle), self._oracle)
-        return best if self._symbols is None or size(best.program).opaque == 0 else Naming(self._symbols, ())
+        if self._symbols is None or not size(best.program).opaque or self.match_of(best.program) >= self.match_of(self._symbols):
+            return best
+        return Naming(self._symbols, ())  # short of what is worth having, but the best there is
 
     def _nothing_found(self) -> Program:
         """What a search leaves that was stopped before it found anything: the model itself as a program; where that would be too large to
