@@ -108,12 +108,20 @@ class Patched:
 
     @torch.no_grad()
     def match(self, program: Program, sequences: Sequence[Attended], budget: Budget) -> float:
-        """The share of the sequences on which the patched model predicts what the model predicts."""
-        executor, missed = Executor(program, self.oracle.device), 0
-        for part in sequences:
-            budget.spend(len(program.statements) + self.oracle.study.work)
-            missed += int((~self.oracle.matches(self.logits(executor, part), part.batch)).sum())
-        return 1 - missed / sum(part.batch.sequences for part in sequences)
+        """The share of the sequences on which the patched model predicts what the model predicts: in the shorter or the longer half of the
+        batches, whichever is worse.
+        """
+        executor = Executor(program, self.oracle.device)
+        by_length = sorted(sequences, key=lambda part: part.batch.token_ids.shape[1])
+        half = (len(by_length) + 1) // 2
+        shares = []
+        for parts in filter(None, (by_length[:half], by_length[half:])):
+            missed = 0
+            for part in parts:
+                budget.spend(len(program.statements) + self.oracle.study.work)
+                missed += int((~self.oracle.matches(self.logits(executor, part), part.batch)).sum())
+            shares.append(1 - missed / sum(part.batch.sequences for part in parts))
+        return min(shares)
 
 
 class _Pruning:
