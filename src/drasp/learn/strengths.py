@@ -32,8 +32,7 @@ def fit_strengths(program: Program, oracle: Oracle, schedule: Schedule, digits: 
     values = oracle.journal.once(
         "fit of strengths", digest(program.digest, schedule), lambda: _fitted(program, lines, oracle, schedule, budget), budget
     )
-    fitted = {line.name: _with(line, _rounded(found, digits)) for line, found in zip(lines, values, strict=True)}
-    return program.with_statements(fitted.get(s.name, s) for s in program.statements)
+    return _with_values(program, lines, values, digits)
 
 
 def fit_attention(
@@ -44,8 +43,7 @@ def fit_attention(
     lines = [s for s in program.statements if isinstance(s, Select)]
     question, about = "fit of attention in the model", digest(program.digest, schedule, sorted(patched.heads.items()))
     values = oracle.journal.once(question, about, lambda: _in_the_model(program, lines, patched, sequences, schedule, budget), budget)
-    fitted = {line.name: _with(line, _rounded(found, digits)) for line, found in zip(lines, values, strict=True)}
-    return program.with_statements(fitted.get(s.name, s) for s in program.statements)
+    return _with_values(program, lines, values, digits)
 
 
 def _in_the_model(
@@ -55,8 +53,7 @@ def _in_the_model(
     learned = [_Fitted(line.name, _parts(program, line, oracle.device), _ones(line, oracle.device)) for line in lines]
 
     def loss(part: Attended) -> Tensor:
-        tuned = copy(executor)
-        tuned.matrices = {**executor.matrices, **{line.name: line.matrix for line in learned}}
+        tuned = _tuned(executor, learned)
         return oracle.loss(patched.logits(tuned, part), part.batch, how.targets).mean()
 
     optimiser = torch.optim.Adam([line.factors for line in learned], lr=schedule.rate, eps=how.epsilon)
@@ -75,6 +72,12 @@ def _numbers(lines: Sequence[Line], learned: Sequence["_Fitted"]) -> list[list[f
     """The numbers of each line as they were learned."""
     factors = [found.factors.detach().double().cpu().numpy() for found in learned]
     return [(np.array(numbers_of(_symbolic(line))) * factor).tolist() for line, factor in zip(lines, factors, strict=True)]
+
+
+def _with_values(program: Program, lines: Sequence[Line], values: Sequence[Sequence[float]], digits: int) -> Program:
+    """The program with other numbers in some lines, to so many significant digits."""
+    fitted = {line.name: _with(line, _rounded(found, digits)) for line, found in zip(lines, values, strict=True)}
+    return program.with_statements(fitted.get(s.name, s) for s in program.statements)
 
 
 def _with(line: Line, values: Sequence[float]) -> Line:
@@ -108,14 +111,20 @@ class _Fitted:
         return torch.einsum("n,nrc->rc", self.factors, self.parts)
 
 
+def _tuned(executor: Executor, learned: Sequence[_Fitted]) -> Executor:
+    """The executor with the lines as they are learned so far: one of its own for each batch, as several are worked on at once."""
+    tuned = copy(executor)
+    tuned.matrices = {**executor.matrices, **{line.name: line.matrix for line in learned}}
+    return tuned
+
+
 def _fitted(program: Program, lines: Sequence[Line], oracle: Oracle, schedule: Schedule, budget: Budget) -> list[list[float]]:
     """The numbers of each line."""
     executor = Executor(program, oracle.device)
     learned = [_Fitted(line.name, _parts(program, line, oracle.device), _ones(line, oracle.device)) for line in lines]
 
     def loss(batch: Batch) -> Tensor:
-        tuned = copy(executor)
-        tuned.matrices = {**executor.matrices, **{line.name: line.matrix for line in learned}}
+        tuned = _tuned(executor, learned)
         logits = tuned.scored_logits(batch.token_ids, batch.position_ids, batch.scored)
         return oracle.loss(logits, batch, schedule.how.targets).mean()
 

@@ -36,7 +36,6 @@ def logit_readouts(program: Program, answered: Sequence[Answered], judging: Judg
     """
     reads = [TOKEN, *map(Read, readout_reads(program))]
     features = [*features_between(program, reads, [OUT], how.tuning), *_special(program, reads)]
-    features = [f for f in features if f.key == OUT]
     rows = _rows(program, answered, reads, how, _most(len(features) * program.bases["token"].size, tuning))
     for found in describe(program, features, rows, "logits", how)[1:]:
         statements = [_projection(select) for select in found.selects]

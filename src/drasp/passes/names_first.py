@@ -1,5 +1,5 @@
 """Pass: the whole model in symbols, read off the model itself: which averages its output needs, what its heads attend to, what it makes
-of that. No gradient, no refit, no expansion.
+of that. Nothing is expanded, and only a program's few numbers are ever fitted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,8 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     sequences = attended(oracle, tuning.values, budget)
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
-    given = _Given(edges, oracle, aim, budget, how, sequences, inside)
+    frozen = FrozenTransformer(oracle.study.transformer, oracle.device)
+    given = _Given(edges, oracle, aim, budget, how, sequences, inside, frozen)
     best = _Best(None, 0.0)
     needed: tuple[Source, ...] | None = None
     for least in (aim.least, aim.threshold):  # the fewer averages are read, the shorter the program
@@ -66,6 +67,7 @@ class _Given:
     how: How
     sequences: Sequence[Attended]
     inside: Inside
+    frozen: FrozenTransformer
 
 
 def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_Best") -> Steps["_Best"]:
@@ -153,7 +155,7 @@ def _patched(given: _Given, program: Program) -> Patched:
     heads = {head: selectors[name] for name, heads in given.inside.averages().items() if name in selectors for head in heads}
     lacking = [i for i, (_, sender) in enumerate(given.edges.wired.edges) if sender.kind == "head" and sender not in heads]
     left = given.edges.without(given.edges.whole, lacking)
-    return Patched(left, given.oracle, FrozenTransformer(given.oracle.study.transformer, given.oracle.device), heads)
+    return Patched(left, given.oracle, given.frozen, heads)
 
 
 def _patched_match(given: _Given, program: Program) -> float:
