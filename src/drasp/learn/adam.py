@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -35,11 +35,11 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Objective:
+class Objective(Generic[Part]):
     """What is fitted: parameters, in place, by their loss on a batch. `work`: of one run on a batch, in statements."""
 
     parameters: Sequence[Tensor]
-    loss: Callable[[Batch], Tensor]
+    loss: Callable[[Part], Tensor]
     work: int
 
 
@@ -54,8 +54,13 @@ def descend(optimiser: torch.optim.Optimizer, loss: Callable[[Part], Tensor], pa
     optimiser.step()
 
 
-def adam(objective: Objective, oracle: Oracle, schedule: Schedule, budget: Budget) -> None:
+def adam(objective: Objective[Batch], oracle: Oracle, schedule: Schedule, budget: Budget) -> None:
     """Fits the parameters to the model's predictions."""
+    adam_on(objective, lambda rng: oracle.draw(rng, schedule.how.targets, schedule.long), schedule, budget)
+
+
+def adam_on(objective: Objective[Part], draw: Callable[[np.random.Generator], Sequence[Part]], schedule: Schedule, budget: Budget) -> None:
+    """Fits the parameters to what is drawn for each step."""
     how, rate = schedule.how, schedule.rate
     optimiser = torch.optim.Adam(list(objective.parameters), lr=rate, eps=how.epsilon)
     rng = np.random.default_rng([schedule.seed, Stream.FIT])
@@ -63,6 +68,6 @@ def adam(objective: Objective, oracle: Oracle, schedule: Schedule, budget: Budge
         budget.check()
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, 2 * (how.steps - step) / how.steps)
-        batches = oracle.draw(rng, how.targets, schedule.long)
-        descend(optimiser, objective.loss, batches)
-        budget.charge(objective.work * len(batches), gradients=True)
+        parts = draw(rng)
+        descend(optimiser, objective.loss, parts)
+        budget.charge(objective.work * len(parts), gradients=True)

@@ -66,6 +66,11 @@ class Batch:
     def sequences(self) -> int:
         return self.token_ids.shape[0]
 
+    @property
+    def sample(self) -> Sample:
+        """The sequences as NumPy arrays."""
+        return Sample(*(part.cpu().numpy() for part in (self.token_ids, self.position_ids, self.scored)))
+
 
 @dataclass(frozen=True)
 class Pools:

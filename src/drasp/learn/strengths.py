@@ -12,11 +12,10 @@ from torch import Tensor
 
 from drasp.core.budget import Budget
 from drasp.core.journal import digest
-from drasp.core.seeds import Stream
 from drasp.ir.nodes import Project, Select
 from drasp.ir.operators import Dense, Symbolic
 from drasp.ir.program import Program
-from drasp.learn.adam import Objective, Schedule, adam, descend
+from drasp.learn.adam import Objective, Schedule, adam, adam_on
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch
 from drasp.learn.values import Attended, Patched
@@ -49,22 +48,18 @@ def fit_attention(
 def _in_the_model(
     program: Program, lines: Sequence[Select], patched: Patched, sequences: Sequence[Attended], schedule: Schedule, budget: Budget
 ) -> list[list[float]]:
-    executor, oracle, how = Executor(program, patched.oracle.device), patched.oracle, schedule.how
+    executor, oracle = Executor(program, patched.oracle.device), patched.oracle
     learned = [_Fitted(line.name, _parts(program, line, oracle.device), _ones(line, oracle.device)) for line in lines]
 
     def loss(part: Attended) -> Tensor:
         tuned = _tuned(executor, learned)
-        return oracle.loss(patched.logits(tuned, part), part.batch, how.targets).mean()
+        return oracle.loss(patched.logits(tuned, part), part.batch, schedule.how.targets).mean()
 
-    optimiser = torch.optim.Adam([line.factors for line in learned], lr=schedule.rate, eps=how.epsilon)
-    rng = np.random.default_rng([schedule.seed, Stream.FIT])
-    for step in range(how.steps):
-        budget.check()
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * min(1.0, 2 * (how.steps - step) / how.steps)
-        chosen = [sequences[i] for i in rng.integers(len(sequences), size=2)]
-        descend(optimiser, loss, chosen)
-        budget.charge((len(program.statements) + oracle.study.work) * len(chosen), gradients=True)
+    def draw(rng: np.random.Generator) -> list[Attended]:
+        return [sequences[i] for i in rng.integers(len(sequences), size=2)]
+
+    objective = Objective([line.factors for line in learned], loss, len(program.statements) + oracle.study.work)
+    adam_on(objective, draw, schedule, budget)
     return _numbers(lines, learned)
 
 

@@ -172,7 +172,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     tokens = None if inner else _where_it_matters(reader, heads, samples)
     places = []
     for sample in few:
-        where = sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0 if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
+        where = sample.real if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
         places.append(Attention(sample, averages[0], where))
     return attention_rows(program, places, reads, _how(samples, tuning))
 

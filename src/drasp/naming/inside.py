@@ -137,7 +137,7 @@ def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How)
     variables = inside.variables(head.layer)
     program = inside.below(head.layer)
     last = head.layer == inside.layers - 1
-    given = [Attention(s.sample, s.attention[head], s.sample.scored if last else _real(s.sample)) for s in seen]
+    given = [Attention(s.sample, s.attention[head], s.sample.scored if last else s.sample.real) for s in seen]
     rows = attention_rows(program, given, [ONE_READ, *variables], how)
     if rows is None:
         inside.ladders[head] = [NamedHead((), 0.0)]
@@ -159,8 +159,3 @@ def _choose(inside: Inside, head: Sender, near: float) -> None:
             chosen = replace(inside.chosen[other], total_variation=off)
             break
     inside.chosen[head] = chosen
-
-
-def _real(sample: Sample) -> np.ndarray:
-    """Where there is no padding yet."""
-    return sample.scored[:, ::-1].cumsum(1)[:, ::-1] > 0

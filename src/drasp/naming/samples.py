@@ -39,7 +39,7 @@ def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, spend: 
     """Labels sequences by the program. `spend` is told of the work on each batch, here and in naming, and may raise to stop."""
     rng = np.random.default_rng([oracle.seed, Stream.NAMING])
     batches = [*oracle.short[:: tuning.short_every], *oracle.long[:: tuning.long_every]]
-    samples = [Sample(*(part.cpu().numpy() for part in (b.token_ids, b.position_ids, b.scored))) for b in batches]
+    samples = [batch.sample for batch in batches]
 
     def label(given: Sequence[tuple[Sample, np.ndarray | None]]) -> Iterator[Judged]:
         for found in in_order(lambda pair: judged(program, *pair), given):

@@ -16,7 +16,6 @@ from drasp.ir.size import size
 from drasp.learn.adam import Schedule
 from drasp.learn.circuit import Edges
 from drasp.learn.oracle import Oracle
-from drasp.learn.pools import Batch
 from drasp.learn.strengths import fit_attention, fit_strengths
 from drasp.learn.trial import Doing, Found, Steps, Trial
 from drasp.learn.values import Attended, Patched, Source, attended, sources, value_circuit
@@ -73,7 +72,7 @@ class _Given:
 def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_Best") -> Steps["_Best"]:
     """The best program with heads described, ever more closely as long as that is worth its while, and its readout named behind them."""
     inside, aim = given.inside, given.aim
-    seen = [Seen(_sample(part.batch), {head: w.cpu().numpy() for head, w in part.attention.items()}) for part in given.sequences]
+    seen = [Seen(part.batch.sample, {head: w.cpu().numpy() for head, w in part.attention.items()}) for part in given.sequences]
     for near in inside.tuning.near:
         if (yield from describe_heads(inside, seen, needed, near, given.how)) or near == inside.tuning.near[0]:
             found = yield from _read_out(given, inside.program(needed), best)
@@ -206,7 +205,7 @@ def _readouts(program: Program, oracle: Oracle, aim: Aim, how: How) -> Iterator[
     """The program with its readout named, in one way after the other, labelled by the model."""
     tuning = aim.naming
     batches = [*oracle.short[:: tuning.samples.short_every], *oracle.long[:: tuning.samples.long_every]]
-    answered = [Answered(_sample(batch), _probabilities(batch.model_logits)) for batch in batches]
+    answered = [Answered(batch.sample, _probabilities(batch.model_logits)) for batch in batches]
     real = [Judged(a.sample, as_sets(b.model_logits.cpu().numpy(), program)) for a, b in zip(answered, batches, strict=True)]
     few = [a.sample for a in answered[:: tuning.samples.edited_every]]
     off = [*random_strings(program, tuning.samples, how.rng), *(edited(sample, program, how.rng) for sample in few)]
@@ -214,10 +213,6 @@ def _readouts(program: Program, oracle: Oracle, aim: Aim, how: How) -> Iterator[
     if oracle.task.predict == "next-token":
         yield from logit_readouts(program, answered, judging, how, aim.names.logits)
     yield from name_readout(program, program, judging, tuning.readout)
-
-
-def _sample(batch: Batch) -> Sample:
-    return Sample(*(part.cpu().numpy() for part in (batch.token_ids, batch.position_ids, batch.scored)))
 
 
 def _probabilities(logits: torch.Tensor) -> np.ndarray:

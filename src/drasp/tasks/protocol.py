@@ -23,6 +23,11 @@ class Sample(NamedTuple):
         """(batch), where the scored part of each sequence ends: one past its last scored position."""
         return self.scored.shape[1] - self.scored[:, ::-1].argmax(1)
 
+    @property
+    def real(self) -> np.ndarray:
+        """(batch, time) booleans: up to the last scored position, before which there is no padding."""
+        return self.scored[:, ::-1].cumsum(1)[:, ::-1] > 0
+
 
 @runtime_checkable
 class Task(Protocol):
