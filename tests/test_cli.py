@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -118,17 +119,22 @@ def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_d
         f"found = sys.modules.keys() & {set(heavy)}\nassert not found, found"
     )
 
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # compiled once, as where it is installed
+
     def cpu_seconds(*arguments):
         before = os.times()
-        done = subprocess.run([sys.executable, "-c", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", *arguments], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
     began = time.monotonic()
-    pairs = [(cpu_seconds(code, command, *arguments), cpu_seconds("import numpy, lark")) for _ in range(3)]
-    own, least = (min(seconds) for seconds in zip(*pairs, strict=True))
-    assert own < 3 * least  # the best of three, whatever else the machine is doing
+    own = least = math.inf
+    for _ in range(3):  # the best of three, whatever else the machine is doing
+        own, least = min(own, cpu_seconds(code, command, *arguments)), min(least, cpu_seconds("import numpy, lark"))
+        if own < 3 * least:
+            break
+    assert own < 3 * least
     assert time.monotonic() - began < 15.0
 
 

@@ -1,6 +1,8 @@
 """The documentation: its site builds without a warning, its commands and programs run as they are printed."""
 
+import contextlib
 import inspect
+import io
 import json
 import re
 import shlex
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 import drasp
-from drasp.cli import _parser
+from drasp.cli import _parser, main
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -48,7 +50,10 @@ def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (folder / target).write_text(done.stdout, encoding="utf-8")
         return done
     assert program == "drasp"
-    return subprocess.run([sys.executable, "-m", "drasp", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def _lines(block: str) -> list[tuple[str, str]]:
