@@ -43,8 +43,8 @@ def on_a_transformer(apply):
 
 
 def on_a_bundled_model(apply):
-    transformer = load_transformer(ZOO / "D2")
-    oracle = oracle_of(TorchTransformer(transformer), get_task("D2"), transformer=transformer)
+    transformer = load_transformer(ZOO / "tomita4")
+    oracle = oracle_of(TorchTransformer(transformer), get_task("tomita4"), transformer=transformer)
     return oracle, lambda oracle, budget: apply(Edges(oracle, SHORT.circuit.unit_floor, budget), oracle, UNHURRIED, budget)
 
 
