@@ -4,7 +4,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
 from itertools import pairwise, permutations, product
 from math import comb, factorial
 
@@ -189,14 +188,14 @@ def test_samples_are_drawn_fast_are_right_and_cover_every_length_and_offset(task
 
 
 @pytest.mark.parametrize("name", MEMBER)
-def test_sets_are_those_of_brute_force_up_to_length_10(name: str) -> None:
+def test_sets_of_short_strings_are_those_of_brute_force(name: str) -> None:
     """A symbol may come next if some extension belongs to the language; all short ones and all repetitions of a symbol are tried."""
-    task, symbols, member = get_task(name), SYMBOLS[name], cache(MEMBER[name])
+    task, symbols, member = get_task(name), SYMBOLS[name], MEMBER[name]
     longest = {"abcde": 4, "ababstar": 3}.get(name, 2)
     extensions = ["".join(letters) for n in range(longest + 1) for letters in product(symbols, repeat=n)]
     extensions += [symbol * n for symbol in symbols for n in range(longest + 1, 12)]
     prefixes = [""]
-    for length in range(11):
+    for length in range(11 if len(symbols) < 3 else 9):
         token_ids = np.array([[task.bos, *map(symbols.index, prefix)] for prefix in prefixes]).reshape(len(prefixes), length + 1)
         found = task.answers(token_ids)[:, -1]
         viable, dead = [], []
