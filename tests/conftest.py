@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -26,3 +27,11 @@ def reference_models() -> Path:
     if not _REFERENCE.is_dir():
         pytest.skip("the paper's models are not here; set DRASP_REFERENCE_MODELS to their folder")
     return _REFERENCE
+
+
+@pytest.fixture(scope="session")
+def decompiled() -> Any:
+    """D2, decompiled as the README does it."""
+    import drasp
+
+    return drasp.decompile("D2", "D2", drasp.Settings(match=0.99))

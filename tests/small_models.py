@@ -1,9 +1,19 @@
-"""Small random Transformers, for tests that need weights and no training."""
+"""Small random Transformers, for tests that need weights and no training; and searches with few sequences."""
+
+from dataclasses import replace
 
 import numpy as np
 
+from drasp.evidence.gather import EvidenceTuning
+from drasp.evidence.schema import KINDS
 from drasp.ir.program import Header
+from drasp.learn.tuning import PoolTuning
 from drasp.model.transformer import Block, LayerNorm, Transformer
+from drasp.search.settings import Tuning
+
+FEW = EvidenceTuning(kinds=tuple(replace(kind, tuning=replace(kind.tuning, most=min(kind.tuning.most, 500))) for kind in KINDS))
+LITTLE = Tuning(pools=PoolTuning(fitted_short=200, fitted_long=200, selected=160, verified=160), evidence=FEW)
+"""For what does not hang on how many sequences there are."""
 
 
 def random_transformer(layers: int, heads: int, seed: int, width: int = 8, vocabulary: int = 6, positions: int = 20) -> Transformer:

@@ -36,17 +36,12 @@ from drasp.search import decompile as search
 from drasp.search import runner
 from drasp.search.decompile import Session, decompile
 from drasp.search.plan import PLAN, Stage
-from drasp.search.settings import Settings, Tuning
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
-from small_models import random_transformer
+from small_models import LITTLE, random_transformer
 
 SLOW = {"off_task", "interchange", "language"}
 SHORT = Settings(lengths=(0, 20))  # for what does not hang on the lengths, and is soon done
-
-
-@pytest.fixture(scope="module")
-def decompiled():
-    return decompile(load_transformer(ZOO / "D2"), get_task("D2"))
 
 
 def study(name):
@@ -80,7 +75,7 @@ def test_the_numbers_that_steered_are_saved(decompiled):
 
 
 def test_quick_evidence_leaves_out_what_is_slow():
-    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), replace(SHORT, evidence="quick")).evidence
+    evidence = decompile(load_transformer(ZOO / "abcde"), get_task("abcde"), replace(SHORT, evidence="quick"), tuning=LITTLE).evidence
     assert evidence.settings["evidence"] == "quick"
     assert evidence.lines
     assert {gap.kind for gap in evidence.gaps} == SLOW
@@ -96,14 +91,14 @@ def test_every_line_that_is_left_is_needed(decompiled):
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
     for name in ("first", "second"):
-        save_program(decompile(model, task, replace(SHORT, seed=3, evidence="quick")).program, tmp_path / name)
+        save_program(decompile(model, task, replace(SHORT, seed=3, evidence="quick"), tuning=LITTLE).program, tmp_path / name)
     first, second = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("first", "second"))
     assert first == second
 
 
 def test_where_work_is_counted_program_and_evidence_are_the_same_but_for_the_seconds():
     settings = replace(SHORT, work=40_000)
-    found = [decompile(load_transformer(ZOO / "tomita2"), get_task("tomita2"), settings) for _ in range(2)]
+    found = [decompile(load_transformer(ZOO / "tomita2"), get_task("tomita2"), settings, tuning=LITTLE) for _ in range(2)]
     first, second = (replace(each.evidence, seconds=0.0) for each in found)
     assert found[0].program == found[1].program
     assert first == second
@@ -143,7 +138,7 @@ def test_ctrl_c_leaves_the_best_program_so_far_and_the_run_can_be_done_again(tmp
 
     monkeypatch.setattr(Display, "__call__", interrupt)
     out = tmp_path / "run"
-    words = ["decompile", "bin_majority", "--lengths", "0-20", "--out", str(out)]
+    words = ["decompile", "tomita1", "--lengths", "0-10", "--evidence", "quick", "--out", str(out)]
     assert main(words) == 130
     assert seen[3] == "interrupted, saving the best program so far"
     assert json.loads((out / "evidence.json").read_text())["interrupted"] is True
@@ -183,8 +178,7 @@ def test_a_pass_that_raises_ends_its_stage_and_the_run_goes_on(monkeypatch):
         raise ValueError("no such thing")
         yield
 
-    monkeypatch.setattr(runner, "PLAN", planned(broken))
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), replace(SHORT, work=20_000, evidence="quick"))
+    found = quickly(monkeypatch, Stage("only", (broken,), until=0.75))
     assert isinstance(found.program, Program)
     assert found.evidence.reason == "only: broken failed: ValueError: no such thing"
     assert len(found.program.statements) == 18  # the model itself
@@ -201,9 +195,8 @@ def finds_the_model(edges, oracle, aim, budget):
 def quickly(monkeypatch, *stages):
     """What a search by a plan of some stages gives on D2, with few sequences."""
     monkeypatch.setattr(runner, "PLAN", replace(PLAN, stages=stages))
-    tuning = Tuning(pools=PoolTuning(fitted_short=64, fitted_long=64, selected=64, verified=64))
     settings = replace(SHORT, lengths=(0, 10), work=3_000, evidence="quick")
-    return decompile(load_transformer(ZOO / "D2"), get_task("D2"), settings, tuning=tuning)
+    return decompile(load_transformer(ZOO / "D2"), get_task("D2"), settings, tuning=LITTLE)
 
 
 @pytest.mark.parametrize("broken", ["tidy", "parse"])
@@ -274,10 +267,10 @@ def test_the_search_stops_in_the_middle_of_a_refit():
     pools = draw_pools(given, (0, 50), 0, tuning, Budget.of_seconds(), Journal())
     oracle = Oracle(given, pools, 0, tuning, Journal())
     program = lift(given.transformer, header_of(given))
-    budget = Budget.of_work(5_000)
+    budget = Budget.of_work(1_000)
     with pytest.raises(OutOfBudget):
         fit(program, oracle, Schedule(replace(LINEAR_REFIT, steps=10_000), 0.003, 0), budget)
-    assert budget.spent() < 6_000
+    assert budget.spent() < 2_000
 
 
 class SlowTask:
@@ -311,13 +304,13 @@ def test_ctrl_c_at_any_time_leaves_a_program_and_evidence(phase):
             raise KeyboardInterrupt
 
     model, task = load_transformer(ZOO / "bin_majority"), get_task("bin_majority")
-    found = decompile(model, task, SHORT, Session(report=interrupt))
+    found = decompile(model, task, SHORT, Session(report=interrupt), LITTLE)
     assert found.evidence.interrupted is True
     assert (found.evidence.match is None) == (phase == "measuring the evidence")
 
 
 def test_a_model_too_deep_to_expand_gets_a_program_a_reason_and_no_verdict_it_has_not_earned():
-    tuning = Tuning(circuit=CircuitTuning(coefficients=1, steps=10, tried_alone=0, failures=1))
+    tuning = replace(LITTLE, circuit=CircuitTuning(coefficients=1, steps=10, tried_alone=0, failures=1))
     model = random_transformer(layers=4, heads=2, seed=0, positions=152)
     found = decompile(model, get_task("D2"), replace(SHORT, lengths=(0, 10), time=20.0, evidence="quick"), tuning=tuning)
     assert found.evidence.verdict == "not decompiled"
@@ -340,5 +333,5 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
 
 
 def test_a_band_without_sequences_is_left_out_of_search_and_evidence():
-    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), work=60_000, evidence="quick"))
+    found = decompile(load_transformer(ZOO / "D2"), get_task("D2"), Settings(lengths=(0, 51), work=60_000, evidence="quick"), tuning=LITTLE)
     assert [band.lengths for band in found.evidence.match.bands] == [(0, 50)]

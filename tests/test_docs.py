@@ -202,8 +202,13 @@ def test_an_edited_program_does_what_the_edit_says(commands: str, tmp_path: Path
             assert done.stdout.splitlines()[-1].endswith(f"->  {expected}")
 
 
-def test_the_python_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_the_readme_does_what_it_says(decompiled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decompile(*asked: Any) -> Any:
+        assert asked == ("D2", "D2", drasp.Settings(match=0.99))
+        return decompiled  # what the same call gave before
+
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(drasp, "decompile", decompile)
     (script,) = _blocks("README.md", "python")
     names: dict[str, Any] = {}
     exec(script, names)

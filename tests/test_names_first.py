@@ -10,7 +10,6 @@ from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.learn.circuit import Edges
 from drasp.learn.trial import Found, Trial
-from drasp.learn.tuning import PoolTuning
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import TorchTransformer
@@ -19,12 +18,12 @@ from drasp.passes.names_first import names_first
 from drasp.search import runner
 from drasp.search.decompile import decompile
 from drasp.search.plan import PLAN, Stage
-from drasp.search.settings import Settings, Tuning
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 from driving import drive, measuring
 from planted import AIM, oracle_of
+from small_models import LITTLE
 
-FEW = Tuning(pools=PoolTuning(fitted_short=200, fitted_long=200, selected=160, verified=160))
 SETTINGS = Settings(lengths=(0, 20), work=200_000, evidence="quick")
 
 
@@ -76,7 +75,7 @@ def test_it_stops_in_the_middle_with_what_it_has_found(oracle):
 
 def searched(settings=SETTINGS, model="D2", task="D2"):
     transformer = load_transformer(ZOO / model) if isinstance(model, str) else model
-    return decompile(transformer, get_task(task), settings, tuning=FEW)
+    return decompile(transformer, get_task(task), settings, tuning=LITTLE)
 
 
 def test_a_search_ends_with_a_program_in_symbols():

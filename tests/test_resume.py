@@ -20,11 +20,15 @@ from drasp.model.checkpoint import load_transformer
 from drasp.search.decompile import Session, decompile
 from drasp.search.frontier import listing
 from drasp.search.plan import PLAN
-from drasp.search.settings import Settings, Tuning
+from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
+from small_models import LITTLE
 
-FEW_STEPS = Tuning(
-    linear_refit=replace(LINEAR_REFIT, steps=4, rounds=1), exact_refit=RefitTuning(steps=4, rounds=1), circuit=CircuitTuning(steps=10)
+FEW_STEPS = replace(
+    LITTLE,
+    linear_refit=replace(LINEAR_REFIT, steps=4, rounds=1),
+    exact_refit=RefitTuning(steps=4, rounds=1),
+    circuit=CircuitTuning(steps=10),
 )
 SETTINGS = Settings(match=0.9, lengths=(0, 20), evidence="quick", statements=1)  # too few for any stage but the last to end the search
 
