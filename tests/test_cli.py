@@ -676,7 +676,7 @@ def test_every_public_name_is_there():
 
 def test_decompile_leaves_a_program_that_runs_shows_and_checks(tmp_path, capsys):
     out = tmp_path / "run"
-    assert main(["decompile", "bin_majority", "--out", str(out)]) == 0
+    assert main(["decompile", "bin_majority", "--lengths", "0-20", "--out", str(out)]) == 0
     assert "verdict    decompiled" in capsys.readouterr().out
     assert {file.name for file in out.iterdir()} | {"frontier"} == FILES
     evidence = json.loads((out / "evidence.json").read_text())

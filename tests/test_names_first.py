@@ -27,10 +27,9 @@ from small_models import LITTLE
 SETTINGS = Settings(lengths=(0, 20), work=200_000, evidence="quick")
 
 
-@pytest.fixture(scope="module")
-def oracle():
-    transformer = load_transformer(ZOO / "D2")
-    return oracle_of(TorchTransformer(transformer), get_task("D2"), transformer=transformer)
+def oracle_for(name):
+    transformer = load_transformer(ZOO / name)
+    return oracle_of(TorchTransformer(transformer), get_task(name), transformer=transformer)
 
 
 def driven(oracle, budget, trials=None, found=None):
@@ -39,7 +38,8 @@ def driven(oracle, budget, trials=None, found=None):
     return drive(names_first(edges, oracle, aim, budget), measuring(oracle, budget), trials, found)
 
 
-def test_a_model_that_counts_becomes_a_program_in_symbols(oracle):
+def test_a_model_that_counts_becomes_a_program_in_symbols():
+    oracle = oracle_for("D2")
     result, trials, found = driven(oracle, Budget.of_seconds())
     assert found[-1] is result
     assert all(size(program).opaque == 0 for program in found)
@@ -61,7 +61,8 @@ class Noting(list):
         super().append(what)
 
 
-def test_it_stops_in_the_middle_with_what_it_has_found(oracle):
+def test_it_stops_in_the_middle_with_what_it_has_found():
+    oracle = oracle_for("tomita4")
     whole = Budget.of_work(1_000_000)
     noted = Noting(whole)
     driven(oracle, whole, [], noted)
@@ -73,9 +74,8 @@ def test_it_stops_in_the_middle_with_what_it_has_found(oracle):
         assert [program.digest for program in found] == [program.digest for program in noted[:count]]
 
 
-def searched(settings=SETTINGS, model="D2", task="D2"):
-    transformer = load_transformer(ZOO / model) if isinstance(model, str) else model
-    return decompile(transformer, get_task(task), settings, tuning=LITTLE)
+def searched(settings=SETTINGS, model="D2"):
+    return decompile(load_transformer(ZOO / model), get_task(model), settings, tuning=LITTLE)
 
 
 def test_a_search_ends_with_a_program_in_symbols():
@@ -115,16 +115,16 @@ def planned(monkeypatch, *stages):
 
 
 @pytest.mark.parametrize(
-    ("first", "settings"),
+    ("model", "first", "settings"),
     [
-        (PLAN.stages[0], replace(SETTINGS, statements=1)),
-        (Stage("names first", (finds(POOR),), until=0.5, symbols=True), replace(SETTINGS, least=1.0, lengths=(0, 10), work=20_000)),
+        ("tomita2", PLAN.stages[0], replace(SETTINGS, statements=1)),
+        ("D2", Stage("names first", (finds(POOR),), until=0.5, symbols=True), replace(SETTINGS, least=1.0, lengths=(0, 10), work=3_000)),
     ],
     ids=("too long", "matches too seldom"),
 )
-def test_a_search_goes_on_where_a_program_in_symbols_is_not_worth_having(monkeypatch, first, settings):
+def test_a_search_goes_on_where_a_program_in_symbols_is_not_worth_having(monkeypatch, model, first, settings):
     planned(monkeypatch, first, EXACT)
-    assert "exact: finds the model" in [step.name for step in searched(settings).evidence.passes]
+    assert "exact: finds the model" in [step.name for step in searched(settings, model).evidence.passes]
 
 
 @pytest.mark.parametrize("stop", [OutOfBudget, None])

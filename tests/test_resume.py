@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from drasp.cli import main
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.lang.folder import save_program
@@ -106,24 +107,24 @@ def test_the_time_of_earlier_processes_counts(tmp_path):
 
 
 def _command(out):
-    return [sys.executable, "-m", "drasp", "decompile", "tomita2", "--lengths", "0-10", "--evidence", "quick", "--out", str(out)]
+    return ["decompile", "tomita2", "--lengths", "0-10", "--evidence", "quick", "--out", str(out)]
 
 
-def test_killed_three_times_the_same_command_ends_with_the_program_of_the_unbroken_run(tmp_path):
-    subprocess.run(_command(tmp_path / "unbroken"), check=True, capture_output=True)
-    moments = random.Random(0)
-    lines = 0
-    for _ in range(3):
-        lines += moments.randrange(1, 5)
-        process = subprocess.Popen(_command(tmp_path / "killed"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def test_killed_twice_the_same_command_ends_with_the_program_of_the_unbroken_run(tmp_path, capsys):
+    """Killed from outside: a run, and one that goes on."""
+    assert main(_command(tmp_path / "unbroken")) == 0
+    for lines in (2, 5):
+        command = [sys.executable, "-m", "drasp", *_command(tmp_path / "killed")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while process.poll() is None and _lines(tmp_path / "killed") < lines:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert not (tmp_path / "killed" / "program.drasp").exists()
-    done = subprocess.run(_command(tmp_path / "killed"), check=True, capture_output=True, text=True)
-    assert "going on with the unfinished run" in done.stderr
+    capsys.readouterr()
+    assert main(_command(tmp_path / "killed")) == 0
+    assert "going on with the unfinished run" in capsys.readouterr().err
     found, expected = (
         {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
         for name in ("killed", "unbroken")
