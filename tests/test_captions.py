@@ -163,7 +163,7 @@ def test_the_caption_of_a_primitive_claims_its_matrix(primitive: Primitive, size
         assert_caption_is_true(Sum((Term(strength, primitive),), constant), size)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data(), st.integers(1, 7))
 def test_the_caption_of_any_operator_claims_its_matrix(data: st.DataObject, size: int) -> None:
     basis = Basis("position", size)

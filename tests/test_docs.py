@@ -16,6 +16,8 @@ import pytest
 
 import drasp
 from drasp.cli import _parser, main
+from drasp.search.decompile import decompile
+from small_models import LITTLE
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -167,6 +169,7 @@ def test_the_python_of_the_page_on_python_runs(monkeypatch: pytest.MonkeyPatch) 
     exec(first, names)
     assert names["trace"].predictions[-1] == {"1", "<eos>"}
     pytest.importorskip("transformers")
+    monkeypatch.setattr(drasp, "decompile", lambda *asked: decompile(*asked, tuning=LITTLE))
     exec(in_memory, names)
     assert names["found"].evidence.verdict == "decompiled"
 
@@ -203,12 +206,12 @@ def test_an_edited_program_does_what_the_edit_says(commands: str, tmp_path: Path
 
 
 def test_the_python_of_the_readme_does_what_it_says(decompiled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def decompile(*asked: Any) -> Any:
+    def known(*asked: Any) -> Any:
         assert asked == ("D2", "D2", drasp.Settings(match=0.99))
         return decompiled  # what the same call gave before
 
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(drasp, "decompile", decompile)
+    monkeypatch.setattr(drasp, "decompile", known)
     (script,) = _blocks("README.md", "python")
     names: dict[str, Any] = {}
     exec(script, names)

@@ -21,7 +21,7 @@ def lines(program) -> list[str]:
     return [statement_text(statement, program.header) for statement in program.statements]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.data())
 def test_without_a_line_means_zero_in_its_place(data: st.DataObject) -> None:
     program = data.draw(programs(small_numbers).filter(lambda p: len(p.statements) > 1))

@@ -107,7 +107,7 @@ def assert_the_same_where_drasp_is_not(program: Program, folder: Path) -> None:
             assert found == [sorted(vocabulary[i] for i in np.flatnonzero(row > 0)) for row in rows]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_random_program_gives_the_same_logits_in_python(data: st.DataObject) -> None:
     program = data.draw(programs(small_numbers))

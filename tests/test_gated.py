@@ -17,7 +17,7 @@ from strategies import inputs, meant_logits, programs
 moderate = st.integers(-40, 40).map(lambda n: n / 8)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_it_computes_what_the_program_means(data):
     program = data.draw(programs(moderate))
@@ -29,7 +29,7 @@ def test_it_computes_what_the_program_means(data):
     assert np.abs(found - expected).max() <= 1e-10 * scale
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_scored_logits_are_the_logits_of_the_scored_positions(data):
     program = data.draw(programs(moderate))

@@ -15,7 +15,7 @@ from drasp.lang.printer import print_program
 from strategies import programs
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(programs())
 def test_parsing_what_is_printed_gives_the_same_program(program: Program) -> None:
     text = print_program(program)

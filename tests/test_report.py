@@ -152,7 +152,7 @@ def _every_statement(header_line: str = "") -> Program:
 moderate = st.integers(-40, 40).map(lambda n: n / 8)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_page_computes_what_the_program_means(blank: Any, data: Any) -> None:
     program = data.draw(programs(moderate))
@@ -175,8 +175,8 @@ def test_the_page_computes_every_kind_of_statement(blank: Any, name: str) -> Non
     }[name]()
     rng = np.random.default_rng(0)
     drawn = (_random_input(program, rng) for _ in range(200))
-    inputs = list(islice((each for each in drawn if _decided(program, *each)), 20))
-    assert len(inputs) == 20
+    inputs = list(islice((each for each in drawn if _decided(program, *each)), 10))
+    assert len(inputs) == 10
     for found in compare(blank, program, inputs):
         assert found.difference <= 1e-9
         assert found.same
@@ -363,8 +363,8 @@ def test_a_program_that_would_make_the_page_too_large_is_shown_but_not_run(opene
 
 def test_large_operators_of_small_rank_run_in_the_page_as_factors(blank: Any) -> None:
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(2, 700, 6)).astype(np.float32)
-    gram = rng.normal(size=(700, 6)).astype(np.float32)
+    rows = rng.normal(size=(2, 500, 6)).astype(np.float32)
+    gram = rng.normal(size=(500, 6)).astype(np.float32)
     tensors = {
         "W": (rows[0] @ rows[1].T).astype(np.float32),
         "G": (gram @ gram.T).astype(np.float32),
@@ -378,11 +378,12 @@ def test_large_operators_of_small_rank_run_in_the_page_as_factors(blank: Any) ->
         Project("l1", Read("a1"), Dense("B")),
         Prediction(("l1",)),
     )
-    program = Program(Header(("a", "b"), 700, "next-token"), statements, tensors)
+    program = Program(Header(("a", "b"), 500, "next-token"), statements, tensors)
     packed = program_data(program, LARGEST)["tensors"]
     assert [tensor["rank"] for tensor in packed] == [6, 6, None]  # the last is no shorter as factors
     assert program_data(program, np.inf)["tensors"][0]["rank"] is None
-    for found in compare(blank, program, [_random_input(program, rng) for _ in range(3)]):
+    token_ids, position_ids = rng.integers(0, 2, 100), 350 + np.arange(100)
+    for found in compare(blank, program, [(token_ids, position_ids)]):
         assert found.difference <= 1e-5
         assert found.same
 
