@@ -69,7 +69,7 @@ def test_at_first_every_kind_is_a_gap_and_then_one_after_the_other_arrives():
     + [("match", MemoryError()), ("attention", RecursionError()), ("match", OutOfBudget()), ("language", OutOfBudget())],
 )
 def test_a_kind_that_fails_is_a_gap_and_the_rest_stays(broken, error):
-    def fail(bench):
+    def fail(bench, tuning):
         raise error
 
     told = []
