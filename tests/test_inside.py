@@ -170,3 +170,14 @@ def test_logits_that_are_a_sum_of_projections_are_found_again():
         read: [replace(term.primitive, rows=(("c", (("a", 4.0),)),)) if read == "token" else term.primitive for term in op.terms]
         for read, op in expected.items()
     }
+
+
+def test_the_last_description_is_exact():
+    """Strengths too small to be worth a term: what a count decides that must be right to one in a hundred takes them all the same."""
+    text = HEADER + 's1 = select(q=token, k=token, op={"a": {"b": 0.04, "c": -0.02}, "b": {"a": 0.03}})\na1 = aggregate(s=s1, v=token)\n'
+    program = parse(text + "logits1 = project(inp=a1, op=(out == inp))\nprediction = softmax(logits1)\n")
+    needed = [Source((FIRST,), "token")]
+    rough, exact = (described(program, {FIRST: "a1"}, needed, heads=1, near=near) for near in (0.02, InsideTuning().exact.near))
+    assert rough.chosen[FIRST].selects == ()
+    assert exact.chosen[FIRST].total_variation < 0.001
+    assert len(exact.chosen[FIRST].selects) == 1  # one table by pairs, none by keys beside it

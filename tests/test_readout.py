@@ -14,7 +14,7 @@ from drasp.ir.size import size
 from drasp.lang.parser import parse
 from drasp.learn.evaluation import predictions
 from drasp.naming.judged import Judging, agreement, judged
-from drasp.naming.linear import Labelled, fit_form
+from drasp.naming.linear import Labelled, fit_form, tolerable
 from drasp.naming.readout import name_readout
 from drasp.naming.tuning import FormTuning, ReadoutTuning
 from drasp.run.numpy_fast import logits
@@ -23,9 +23,13 @@ from drasp.tasks.protocol import Sample
 VOCABULARY = ("a", "b", "c", "<bos>", "<sep>", "<eos>", "<pad>")
 
 
+def _once(features, truth):
+    return Labelled(features, truth, np.ones(len(features)))
+
+
 def _labelled(rng, coefficients, rows):
     counts = rng.integers(0, 40, (rows, len(coefficients))).astype(float)
-    return Labelled(counts, counts @ coefficients > 0)
+    return _once(counts, counts @ coefficients > 0)
 
 
 @pytest.mark.parametrize("coefficients", [(2, -2, -1), (3, 0, -5), (1, 1, -1), (-4, 7, 0)])
@@ -42,7 +46,7 @@ def test_a_planted_form_is_found_again(coefficients):
 def test_what_no_form_separates_gets_none():
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 10, (500, 2)).astype(float)
-    labelled = Labelled(counts, counts[:, 0] % 2 == 0)
+    labelled = _once(counts, counts[:, 0] % 2 == 0)
     assert fit_form(labelled, labelled, FormTuning()) is None
 
 
@@ -50,13 +54,25 @@ def test_a_form_agrees_off_the_task_where_the_task_leaves_a_choice():
     """On the task two features are the same; off it only the first decides."""
     rng = np.random.default_rng(0)
     x = rng.integers(-20, 20, 800).astype(float)
-    real = Labelled(np.stack([x, x, np.ones(800)], 1), x > 0)
+    real = _once(np.stack([x, x, np.ones(800)], 1), x > 0)
     y = rng.integers(-20, 20, 800).astype(float)
-    off = Labelled(np.stack([x, y, np.ones(800)], 1), x > 0)
+    off = _once(np.stack([x, y, np.ones(800)], 1), x > 0)
     found = fit_form(real, off, FormTuning())
     assert found is not None
     assert found.agreement >= 0.98
     assert found.coefficients[1] == 0
+
+
+@pytest.mark.parametrize(("errors", "bears"), [(3, True), (20, False)])
+def test_what_the_model_gets_wrong_is_counted_in_positions(errors, bears):
+    """Four different rows, of which one contradicts another: a quarter of the rows, but few of the positions that they stand for."""
+    features = np.array([[1.0, 0, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]])
+    real = Labelled(features, np.array([False, False, True, False]), np.array([100, 100, 100, errors]))
+    kept = tolerable(real, FormTuning())
+    assert (kept is not None) == bears
+    if kept is not None:
+        assert kept.counts.tolist() == [100, 100, 100]
+        assert fit_form(kept, kept, FormTuning()) is not None
 
 
 def _samples(seed, count=6):

@@ -357,7 +357,7 @@ def _short(terms: list[Weighted], rows: Queries, tuning: AttentionTuning) -> lis
     for i, (feature, column, strength) in enumerate(terms):
         for step in tuning.grids:
             rounded = round(strength / step) * step
-            candidate = [*terms[:i], (feature, column, round(rounded, 2)), *terms[i + 1 :]]
+            candidate = [*terms[:i], (feature, column, round(rounded, 3)), *terms[i + 1 :]]
             if rounded and distance(candidate) <= allowed:
                 terms = candidate
                 break

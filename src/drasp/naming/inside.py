@@ -7,6 +7,7 @@ import numpy as np
 
 from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Prediction, Project, Read, Select, Statement
 from drasp.ir.operators import Sum
+from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, alive
 from drasp.learn.trial import Doing, Steps
 from drasp.learn.values import Source
@@ -129,22 +130,31 @@ def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source
                 if head not in inside.ladders or any(before[h] != inside.chosen[h] for h in before if h.layer < layer):
                     yield Doing(f"describing head {number} of layer {layer}")
                     _describe_head(inside, seen, head, how)
+                if near == inside.tuning.exact.near and inside.ladders[head][-1].total_variation > near:
+                    yield Doing(f"describing head {number} of layer {layer} exactly")
+                    inside.ladders[head] += _ladder(inside, head, replace(how, tuning=inside.tuning.exact))
                 _choose(inside, head, near)
     return before != inside.chosen
 
 
 def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How) -> None:
-    variables = inside.variables(head.layer)
-    program = inside.below(head.layer)
     last = head.layer == inside.layers - 1
     given = [Attention(s.sample, s.attention[head], s.sample.scored if last else s.sample.real) for s in seen]
-    rows = attention_rows(program, given, [ONE_READ, *variables], how)
+    rows = attention_rows(inside.below(head.layer), given, [ONE_READ, *inside.variables(head.layer)], how)
     if rows is None:
         inside.ladders[head] = [NamedHead((), 0.0)]
         return
     inside.rows[head] = rows
+    inside.ladders[head] = _ladder(inside, head, how)
+
+
+def _ladder(inside: Inside, head: Sender, how: How) -> list[NamedHead]:
+    """Ever closer descriptions of a head."""
+    program, variables = inside.below(head.layer), inside.variables(head.layer)
     features = list(features_between(program, variables, variables, how.tuning))
-    inside.ladders[head] = describe(program, features, rows, f"s{head.layer}_{head.head}_", how)
+    paired = {f.key for f in features if isinstance(f.primitive, Rows)}  # a table by pairs says what one by keys does
+    features = [f for f in features if f.key not in paired or not isinstance(f.primitive, Entries)]
+    return describe(program, features, inside.rows[head], f"s{head.layer}_{head.head}_", how)
 
 
 def _choose(inside: Inside, head: Sender, near: float) -> None:

@@ -16,10 +16,11 @@ from drasp.naming.tuning import FormTuning
 
 @dataclass(frozen=True)
 class Labelled:
-    """Rows of features (n, features), and what is true of each, booleans (n)."""
+    """Rows of features (n, features), what is true of each, booleans (n), and how many positions each stands for (n)."""
 
     features: np.ndarray
     truth: np.ndarray
+    counts: np.ndarray
 
     def signed(self) -> np.ndarray:
         """The rows, turned round where the truth is false: a right form is positive on each."""
@@ -52,13 +53,13 @@ def tolerable(real: Labelled, tuning: FormTuning) -> Labelled | None:
     if _solve(signed, np.empty((0, signed.shape[1])), tuning.sparsity[0], tuning) is not None:
         return real
     some = np.linspace(0, len(signed) - 1, min(tuning.soft_rows, len(signed))).astype(int)
-    found = _program(np.empty((0, signed.shape[1])), signed[some], tuning.soft_sparsity)
+    found = _program(np.empty((0, signed.shape[1])), signed[some], tuning.soft_sparsity, real.counts[some])
     if found is None:
         return None
     kept = signed @ found >= tuning.soft_margin
-    if kept.mean() < 1 - tuning.noise:
+    if real.counts[kept].sum() < (1 - tuning.noise) * real.counts.sum():
         return None
-    return Labelled(real.features[kept], real.truth[kept])
+    return Labelled(real.features[kept], real.truth[kept], real.counts[kept])
 
 
 def fit_form(real: Labelled, off: Labelled, tuning: FormTuning, check_time: Callable[[], None] = lambda: None) -> Form | None:
@@ -117,10 +118,11 @@ def _solve(real: np.ndarray, off: np.ndarray, sparsity: float, tuning: FormTunin
     return None
 
 
-def _program(real: np.ndarray, off: np.ndarray, sparsity: float) -> np.ndarray | None:
-    """The linear program over c = p - m and the slacks s, all at least 0."""
+def _program(real: np.ndarray, off: np.ndarray, sparsity: float, counts: np.ndarray | None = None) -> np.ndarray | None:
+    """The linear program over c = p - m and the slacks s, all at least 0. `counts`: how much the slack of each row off the task counts."""
     n, slacks = real.shape[1], len(off)
-    cost = np.concatenate([np.full(2 * n, sparsity), np.full(slacks, 1 / max(slacks, 1))])
+    weights = np.ones(slacks) if counts is None else counts
+    cost = np.concatenate([np.full(2 * n, sparsity), weights / max(weights.sum(), 1)])
     rows = vstack(
         [
             hstack([csr_matrix(-real), csr_matrix(real), csr_matrix((len(real), slacks))]),

@@ -89,7 +89,7 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
         if statements:
             program = with_readout(named, statements)
             yield Named(program, agreement(program, judging), tuple(s.name for s in statements))
-    groups = _groups(real.outputs, dense.header.predict == "next-token", tuning.form.noise)
+    groups = _groups(real, dense.header.predict == "next-token", tuning.form.noise)
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
     fitting = _Fitting(named, groups, real, off, tuning, partial(judging.spend, tuning.fit_work))
@@ -169,21 +169,22 @@ class _Group:
         return tuple((vocabulary[c], signs[c]) for c in sorted(signs))
 
 
-def _groups(outputs: np.ndarray, one_only: bool, noise: float) -> list[_Group]:
+def _groups(real: Rows, one_only: bool, noise: float) -> list[_Group]:
     """The outputs that are not constant, by when they are predicted; of two that are alternatives one form serves both.
 
     Args:
         noise: the share of the rarer value that may be the model's errors.
     """
+    outputs, counts = real.outputs, real.counts
     left = [c for c in range(outputs.shape[1]) if outputs[:, c].any()]
     if not one_only:
         left = [c for c in left if not outputs[:, c].all()]
     groups = []
     while left:
         first = outputs[:, left[0]]
-        few = noise * min(first.sum(), (~first).sum())
-        together = tuple(c for c in left if (outputs[:, c] != first).sum() <= few)
-        otherwise = tuple(c for c in left if (outputs[:, c] == first).sum() <= few)
+        few = noise * min(counts[first].sum(), counts[~first].sum())
+        together = tuple(c for c in left if counts[outputs[:, c] != first].sum() <= few)
+        otherwise = tuple(c for c in left if counts[outputs[:, c] == first].sum() <= few)
         groups.append(_Group(together, otherwise))
         left = [c for c in left if c not in together + otherwise]
     return groups
@@ -285,7 +286,7 @@ def _branches(group: _Group, fitting: _Fitting) -> tuple[tuple[Label, Formula], 
 
 
 def _labelled(group: _Group, rows: Rows, coordinates: Sequence[Coordinate]) -> Labelled:
-    return Labelled(rows.features(coordinates), rows.outputs[:, group.together[0]])
+    return Labelled(rows.features(coordinates), rows.outputs[:, group.together[0]], rows.counts)
 
 
 def _fit(group: _Group, real: Labelled | None, fitting: _Fitting, coordinates: Sequence[Coordinate]) -> Formula | None:

@@ -22,6 +22,7 @@ class Rows:
         marks: for each comparison of positions its value (n).
         scale: (n), which makes counts of shares: the smallest share that matters becomes 1.
         outputs: (n, vocabulary) booleans: whether each token is predicted.
+        counts: (n), how many positions each stands for.
     """
 
     vocabulary: tuple[str, ...]
@@ -30,6 +31,7 @@ class Rows:
     marks: dict[str, np.ndarray]
     scale: np.ndarray
     outputs: np.ndarray
+    counts: np.ndarray
 
     def features(self, coordinates: Sequence[Coordinate]) -> np.ndarray:
         """The value of each coordinate and the constant 1, as counts: (n, coordinates + 1)."""
@@ -50,7 +52,7 @@ class Rows:
     def part(self, where: np.ndarray) -> "Rows":
         averages = {name: values[where] for name, values in self.averages.items()}
         marks = {name: values[where] for name, values in self.marks.items()}
-        return Rows(self.vocabulary, self.tokens[where], averages, marks, self.scale[where], self.outputs[where])
+        return Rows(self.vocabulary, self.tokens[where], averages, marks, self.scale[where], self.outputs[where], self.counts[where])
 
 
 def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuning: ReadoutTuning, compared: Sequence[str] = ()) -> Rows:
@@ -61,12 +63,12 @@ def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuni
     """
     tokens, values, marks, target = map(np.concatenate, zip(*(_of(named, reads, compared, part, tuning) for part in judged), strict=True))
     key = np.concatenate([tokens[:, None], values.reshape(len(tokens), -1).round(6), marks, target], 1)
-    _, kept = np.unique(key, axis=0, return_index=True)
+    _, kept, counts = np.unique(key, axis=0, return_index=True, return_counts=True)
     tokens, values, marks, target = tokens[kept], values[kept], marks[kept], target[kept]
     smallest = np.where(values > tuning.leak, values, 1).min((1, 2), initial=1)
     averages = {name: values[:, i] for i, name in enumerate(reads)}
     marked = {name: marks[:, i] for i, name in enumerate(compared)}
-    return Rows(named.header.vocabulary, tokens, averages, marked, 1 / smallest, target.astype(bool))
+    return Rows(named.header.vocabulary, tokens, averages, marked, 1 / smallest, target.astype(bool), counts)
 
 
 def _of(

@@ -40,7 +40,8 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
     frozen = FrozenTransformer(oracle.study.transformer, oracle.device)
-    given = _Given(edges, oracle, aim, budget, how, sequences, inside, frozen)
+    seen = [Seen(part.batch.sample, {head: w.cpu().numpy() for head, w in part.attention.items()}) for part in sequences]
+    given = _Given(edges, oracle, aim, budget, how, sequences, seen, inside, frozen)
     best = _Best(None, 0.0)
     needed: tuple[Source, ...] | None = None
     for least in (aim.least, aim.threshold):  # the fewer averages are read, the shorter the program
@@ -65,6 +66,7 @@ class _Given:
     budget: Budget
     how: How
     sequences: Sequence[Attended]
+    seen: Sequence[Seen]
     inside: Inside
     frozen: FrozenTransformer
 
@@ -72,15 +74,14 @@ class _Given:
 def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_Best") -> Steps["_Best"]:
     """The best program with heads described, ever more closely as long as that is worth its while, and its readout named behind them."""
     inside, aim = given.inside, given.aim
-    seen = [Seen(part.batch.sample, {head: w.cpu().numpy() for head, w in part.attention.items()}) for part in given.sequences]
     for near in inside.tuning.near:
-        if (yield from describe_heads(inside, seen, needed, near, given.how)) or near == inside.tuning.near[0]:
+        if (yield from describe_heads(inside, given.seen, needed, near, given.how)) or near == inside.tuning.near[0]:
             found = yield from _read_out(given, inside.program(needed), best)
             best = yield from _fitted(given, found, best)
-        if best.match >= aim.threshold and not best.faithful:
-            best = yield from _heads_fitted(given, needed, best)
-        if best.faithful or (best.enough and inside.layers > 1):
+        if best.match >= aim.threshold or (best.enough and inside.layers > 1):
             break
+    if best.match >= aim.threshold and not best.faithful:
+        best = yield from _made_faithful(given, needed, best)
     return best
 
 
@@ -161,24 +162,35 @@ def _patched_match(given: _Given, program: Program) -> float:
     return _patched(given, program).match(program, given.sequences, given.budget)
 
 
-def _heads_fitted(given: _Given, needed: Sequence[Source], best: _Best) -> Steps[_Best]:
-    """The program with the numbers of its heads fitted such that the model decides alike with their attention, and its readout named behind
-    them where it no longer does; or the one before, where that fails.
+def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Steps[_Best]:
+    """A program whose heads leave alike what the model decides with their attention, which is fitted for that, described exactly if need
+    be; its readout is named behind them. The one before, where that fails.
     """
-    program, how, aim = best.program, given.aim.names.fit, given.aim
-    if program is None or not any(isinstance(s, Select) for s in program.statements):
-        return best
-    yield Doing("fitting its heads in the model", program)
-    schedule = Schedule(how, how.rate, given.oracle.seed)
-    fitted = fit_attention(program, _patched(given, program), given.sequences, schedule, aim.names.digits, given.budget)
-    if _patched_match(given, fitted) < aim.threshold:
-        return best
-    match = yield Trial(fitted, "its heads fitted in the model", aim.threshold)
-    if match >= aim.threshold:
-        return replace(best, program=fitted, match=match, faithful=True)
-    given.inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-    found = yield from _read_out(given, given.inside.program(needed), best)
-    return found if found.faithful else best
+    inside = given.inside
+    for near in (inside.tuning.near[-1], inside.tuning.exact.near):
+        yield from describe_heads(inside, given.seen, needed, near, given.how)
+        fitted = yield from _heads_fitted(given, inside.program(needed))
+        if fitted is not None:
+            inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
+            found = yield from _read_out(given, inside.program(needed), best)
+            if found.faithful:
+                return found
+    return best
+
+
+def _heads_fitted(given: _Given, program: Program) -> Steps[Program | None]:
+    """The program with the numbers of its heads such that the model decides alike with their attention; None where none do."""
+    how, aim, patched = given.aim.names.fit, given.aim, _patched_match(given, program)
+    for round_ in range(how.rounds if any(isinstance(s, Select) for s in program.statements) else 0):
+        if patched >= aim.threshold:
+            break
+        yield Doing("fitting its heads in the model", program)
+        schedule = Schedule(how, how.rate / (round_ + 1), given.oracle.seed + round_)
+        program = fit_attention(program, _patched(given, program), given.sequences, schedule, aim.names.digits, given.budget)
+        before, patched = patched, _patched_match(given, program)
+        if patched <= before:
+            break
+    return program if patched >= aim.threshold else None
 
 
 def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
