@@ -8,6 +8,7 @@ from drasp.program import Program
 from drasp.search import decompile as search
 from drasp.search.runner import Progress
 from drasp.search.settings import Settings
+from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
 from drasp.view.notebook.html import program_html
 
@@ -26,14 +27,18 @@ class Decompilation(search.Decompilation):
 
 
 def decompile(
-    model: Model, task: Task | str, settings: Settings = Settings(), report: Callable[[Progress], None] = lambda progress: None
+    model: Model,
+    task: Task | Sequences | str,
+    settings: Settings = Settings(),
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Decompilation:
     """Decompiles a model.
 
     Args:
         model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
             GPT-2-style `HookedTransformer` of TransformerLens.
-        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it; or
+            sequences alone, as `drasp.examples` takes them.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
 
     Raises:

@@ -160,7 +160,7 @@ class _Gathering:
         if runs == 0:
             return tuning.most
         cost = runs * self._cost()
-        bands = len(task_bands(self.bench.question.study.task, self.bench.question.settings.lengths)) if kind.a_band else 1
+        bands = len(task_bands(self.bench.question.examinee.task, self.bench.question.settings.lengths)) if kind.a_band else 1
         left = self.tuning.planned * self.bench.budget.left()
         all_of_it = int(min(left / cost, tuning.most)) if cost else tuning.most
         share = int(min(tuning.share * left / cost, tuning.most)) if cost and tuning.enough else all_of_it
@@ -186,4 +186,4 @@ class _Gathering:
         began = self.budget.spent()
         drawn = draw(self.bench.question.examinee, sequences, self.bench.rng(Stream.TRIAL), self.budget)
         predictor(self.bench.program, drawn, self.budget)
-        return (self.budget.spent() - began) / sequences
+        return (self.budget.spent() - began) / drawn.sequences

@@ -123,6 +123,8 @@ class Evidence:
         tuning: the numbers that steered the run, by stage.
         reason: why there is no better program, or no verdict.
         matched_at: the low end of match in the worst length band.
+        all_inputs: true where match is over every input that there is: its intervals are then the shares themselves.
+        task, model_task: None where nobody knows what is right.
         match, ...: one field a kind, in the order in which they are measured; a kind may fill further fields below its own.
         gaps: the kinds that could not be measured. A kind that is None and no gap does not apply.
     """
@@ -140,6 +142,7 @@ class Evidence:
     reason: str | None = None
     matched_at: float | None = None
     match: Banded | None = field(default=None, metadata={"kind": MATCH})
+    all_inputs: bool | None = None
     task: Banded | None = None
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None

@@ -4,15 +4,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
 from drasp.errors import DraspError
 from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import from_hf, load_transformer
 from drasp.model.hooked import from_hooked
 from drasp.model.transformer import Transformer
-from drasp.tasks.protocol import Task
-from drasp.tasks.user import checked_answers, checked_sample
 
 
 class InMemory(Protocol):
@@ -46,20 +42,3 @@ def as_transformer(model: Model) -> Transformer:
         f"{type(model).__name__} is no model that drasp knows; give a model folder or the name of a bundled model, a "
         f"drasp Transformer, or a {' or '.join(_IN_MEMORY)}"
     )
-
-
-def check_fit(transformer: Transformer, task: Task, lengths: tuple[int, int], model: str) -> None:
-    """Draws a few sequences and refuses a task that is malformed or not this model's, which is called `model`.
-
-    Raises:
-        DraspError: the task breaks its rules, or has more tokens or positions than the model, or fewer tokens.
-    """
-    if len(task.vocabulary) != transformer.vocabulary_size:
-        raise DraspError(
-            f"task {task.name} has {len(task.vocabulary)} tokens, {model} has {transformer.vocabulary_size}: is it the right task?"
-        )
-    sample = checked_sample(task, np.random.default_rng(0), 100, lengths)
-    checked_answers(task, sample)
-    needed = max(getattr(task, "positions", None) or 0, int(sample.position_ids.max()) + 1)
-    if needed > transformer.positions:
-        raise DraspError(f"task {task.name} needs {needed} positions, {model} has {transformer.positions}: is it the right task?")

@@ -706,10 +706,12 @@ function table(head, rows, caption) {
   );
 }
 
+/** A share with its interval; of all inputs there is none, and where nobody knows what is right there is no share. */
 function shareCell(found) {
+  if (!found) return "–";
   const bar = el("span", { class: "bar" }, el("i"));
   bar.firstChild.style.width = `${100 * found.accuracy}%`;
-  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
+  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, found.low === found.high ? "" : ` [${share(found.low)}, ${share(found.high)}]`), bar);
 }
 
 function evidenceBody() {

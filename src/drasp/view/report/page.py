@@ -110,9 +110,11 @@ def _notes(evidence: Evidence) -> list[str]:
 def _bands(evidence: Evidence) -> list[Json]:
     """Band by band the match and what stands beside it; nothing where match was not measured."""
     match, task, model_task, baseline = evidence.match, evidence.task, evidence.model_task, evidence.baseline
-    if match is None or task is None or model_task is None or baseline is None:
+    if match is None or baseline is None:
         return []
-    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}, "task": task, "model_task": model_task}
+    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}}
+    if task is not None and model_task is not None:
+        shares |= {"task": task, "model_task": model_task}
     return [
         {"lengths": list(band.lengths), **{key: to_json(share.bands[i]) for key, share in shares.items()}}
         for i, band in enumerate(match.bands)
