@@ -181,7 +181,7 @@ def test_random_offsets_use_the_models_positions() -> None:
         (lambda: drasp.examples(["ab"], vocabulary="a"), "the token 'b' is not in the vocabulary; give vocabulary=, in id order"),
         (
             lambda: drasp.examples(["ab"], scored=2),
-            "scored gives [2] for a sequence of 2 tokens: it must give one or more of their positions",
+            "scored gives 2 for a sequence of 2 tokens: it must give one or more of their positions",
         ),
         (lambda: drasp.examples(["ab"], scored="first"), 'scored must be "all", "last", positions, or a function'),
         (lambda: drasp.examples(["ab"], answers=lambda s: "c"), "answers gives 'c', which is not in the vocabulary"),

@@ -1,5 +1,6 @@
 """Decompiling for users: the search, with programs that have methods."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,6 +27,11 @@ class Decompilation(search.Decompilation):
         return program_html(self.program, self.evidence)
 
 
+def _say(line: str) -> None:
+    """On standard error, where there is one."""
+    print(line, file=sys.stderr)
+
+
 def decompile(
     model: Model,
     task: Task | Sequences | str,
@@ -44,6 +50,6 @@ def decompile(
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
-    found = search.decompile(model, task, settings, search.Session(report=report))
+    found = search.decompile(model, task, settings, search.Session(report=report, say=_say))
     frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
     return Decompilation(Program.of(found.program), found.evidence, frontier)

@@ -24,12 +24,13 @@ def command(arguments: argparse.Namespace) -> int:
 
     from drasp.lang.folder import load_program
     from drasp.learn.evaluation import Examinee, by_the_model, draw, numpy_logits, predictor, trivial
-    from drasp.tasks.protocol import parts
+    from drasp.tasks.protocol import outputs, parts
     from drasp.view.facts import by_bands
 
     program = load_program(arguments.program)
     transformer, task, *_ = model_and_task(arguments.model, arguments.task, arguments.lengths)
-    if program.header.vocabulary != task.vocabulary or program.header.predict != task.predict:
+    header = program.header
+    if (header.vocabulary, header.predicted, header.predict) != (task.vocabulary, outputs(task), task.predict):
         raise DraspError(f"{arguments.program} is no program for task {task.name}: its vocabulary or what it predicts is another")
     needed = getattr(task, "positions", None) or 0
     if needed > program.header.positions:

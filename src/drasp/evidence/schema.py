@@ -20,6 +20,7 @@ from drasp.evidence.mistakes import MISTAKES, Mistakes
 from drasp.evidence.off_task import OFF_TASK, OffTask
 from drasp.evidence.right import RIGHT
 from drasp.ir.size import Size
+from drasp.learn.conventions import Conventions
 
 if TYPE_CHECKING:
     from drasp.model.transformer import Transformer
@@ -121,6 +122,7 @@ class Evidence:
         seconds: of the clock, of the whole run.
         settings: what was asked for, by flag; `task` is the task's name.
         tuning: the numbers that steered the run, by stage.
+        conventions: where the model is far more often right if it is asked otherwise than the task does, or hardly ever.
         reason: why there is no better program, or no verdict.
         matched_at: the low end of match in the worst length band.
         all_inputs: true where match is over every input that there is: its intervals are then the shares themselves.
@@ -158,6 +160,7 @@ class Evidence:
     frontier: tuple[FrontierEntry, ...] = ()
     gaps: tuple[Gap, ...] = ()
     tuning: dict[str, Any] | None = None
+    conventions: Conventions | None = None
     version: int = VERSION
 
     @property

@@ -37,6 +37,11 @@ class Study:
         return self.oracle.device
 
     @property
+    def bidirectional(self) -> bool:
+        """Whether its attention sees what comes later too."""
+        return bool(getattr(self.transformer, "bidirectional", False))
+
+    @property
     def searched(self) -> Task:
         """What the search sees of the task."""
         return parts(self.task).search

@@ -7,7 +7,6 @@ import numpy as np
 
 from drasp.core.parallel import in_order
 from drasp.core.seeds import Stream
-from drasp.ir.labels import symbol_ids
 from drasp.ir.program import Program
 from drasp.learn.oracle import Oracle
 from drasp.naming.judged import Judged, Judging, as_sets, judged
@@ -60,7 +59,7 @@ def random_strings(program: Program, given: Sequence[Sample], tuning: SampleTuni
     Where the sequences given all start at the same position, these do too, and are no longer.
     """
     vocabulary, count = program.header.vocabulary, tuning.off_sequences
-    ids = symbol_ids(vocabulary)
+    ids = program.header.symbols
     first = np.unique(np.concatenate([sample.position_ids[:, 0] for sample in given]))
     begin = [vocabulary.index("<bos>")] if "<bos>" in vocabulary else []
     most = program.header.positions - len(begin) if len(first) > 1 else max(sample.token_ids.shape[1] for sample in given) - len(begin)
@@ -79,7 +78,7 @@ def random_strings(program: Program, given: Sequence[Sample], tuning: SampleTuni
 
 def edited(sample: Sample, program: Program, rng: np.random.Generator) -> Sample:
     """The sequences with one token of each replaced, where it is followed by something scored."""
-    ids = symbol_ids(program.header.vocabulary)
+    ids = program.header.symbols
     tokens = sample.token_ids.copy()
     rows = np.arange(len(tokens))
     last = sample.ends - 1

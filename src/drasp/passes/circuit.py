@@ -10,6 +10,7 @@ from dataclasses import replace
 from drasp.core.budget import Budget
 from drasp.core.journal import digest
 from drasp.core.parallel import in_order
+from drasp.ir.labels import is_special
 from drasp.ir.program import Header, Program
 from drasp.learn.adam import Schedule
 from drasp.learn.circuit import Circuit, Edges
@@ -21,6 +22,7 @@ from drasp.passes.aim import Aim
 from drasp.passes.refit import in_rounds
 from drasp.rewrite.lift import expanded_statements, lift
 from drasp.rewrite.simplify import simplify
+from drasp.tasks.protocol import padding
 
 Removal = tuple[int, ...]
 """Edges by their place in `WiredTransformer.edges`, to be removed together."""
@@ -61,8 +63,16 @@ def expand(circuit: Circuit, oracle: Oracle, aim: Aim) -> Program:
 
 def header_of(study: Study) -> Header:
     """The header of every program of the model under study."""
-    task = study.task
-    return Header(task.vocabulary, study.transformer.positions, task.predict, getattr(task, "order", None))
+    task, pad = study.task, padding(study.task)
+    return Header(
+        task.vocabulary,
+        study.transformer.positions,
+        task.predict,
+        getattr(task, "order", None),
+        study.bidirectional,
+        getattr(task, "outputs", None),
+        pad if study.bidirectional or not is_special(pad) else None,  # what comes last is never attended to by what comes before
+    )
 
 
 class _CircuitSearch:

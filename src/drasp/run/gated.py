@@ -134,7 +134,7 @@ class Executor:
         return matrix.shape[1]
 
     def logits(self, token_ids: Tensor, position_ids: Tensor, mask: Mask | None = None, observe: Observer | None = None) -> Tensor:
-        """Logits (batch, time, vocabulary) for integer tensors (batch, time).
+        """Logits (batch, time, outputs) for integer tensors (batch, time).
 
         `observe` is called with each point, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
@@ -147,7 +147,7 @@ class Executor:
         return {selectors: weights for (selectors, _), weights in run.attention.items()}
 
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, mask: Mask | None = None) -> Tensor:
-        """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
+        """Logits (scored positions, outputs), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
         """
         last = since_first(scored)
@@ -214,6 +214,10 @@ class _Run:
         self.attention: dict[tuple[tuple[str, ...], int], Tensor] = {}
         if not self.program.header.bidirectional:
             self.hidden = torch.ones(self.time, self.time, dtype=torch.bool, device=self.device).triu(1)
+        self.padding: Tensor | None = None
+        if self.program.header.pad is not None:
+            self.padding = token_ids == self.program.header.vocabulary.index(self.program.header.pad)
+            self.padding[:, 0] = False
 
     def logits(self) -> Tensor:
         for statement in self.program.statements:
@@ -232,7 +236,8 @@ class _Run:
                 dense = self._times(statement, 0, self.matrices[statement.name])
                 self.values[statement.name] = _Value(dense.shape[-1], dense=dense)
             elif isinstance(statement, Prediction):
-                zero = torch.zeros(self.batch, self.count, self.values["token"].size, device=self.device, dtype=self.dtype)
+                size = len(self.program.header.predicted)
+                zero = torch.zeros(self.batch, self.count, size, device=self.device, dtype=self.dtype)
                 return self._constant("prediction", sum((self.projections[name] for name in statement.logits), zero))
             elif not isinstance(statement, Select):
                 self.values[statement.name] = self._elementwise(statement)
@@ -312,7 +317,7 @@ class _Run:
         scale = self._scale(statement, 0, self.time)
         if scale is not None:
             dense = dense * scale[..., None]
-        if not statement.selectors and not self.program.header.bidirectional:
+        if not statement.selectors and not self.program.header.bidirectional and self.padding is None:
             counts = torch.arange(1, self.time + 1, device=self.device, dtype=self.dtype)
             return _Value(value.size, dense=dense.cumsum(1) / counts[:, None])
         place = statement.selectors, self.count
@@ -320,6 +325,8 @@ class _Run:
             scores = self._scores(statement.selectors)
             if not self.program.header.bidirectional:
                 scores = scores.masked_fill(self.hidden[-self.count :], -torch.inf)
+            if self.padding is not None:
+                scores = scores.masked_fill(self.padding[:, None, :], -torch.inf)
             self.attention[place] = scores.softmax(-1)
         return _Value(value.size, dense=self.attention[place] @ dense)
 

@@ -36,11 +36,11 @@ from drasp.ir.program import MLP_PARTS, Program
 
 Array = np.ndarray[Any, Any]
 Values = dict[str, Array]
-"""By name: a variable (time, size of its basis), the scores of a selector (time, time), a projection (time, vocabulary)."""
+"""By name: a variable (time, size of its basis), the scores of a selector (time, time), a projection (time, outputs)."""
 
 
 def meaning(program: Program, token_ids: Sequence[int], position_ids: Sequence[int]) -> Values:
-    """All that a program computes on one sequence, `prediction` being its logits (time, vocabulary).
+    """All that a program computes on one sequence, `prediction` being its logits (time, outputs).
 
     Args:
         token_ids, position_ids: (time), in range.
@@ -98,27 +98,34 @@ def select(program: Program, s: Select, values: Values) -> Array:
     return taken(values, s.query) @ program.matrix(s.name) @ taken(values, s.key).T
 
 
+def keys(program: Program, values: Values, i: int) -> list[int]:
+    """The keys that i sees: with causal attention those up to i, with bidirectional attention all, but no padding behind the first."""
+    pad = program.header.pad
+    is_pad = np.zeros(len(values["one"])) if pad is None else values["token"][:, program.header.vocabulary.index(pad)]
+    return [j for j in range(len(is_pad)) if (program.header.bidirectional or j <= i) and (j == 0 or not is_pad[j])]
+
+
 def attention(program: Program, s: Aggregate, values: Values) -> Array:
     """w_ij = exp(t_ij) / sum_k exp(t_ik), t the sum of the selectors' scores, for the keys j that i sees; 0 for the others.
 
-    Causal attention sees the keys up to i, bidirectional attention all. No selector: t is 0.
+    No selector: t is 0.
     """
     time = len(values["one"])
     weights = np.zeros((time, time))
     for i in range(time):
-        seen = range(time) if program.header.bidirectional else range(i + 1)
+        seen = keys(program, values, i)
         totals = [sum(float(values[selector][i, j]) for selector in s.selectors) for j in seen]
         powers = [exp(total - max(totals)) for total in totals]  # the same share, without overflow
-        for j in seen:
-            weights[i, j] = powers[j] / sum(powers)
+        for j, power in zip(seen, powers, strict=True):
+            weights[i, j] = power / sum(powers)
     return weights
 
 
 def aggregate(program: Program, s: Aggregate, values: Values) -> Array:
     """a_i = sum_j w_ij y_j, over the keys j that i sees."""
     weights, y = attention(program, s, values), taken(values, s.value)
-    seen = [len(y) if program.header.bidirectional else i + 1 for i in range(len(y))]
-    return np.array([weights[i, : seen[i]] @ y[: seen[i]] for i in range(len(y))])
+    seen = [keys(program, values, i) for i in range(len(y))]
+    return np.array([weights[i, seen[i]] @ y[seen[i]] for i in range(len(y))])
 
 
 # Logits.
@@ -131,7 +138,7 @@ def project(program: Program, s: Project, values: Values) -> Array:
 
 def prediction(program: Program, s: Prediction, values: Values) -> Array:
     """The sum of the projections; 0 where there is none. Softmax or sigmoid of it change no prediction and are left out."""
-    total = np.zeros((len(values["one"]), len(program.header.vocabulary)))
+    total = np.zeros((len(values["one"]), len(program.header.predicted)))
     for projection in s.logits:
         total = total + values[projection]
     return total

@@ -33,7 +33,7 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.program import Program, feeds_attention
+from drasp.ir.program import Header, Program, feeds_attention
 
 Array = np.ndarray[Any, Any]
 
@@ -204,6 +204,15 @@ def hide_future(total: Array, first: int | None, hidden: float) -> None:
         np.copyto(total[:, :, first:], hidden, where=places[:, None] < places)
 
 
+def padding(header: Header, token_ids: Array) -> Array | None:
+    """Which keys are padding, which no query sees: (batch, time); None where the header has none. What stands first is none."""
+    if header.pad is None:
+        return None
+    found = np.asarray(token_ids == header.vocabulary.index(header.pad))
+    found[:, 0] = False
+    return found
+
+
 @dataclass(frozen=True)
 class Trace:
     """Everything a program computes on a batch.
@@ -211,8 +220,8 @@ class Trace:
     Attributes:
         vectors: each variable, built-in ones included, as the interpreter holds it.
         attention: for each aggregate its weights, (batch, time, time).
-        projections: for each projection what it adds to the logits, (batch, time, vocabulary).
-        logits: (batch, time, vocabulary).
+        projections: for each projection what it adds to the logits, (batch, time, outputs).
+        logits: (batch, time, outputs).
     """
 
     vectors: Mapping[str, Vector]
@@ -269,9 +278,9 @@ def logits(
     constants: Mapping[str, Array] | None = None,
     scored: Array | None = None,
 ) -> Array:
-    """What `evaluate` gives as logits, (batch, time, vocabulary), in less memory.
+    """What `evaluate` gives as logits, (batch, time, outputs), in less memory.
 
-    With `scored`, booleans (batch, time), those there: (scored positions, vocabulary). What no attention reads is computed there alone.
+    With `scored`, booleans (batch, time), those there: (scored positions, outputs). What no attention reads is computed there alone.
     """
     return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits(scored)
 
@@ -298,6 +307,7 @@ class _Run:
         if positions.shape != tokens.shape:
             raise DraspError(f"token ids have shape {tokens.shape}, position ids {positions.shape}: they must be the same")
         self.program = program
+        self.padding = padding(program.header, tokens)
         self.shape = tokens.shape
         self.dtype = np.dtype(dtype)
         self.constants = constants
@@ -327,7 +337,7 @@ class _Run:
             if scored is not None and self.scored is None and read_where_scored(statement):
                 self._leave_unscored(scored)
             if isinstance(statement, Prediction):
-                total = np.zeros((*self.shape, len(self.program.header.vocabulary)), self.dtype)
+                total = np.zeros((*self.shape, len(self.program.header.predicted)), self.dtype)
                 for projection in statement.logits:
                     total += self.projections[projection]
                 return total if scored is None else total[:, 0]
@@ -435,8 +445,12 @@ class _Run:
                 yield slice(row, min(batch, row + together)), slice(first, last), slice(last)
 
     def _uniform(self, value: Array) -> Array:
+        kept = None if self.padding is None else (~self.padding).astype(self.dtype)[..., None]
         if self.program.header.bidirectional:
-            return np.broadcast_to(value.mean(1, keepdims=True), value.shape)
+            mean = value.mean(1, keepdims=True) if kept is None else (value * kept).sum(1, keepdims=True) / kept.sum(1, keepdims=True)
+            return np.broadcast_to(mean, value.shape)
+        if kept is not None:
+            return (value * kept).cumsum(1) / kept.cumsum(1)
         total = value.cumsum(1)
         total /= np.arange(1, value.shape[1] + 1, dtype=self.dtype)[:, None]
         return total
@@ -453,11 +467,14 @@ class _Run:
 
         def weights(rows: slice, queries: slice, keys: slice) -> Array:
             first = None if self.program.header.bidirectional else queries.start
+            hidden = None if self.padding is None else self.padding[rows, None, keys]
             if by_odds:
                 total = parts[0].odds_block(rows, queries, keys)
                 for part in parts[1:]:
                     total *= part.odds_block(rows, queries, keys)
                 hide_future(total, first, 0)
+                if hidden is not None:
+                    np.copyto(total, 0, where=hidden)
                 sums = total.sum(-1, keepdims=True)
                 if sums.min() > LEAST_ODDS:  # else what a query sees may be lost beside what it would have preferred
                     total /= sums
@@ -465,6 +482,8 @@ class _Run:
             total = np.zeros((rows.stop - rows.start, queries.stop - queries.start, keys.stop), self.dtype)
             for part in parts:
                 total += part.block(rows, queries, keys)
+            if hidden is not None:
+                np.copyto(total, -np.inf, where=hidden)
             return softmax(total, first)
 
         return weights

@@ -17,6 +17,7 @@ from drasp.evidence.schema import Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
+from drasp.learn.conventions import conventions
 from drasp.learn.pools import Study
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
@@ -61,12 +62,14 @@ class Session:
             there, with as much less to spend.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
         arrived: given the program as soon as it is found, and again with each kind of evidence.
+        say: told, in a line, where the task may not be as the model was trained on it.
     """
 
     budget: Budget | None = None
     journal: Journal = field(default_factory=Journal)
     report: Callable[[Progress], None] = _nothing
     arrived: Callable[[Decompilation], None] = _nothing
+    say: Callable[[str], None] = _nothing
 
 
 def decompile(
@@ -91,9 +94,13 @@ def decompile(
     budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
     with one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))
+        odd = conventions(study, settings.lengths, settings.seed, tuning.conventions)
+        if odd is not None:
+            session.say(odd.line)
         runner = Runner(study, Run(settings, tuning, budget, session.journal, session.report))
         try:
             searched, frontier = _searched(runner)
+            searched = replace(searched, conventions=odd)
             return _measured(searched, frontier, runner, session.arrived)
         finally:
             runner.interrupts.release()

@@ -9,7 +9,7 @@ import numpy as np
 from drasp.errors import DraspError, TaskError
 from drasp.tasks.protocol import Task
 from drasp.tasks.sampling import LONGEST, check_header, check_names
-from drasp.tasks.sequences import Ids, Mark, SequenceTask
+from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
 
 Token = str | int
 Given = Sequence[Token]
@@ -124,13 +124,9 @@ class _Examples(SequenceTask):
     def scored(self, ids: Ids) -> np.ndarray:
         """See `SequenceTask`."""
         if callable(self.asked.scored):
-            found = self._user("scored", self.asked.scored, ids)
-            listed = [found] if isinstance(found, int | np.integer) else found
-            return self._inside(listed, len(ids))
+            return self._inside(self._user("scored", self.asked.scored, ids), len(ids))
         if len(ids) not in self._places:
-            scored, count = self.asked.scored, len(ids)
-            every = range(count) if scored == "all" else [-1] if scored == "last" else [scored] if isinstance(scored, int) else scored
-            self._places[count] = self._inside(every, count)
+            self._places[len(ids)] = self._inside(self.asked.scored, len(ids))
         return self._places[len(ids)]
 
     def mark(self, ids: Ids) -> Mark:
@@ -142,6 +138,8 @@ class _Examples(SequenceTask):
         found = self._user("answers", self.asked.answers, ids)
         sets = self.predict == "next-token-set"
         alone = isinstance(found, set | frozenset) if sets else isinstance(found, Hashable) and not isinstance(found, tuple)
+        if alone and self._codes.form == "characters" and isinstance(found, str) and len(found) == len(places):
+            alone = False  # a string of answers
         if not alone and len(places) == 1 and sets and not any(_is_collection(each) for each in found):
             alone = True
         right = [found] if alone else list(found)
@@ -172,7 +170,10 @@ class _Examples(SequenceTask):
         return ids
 
     def _inside(self, places: Any, count: int) -> np.ndarray:
-        found = np.array(sorted({int(place) + (count if place < 0 else 0) for place in places}), dtype=int)
+        try:
+            found = np.unique(np.array(places_said(places, count), dtype=np.int64))
+        except (TypeError, ValueError, OverflowError):
+            found = np.array([count])
         if not len(found) or found[0] < 0 or found[-1] >= count:
             raise _wrong(f"scored gives {places!r} for a sequence of {count} tokens: it must give one or more of their positions")
         return found

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
 from math import prod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -190,6 +190,14 @@ class SequenceTask(ABC):
             places, right = self.mark(token_ids[row, :size].astype(np.int64))
             found[row, places] = right
         return found
+
+
+def places_said(scored: Any, count: int) -> list[Any]:
+    """The places that "all", "last" or positions, negative ones from the end, are in a sequence of so many tokens."""
+    if isinstance(scored, str):
+        return list(range(count)) if scored == "all" else [count - 1]
+    listed = [scored] if isinstance(scored, int) else list(scored)
+    return [place + count if isinstance(place, int) and place < 0 else place for place in listed]
 
 
 def _distinct(rows: Sequence[Ids]) -> list[Ids]:

@@ -38,7 +38,7 @@ from drasp.ir.operators import HARD, Dense, Sum, Symbolic, Term
 from drasp.ir.primitives import RECORDS
 from drasp.ir.primitives.primitive import Predicate
 from drasp.ir.primitives.python import PythonSides, python_label, python_string
-from drasp.ir.program import Program, sides
+from drasp.ir.program import Header, Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
 from drasp.view.captions import captions
@@ -69,14 +69,22 @@ def to_python(program: Program, evidence: Evidence | None = None) -> str:
     body = writer.body()
     parts = [_docstring(program, evidence), "import base64\n\nimport numpy as np\n" if program.operators else "import numpy as np\n"]
     parts.append(writer.constants(body))
-    parts += [f"\n{body}", f"\n{_PREDICT[program.header.predict]}", *(f"\n{text}" for text in _helpers(body, program.header.bidirectional))]
+    rest = [_PREDICT[program.header.predict], *_helpers(body, program.header)]
+    parts += [f"\n{body}", *(f"\n{_of_outputs(text) if program.header.outputs is not None else text}" for text in rest)]
     if program.operators:
         parts.append(f"\n{writer.tensors()}")
     return "\n".join(parts)
 
 
+def _of_outputs(text: str) -> str:
+    """What puts out tokens puts out classes."""
+    text = text.replace("VOCABULARY[number]", "OUTPUTS[number]").replace("shape[1], len(VOCABULARY))", "shape[1], len(OUTPUTS))")
+    return text.replace("The token that comes next", "The output").replace("set of tokens that may come next", "set of outputs that hold")
+
+
 def _docstring(program: Program, evidence: Evidence | None) -> str:
     what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
+    what = what if program.header.outputs is None else what.replace("tokens", "outputs").replace("next token", "output")
     lines = ["A D-RASP program in NumPy, written by drasp.", ""]
     lines += textwrap.wrap(
         f"predict(tokens) gives {what} at each position of a sequence, logits(token_ids) the numbers behind it. "
@@ -120,7 +128,8 @@ def _broken(statement: str) -> str:
 def _identifiers(program: Program) -> dict[str, str]:
     """For the name of each statement one that Python and the rest of the file leave free."""
     taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "np", "base64", "token_ids", "position_ids", "logits", "predict"}
-    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
+    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "OUTPUTS", "OUTPUT_ID", "POSITIONS", "OPERATORS", "HARD"}
+    taken |= {"token", "pos", "one", "kept"}
     names = {"token": "token", "pos": "pos", "one": "one"}
     for statement in program.statements:
         name = statement.name
@@ -145,6 +154,9 @@ class _Writer:
         header = self.header
         lines = ["VOCABULARY = [", *_wrapped(_tokens(header.vocabulary)), "]"]
         lines += ["ID = {token: number for number, token in enumerate(VOCABULARY)}", f"POSITIONS = {header.positions}"]
+        if header.outputs is not None:
+            lines += ["OUTPUTS = [", *_wrapped(_tokens(header.outputs)), "]"]
+            lines += ["OUTPUT_ID = {output: number for number, output in enumerate(OUTPUTS)}"]
         if "PLACE" in body and header.order is not None:
             lines += ["", "# The place of each token in the order, by its number; the tokens outside it compare false."]
             lines += ["ORDER = [", *_wrapped(_tokens(header.order)), "]", "PLACE = np.full(len(VOCABULARY), np.nan)"]
@@ -157,12 +169,16 @@ class _Writer:
         said = captions(self.program)
         used = {variable for statement in self.program.statements for read in statement.reads for variable in read.variables()}
         lines = [_LOGITS, *(line for name, line in _BUILT_IN.items() if name in used)]
+        if self.header.pad is not None:
+            pad = f"ID[{python_string(self.header.pad)}]"
+            lines += ["    # What is no padding; what stands first is none."]
+            lines += [f"    kept = np.array([place == 0 or number != {pad} for place, number in enumerate(token_ids)])"]
         for statement in self.program.statements:
             lines += ["", f"    # {statement_text(statement, self.header)}"]
             lines += _COMMENT.wrap(said[statement.name])
             if isinstance(statement, Prediction):
                 total = " + ".join(self.names[name] for name in statement.logits)
-                lines.append(f"    return {total or 'np.zeros((len(token_ids), len(VOCABULARY)))'}")
+                lines.append(f"    return {total or f'np.zeros((len(token_ids), {len(self.header.predicted)}))'}")
             else:
                 lines.append(_broken(f"    {self.names[statement.name]} = {self.statement(statement)}"))
         return "\n".join(lines) + "\n"
@@ -194,7 +210,8 @@ class _Writer:
             return f"lookup({reads[0]}, {operator}, {self.program.bases[statement.name].size})"
         if isinstance(statement, Aggregate):
             selectors = ", ".join(self.names[name] for name in statement.selectors)
-            return f"aggregate([{selectors}], {reads[0]})" if selectors else f"average({reads[0]})"
+            kept = ", kept" if self.header.pad is not None else ""
+            return f"aggregate([{selectors}], {reads[0]}{kept})" if selectors else f"average({reads[0]}{kept})"
         if isinstance(statement, Mlp):
             return f'mlp([{", ".join(reads)}], "{statement.op}")'
         if isinstance(statement, Harden):
@@ -245,7 +262,7 @@ class _Writer:
     def operator(self, statement: Bilinear) -> str:
         if isinstance(statement.op, Dense):
             return f'OPERATORS["{statement.op.name}"]'
-        rows, columns = sides(statement, self.program.bases)
+        rows, columns = sides(statement, self.program.bases, self.header)
         row, column = statement.sides.row, statement.sides.column or "out"
         between = PythonSides({"row": row, "column": column}, {"row": rows, "column": columns})
         return f"lambda {row}, {column}:{OUTER}{_operator(statement.op, between)}"
@@ -303,10 +320,12 @@ def _wrapped(items: Iterable[str], indent: int = 4) -> list[str]:
     return lines
 
 
-def _helpers(body: str, bidirectional: bool) -> list[str]:
+def _helpers(body: str, header: Header) -> list[str]:
     """The functions that the body calls, and those that they call."""
     needed: set[str] = set()
-    texts = _HELPERS | (_BIDIRECTIONAL if bidirectional else {})
+    texts = _HELPERS | (_BIDIRECTIONAL if header.bidirectional else {})
+    if header.pad is not None:
+        texts |= _PADDED_BIDIRECTIONAL if header.bidirectional else _PADDED
     search = ["\n".join(line for line in body.splitlines() if not line.startswith("    #"))]
     while search:
         text = search.pop()
@@ -482,5 +501,35 @@ def aggregate(scores, values):
 def average(values):
     """At each position the average of all values."""
     return np.broadcast_to(values.mean(axis=0), values.shape)
+''',
+}
+
+_PADDED = {
+    "aggregate": '''\
+def aggregate(scores, values, kept):
+    """The average of values under the softmax of the summed scores; a position sees itself and those before it, but no padding."""
+    total = np.where(np.tri(len(values), dtype=bool) & kept, sum(scores), -np.inf)
+    weights = np.exp(total - total.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)) @ values
+''',
+    "average": '''\
+def average(values, kept):
+    """At each position the average of the values so far, without those of padding."""
+    return np.cumsum(values * kept[:, None], axis=0) / np.cumsum(kept)[:, None]
+''',
+}
+
+_PADDED_BIDIRECTIONAL = {
+    "aggregate": '''\
+def aggregate(scores, values, kept):
+    """The average of values, but of padding, under the softmax of the summed scores."""
+    total = np.where(kept, sum(scores), -np.inf)
+    weights = np.exp(total - total.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)) @ values
+''',
+    "average": '''\
+def average(values, kept):
+    """At each position the average of all values but those of padding."""
+    return np.broadcast_to(values[kept].mean(axis=0), values.shape)
 ''',
 }

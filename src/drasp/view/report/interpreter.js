@@ -102,6 +102,7 @@ const Interpreter = (() => {
       this.time = ids.length;
       const built = (name, values) => ({ size: program.bases[name].size, ids: Int32Array.from(values), scale: null });
       this.vectors = { token: built("token", ids), pos: built("pos", positions), one: built("one", ids.map(() => 0)) };
+      this.hidden = ids.map((id, j) => j > 0 && id === program.pad);
       this.selects = {};
       this.attention = {};
       this.projections = {};
@@ -143,7 +144,7 @@ const Interpreter = (() => {
     }
 
     prediction(statement) {
-      const size = this.program.vocabulary.length;
+      const size = this.program.outputs.length;
       const data = new Float64Array(this.time * size);
       for (const name of statement.logits) this.projections[name].data.forEach((x, i) => (data[i] += x));
       return { size, data };
@@ -172,16 +173,18 @@ const Interpreter = (() => {
       const data = new Float64Array(value.length);
       const sum = new Float64Array(size);
       const all = this.program.bidirectional;
+      let count = 0;
       for (let i = 0; i < this.time; i++) {
+        if (!this.hidden[i]) count++;
         for (let c = 0; c < size; c++) {
-          sum[c] += value[i * size + c];
-          data[i * size + c] = sum[c] / (i + 1);
+          if (!this.hidden[i]) sum[c] += value[i * size + c];
+          data[i * size + c] = sum[c] / count;
         }
       }
-      return all ? data.map((_, i) => sum[i % size] / this.time) : data;
+      return all ? data.map((_, i) => sum[i % size] / count) : data;
     }
 
-    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees. */
+    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees, padding left out. */
     weights(selectors) {
       const { time } = this;
       const total = new Float64Array(time * time);
@@ -194,6 +197,7 @@ const Interpreter = (() => {
       }
       for (let i = 0; i < time; i++) {
         const row = total.subarray(i * time, i * time + seen(i));
+        for (let j = 0; j < row.length; j++) if (this.hidden[j]) row[j] = -Infinity;
         const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
         let sum = 0;
         for (let j = 0; j < row.length; j++) sum += row[j] = Math.exp(row[j] - largest);
