@@ -25,7 +25,7 @@ from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import alike, chunked, predictions, program_predictions, spend, work
 from drasp.model.wiring import Receiver, Sender
-from drasp.run.numpy_fast import OneHot, Scores, Trace, dense, evaluate, padding, softmax
+from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, padding_keys, softmax
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
@@ -322,12 +322,8 @@ def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.nda
         assert isinstance(select, Select)
         part = Scores(base.taken(select.query), program.matrix(selector).astype(total.dtype), other.taken(select.key))
         total += part.block(slice(None), slice(None), slice(None))
-    tokens = other.vectors["token"]
-    assert isinstance(tokens, OneHot)
-    hidden = padding(program.header, tokens.ids)
-    if hidden is not None:
-        np.copyto(total, -np.inf, where=hidden[:, None])
-    return softmax(total, None if program.header.bidirectional else 0) @ value
+    padding = padding_keys(program.header, dense(other.vectors["token"], total.dtype).argmax(-1))
+    return softmax(total, None if program.header.bidirectional else 0, padding) @ value
 
 
 def _parts(components: Components, swap: SwapKind) -> "list[Part]":

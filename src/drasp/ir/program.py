@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from drasp.errors import ProgramError
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis, derived, pair
 from drasp.ir.formulas import Coordinate, Formula, Test, walk
@@ -34,6 +35,7 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.operators import Dense, table_width
 from drasp.ir.primitives import WORDS
 
@@ -56,8 +58,8 @@ class Header:
         predict: what the output means: the next token (softmax, argmax) or the set of tokens that may come next (sigmoid, sign).
         order: the tokens that have an order, in that order; None where no token has one.
         bidirectional: whether attention sees the keys after the query too.
+        pad: the token that attention never sees, as long as it sees any other; None where it sees all.
         outputs: the names of what is predicted; None where that is the vocabulary.
-        pad: the token that stands behind a sequence shorter than others: no key that is one is attended to, but for the first.
     """
 
     vocabulary: tuple[str, ...]
@@ -65,8 +67,8 @@ class Header:
     predict: Predict
     order: tuple[str, ...] | None = None
     bidirectional: bool = False
-    outputs: tuple[str, ...] | None = None
     pad: str | None = None
+    outputs: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.vocabulary:
@@ -80,8 +82,6 @@ class Header:
             if not self.outputs:
                 raise ProgramError("there are no outputs")
             _check_tokens(self.outputs, "the list of outputs")
-        if self.pad not in (None, *self.vocabulary):
-            raise ProgramError(f"the padding {label_text(str(self.pad))} is not in the vocabulary")
         if self.order is not None:
             if not self.order:
                 raise ProgramError("the order is empty")
@@ -89,6 +89,8 @@ class Header:
             for token in self.order:
                 if token not in self.vocabulary:
                     raise ProgramError(f"token {label_text(token)} of the order is not in the vocabulary")
+        if self.pad is not None and self.pad not in self.vocabulary:
+            raise ProgramError(f"the padding token {label_text(self.pad)} is not in the vocabulary")
 
     def axis(self, basis: Basis, empty: bool = False) -> Axis:
         """A basis as one side of an operator; `empty` where the operator is only to be checked."""
@@ -241,14 +243,16 @@ def alive(statements: Sequence[Statement]) -> list[Statement]:
     return kept[::-1]
 
 
-MLP_PARTS = ("gain", "shift", "eps", "w_in", "b_in", "w_out", "b_out")
+MLP_PARTS = ("w_in", "b_in", "w_out", "b_out", "w_gate", "b_gate")
+NORM_PARTS = ("gain", "shift", "eps", "sigma")
 
 
 def tensor_names(statement: Statement) -> tuple[str, ...]:
-    """The dense tensors a statement must have. `M.sigma` of an mlp is optional and listed too."""
+    """The dense tensors a statement may have: all of them must be there, but an mlp's gate and `M.sigma`."""
     if isinstance(statement, Mlp):
         inputs = tuple(f"{statement.op}.in.{i}" for i in range(len(statement.inputs)))
-        return inputs + tuple(f"{statement.op}.{part}" for part in (*MLP_PARTS, "sigma"))
+        scaled = statement.norm in NORMS and NORMS[statement.norm].scaled
+        return inputs + tuple(f"{statement.op}.{part}" for part in ((*NORM_PARTS, *MLP_PARTS) if scaled else MLP_PARTS))
     op = getattr(statement, "op", None)
     if not isinstance(op, Dense):
         return ()
@@ -381,19 +385,31 @@ class _Checker:
                     axis.index(label)
 
     def _check_mlp(self, statement: Mlp) -> None:
-        op = statement.op
+        op, tensors = statement.op, self.program.operators
         _check_word(op)
-        width = self._tensor(f"{op}.gain", (None,)).shape[0]
+        if statement.act not in ACTIVATIONS:
+            raise ProgramError(f"{statement.act} is no activation; there are {', '.join(ACTIVATIONS)}")
+        if statement.norm not in NORMS:
+            raise ProgramError(f"{statement.norm} is no norm; there are {', '.join(NORMS)}")
         if not statement.inputs:
             raise ProgramError("an mlp needs an input")
+        width, hidden = self._tensor(f"{op}.w_in", (None, None)).shape
         for i, read in enumerate(statement.inputs):
             self._tensor(f"{op}.in.{i}", (self.bases[read.variable].size, width))
-        hidden = self._tensor(f"{op}.b_in", (None,)).shape[0]
-        for part, shape in {"shift": (width,), "eps": (), "w_in": (width, hidden), "w_out": (hidden, None)}.items():
-            self._tensor(f"{op}.{part}", shape)
-        out = self.program.operators[f"{op}.w_out"].shape[1]
+        out = self._tensor(f"{op}.w_out", (hidden, None)).shape[1]
+        self._tensor(f"{op}.b_in", (hidden,))
         self._tensor(f"{op}.b_out", (out,))
-        if self.program.operators[f"{op}.eps"] < 0:
+        if {f"{op}.w_gate", f"{op}.b_gate"} & tensors.keys():
+            self._tensor(f"{op}.w_gate", (width, hidden))
+            self._tensor(f"{op}.b_gate", (hidden,))
+        if NORMS[statement.norm].scaled:
+            self._check_norm(op, width)
+
+    def _check_norm(self, op: str, width: int) -> None:
+        """The norm of an mlp."""
+        self._tensor(f"{op}.gain", (width,))
+        self._tensor(f"{op}.shift", (width,))
+        if self._tensor(f"{op}.eps", ()) < 0:
             raise ProgramError(f"operator {op}.eps is negative")
         if f"{op}.sigma" in self.program.operators and self._tensor(f"{op}.sigma", ()) <= 0:
             raise ProgramError(f"operator {op}.sigma is not positive")

@@ -168,12 +168,12 @@ class _Reader:
         if "outputs" in lines:
             self.outputs = tuple(name for member in lines["outputs"].parts for name in self._new_tokens(member))
             header = self._at(lines["outputs"], lambda: replace(header, outputs=self.outputs))
-        if "pad" in lines:
-            header = replace(header, pad=self._token(lines["pad"][0]))
         if "attention" in lines:
             if lines["attention"].text != "bidirectional":
                 raise self.error(lines["attention"], f"attention is bidirectional, not {lines['attention'].text}, or is not mentioned")
             header = replace(header, bidirectional=True)
+        if "pad" in lines:
+            header = replace(header, pad=self._token(lines["pad"][0]))
         return header
 
     def _new_tokens(self, member: Node) -> list[str]:
@@ -292,7 +292,7 @@ class _Reader:
         return Compute(name, tuple(map(self._formula, formulas)))
 
     def _select(self, name: str, call: "_Call", header: Header) -> Statement:
-        call.check(0, ("q", "k", "op"), optional="q")
+        call.check(0, ("q", "k", "op"), optional=("q",))
         query = self._read(call.keywords["q"]) if "q" in call.keywords else ONE_READ
         return Select(name, query, self._read(call.keywords["k"]), self._operator(call.keywords["op"], Select.sides))
 
@@ -303,7 +303,7 @@ class _Reader:
         return Aggregate(name, () if empty else self._names(selectors, "selectors"), self._read(call.keywords["v"]))
 
     def _project(self, name: str, call: "_Call", header: Header) -> Statement:
-        call.check(0, ("inp", "op"), optional="inp")
+        call.check(0, ("inp", "op"), optional=("inp",))
         variable = self._read(call.keywords["inp"]) if "inp" in call.keywords else ONE_READ
         return Project(name, variable, self._operator(call.keywords["op"], Project.sides))
 
@@ -312,8 +312,9 @@ class _Reader:
         return Norm(name, tuple(map(self._read, call.positional)), self._operator(call.keywords["op"], Norm.sides))
 
     def _mlp(self, name: str, call: "_Call", header: Header) -> Statement:
-        call.check(None, ("op",))
-        return Mlp(name, tuple(map(self._read, call.positional)), self._name(call.keywords["op"]))
+        call.check(None, ("op", "act", "norm"), optional=("act", "norm"))
+        kinds = {keyword: self._name(call.keywords[keyword]) for keyword in ("act", "norm") if keyword in call.keywords}
+        return Mlp(name, tuple(map(self._read, call.positional)), self._name(call.keywords["op"]), **kinds)
 
     def _table(self, name: str, call: "_Call", header: Header) -> Statement:
         call.check(1, ("op",))
@@ -493,7 +494,7 @@ class _Call:
         self.check(1)
         return self.positional[0]
 
-    def check(self, positional: int | None, keywords: tuple[str, ...] = (), optional: str | None = None) -> None:
+    def check(self, positional: int | None, keywords: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
         """Refuses a call without exactly these arguments; `positional` is how many stand without a name, None for one or more."""
         function = self.node.text
         for argument in self.node.parts:
@@ -501,7 +502,7 @@ class _Call:
                 taken = ", ".join(f"{name}=" for name in keywords) or "no named argument"
                 raise self.reader.error(argument, f"{function} has no {argument.text}=; it takes {taken}")
         for name in keywords:
-            if name not in self.keywords and name != optional:
+            if name not in self.keywords and name not in optional:
                 raise self.reader.error(self.node, f"{function} needs {name}=")
         if positional is None:
             if not self.positional:

@@ -89,10 +89,11 @@ def _value_text(statement: Statement, header: Header) -> str:
     if isinstance(statement, Project):
         variable = "" if statement.input == ONE_READ else f"inp={statement.input.text()}, "
         return f"project({variable}op={_operator_text(statement.op, statement.sides)})"
-    if isinstance(statement, Norm | Mlp):
-        op = statement.op if isinstance(statement, Mlp) else _operator_text(statement.op, statement.sides)
-        function = "mlp" if isinstance(statement, Mlp) else "norm"
-        return f"{function}({', '.join(read.text() for read in statement.inputs)}, op={op})"
+    if isinstance(statement, Norm):
+        return f"norm({_inputs_text(statement)}, op={_operator_text(statement.op, statement.sides)})"
+    if isinstance(statement, Mlp):
+        act, norm = (f", {name}={value}" if value != getattr(Mlp, name) else "" for name, value in _kinds(statement))
+        return f"mlp({_inputs_text(statement)}, op={statement.op}{act}{norm})"
     if isinstance(statement, Table):
         return f"table({statement.input.text()}, op={_operator_text(statement.op, statement.sides)})"
     if isinstance(statement, Harden):
@@ -112,6 +113,15 @@ def _value_text(statement: Statement, header: Header) -> str:
         return f"case({statement.input.text()}, {{{branches}}})"
     assert isinstance(statement, Prediction)
     return f"{PREDICTION_FUNCTIONS[header.predict]}({' + '.join(statement.logits) or '0'})"
+
+
+def _inputs_text(statement: Norm | Mlp) -> str:
+    return ", ".join(read.text() for read in statement.inputs)
+
+
+def _kinds(statement: Mlp) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The activation and the norm, which stand in the text where they are not those of GPT-2."""
+    return ("act", statement.act), ("norm", statement.norm)
 
 
 def _operator_text(op: Operator, names: Names) -> str:

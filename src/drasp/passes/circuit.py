@@ -10,7 +10,6 @@ from dataclasses import replace
 from drasp.core.budget import Budget
 from drasp.core.journal import digest
 from drasp.core.parallel import in_order
-from drasp.ir.labels import is_special
 from drasp.ir.program import Header, Program
 from drasp.learn.adam import Schedule
 from drasp.learn.circuit import Circuit, Edges
@@ -63,15 +62,15 @@ def expand(circuit: Circuit, oracle: Oracle, aim: Aim) -> Program:
 
 def header_of(study: Study) -> Header:
     """The header of every program of the model under study."""
-    task, pad = study.task, padding(study.task)
+    task = study.task
     return Header(
         task.vocabulary,
         study.transformer.positions,
         task.predict,
         getattr(task, "order", None),
         study.bidirectional,
+        padding(task) if study.bidirectional else None,
         getattr(task, "outputs", None),
-        pad if study.bidirectional or not is_special(pad) else None,  # what comes last is never attended to by what comes before
     )
 
 

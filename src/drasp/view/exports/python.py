@@ -16,6 +16,7 @@ import numpy as np
 
 from drasp.errors import DraspError
 from drasp.evidence.schema import Evidence
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
 from drasp.ir.labels import Label, number_text
 from drasp.ir.nodes import (
@@ -34,6 +35,7 @@ from drasp.ir.nodes import (
     Sharpen,
     Statement,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.operators import HARD, Dense, Sum, Symbolic, Term
 from drasp.ir.primitives import RECORDS
 from drasp.ir.primitives.primitive import Predicate
@@ -67,9 +69,10 @@ def to_python(program: Program, evidence: Evidence | None = None) -> str:
         )
     writer = _Writer(program)
     body = writer.body()
-    parts = [_docstring(program, evidence), "import base64\n\nimport numpy as np\n" if program.operators else "import numpy as np\n"]
+    helpers = _helpers(body, program.header)
+    parts = [_docstring(program, evidence), _imports(bool(program.operators), any("math." in text for text in helpers))]
     parts.append(writer.constants(body))
-    rest = [_PREDICT[program.header.predict], *_helpers(body, program.header)]
+    rest = [_PREDICT[program.header.predict], *helpers]
     parts += [f"\n{body}", *(f"\n{_of_outputs(text) if program.header.outputs is not None else text}" for text in rest)]
     if program.operators:
         parts.append(f"\n{writer.tensors()}")
@@ -80,6 +83,11 @@ def _of_outputs(text: str) -> str:
     """What puts out tokens puts out classes."""
     text = text.replace("VOCABULARY[number]", "OUTPUTS[number]").replace("shape[1], len(VOCABULARY))", "shape[1], len(OUTPUTS))")
     return text.replace("The token that comes next", "The output").replace("set of tokens that may come next", "set of outputs that hold")
+
+
+def _imports(embedded: bool, mathematics: bool) -> str:
+    standard = [f"import {name}\n" for name, needed in (("base64", embedded), ("math", mathematics)) if needed]
+    return "".join([*standard, "\n"] if standard else []) + "import numpy as np\n"
 
 
 def _docstring(program: Program, evidence: Evidence | None) -> str:
@@ -127,9 +135,8 @@ def _broken(statement: str) -> str:
 
 def _identifiers(program: Program) -> dict[str, str]:
     """For the name of each statement one that Python and the rest of the file leave free."""
-    taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "np", "base64", "token_ids", "position_ids", "logits", "predict"}
-    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "OUTPUTS", "OUTPUT_ID", "POSITIONS", "OPERATORS", "HARD"}
-    taken |= {"token", "pos", "one", "kept"}
+    taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "sees", "np", "math", "base64", "token_ids", "position_ids", "logits", "predict"}
+    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "OUTPUTS", "OUTPUT_ID", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
     names = {"token": "token", "pos": "pos", "one": "one"}
     for statement in program.statements:
         name = statement.name
@@ -169,10 +176,6 @@ class _Writer:
         said = captions(self.program)
         used = {variable for statement in self.program.statements for read in statement.reads for variable in read.variables()}
         lines = [_LOGITS, *(line for name, line in _BUILT_IN.items() if name in used)]
-        if self.header.pad is not None:
-            pad = f"ID[{python_string(self.header.pad)}]"
-            lines += ["    # What is no padding; what stands first is none."]
-            lines += [f"    kept = np.array([place == 0 or number != {pad} for place, number in enumerate(token_ids)])"]
         for statement in self.program.statements:
             lines += ["", f"    # {statement_text(statement, self.header)}"]
             lines += _COMMENT.wrap(said[statement.name])
@@ -210,10 +213,13 @@ class _Writer:
             return f"lookup({reads[0]}, {operator}, {self.program.bases[statement.name].size})"
         if isinstance(statement, Aggregate):
             selectors = ", ".join(self.names[name] for name in statement.selectors)
-            kept = ", kept" if self.header.pad is not None else ""
-            return f"aggregate([{selectors}], {reads[0]}{kept})" if selectors else f"average({reads[0]}{kept})"
+            if self.program.header.pad is not None:
+                return f"aggregate([{selectors}], {reads[0]}, sees(token_ids))"
+            return f"aggregate([{selectors}], {reads[0]})" if selectors else f"average({reads[0]})"
         if isinstance(statement, Mlp):
-            return f'mlp([{", ".join(reads)}], "{statement.op}")'
+            kind = NORMS[statement.norm]
+            how = f"{statement.act}, centred={kind.centred}, scaled={kind.scaled}"
+            return f'mlp([{", ".join(reads)}], "{statement.op}", {how})'
         if isinstance(statement, Harden):
             return f"harden({reads[0]})"
         if isinstance(statement, Sharpen):
@@ -325,12 +331,13 @@ def _helpers(body: str, header: Header) -> list[str]:
     needed: set[str] = set()
     texts = _HELPERS | (_BIDIRECTIONAL if header.bidirectional else {})
     if header.pad is not None:
-        texts |= _PADDED_BIDIRECTIONAL if header.bidirectional else _PADDED
+        texts["aggregate"] = _PADDED["aggregate"]
+        texts["sees"] = _PADDED["bidirectional" if header.bidirectional else "causal"].replace("PAD", python_string(header.pad))
     search = ["\n".join(line for line in body.splitlines() if not line.startswith("    #"))]
     while search:
         text = search.pop()
         for name in texts.keys() - needed:
-            if re.search(rf"(?<![\w.]){name}\(", text):
+            if re.search(rf"(?<![\w.]){name}(\(|, centred=)", text):
                 needed.add(name)
                 search.append(texts[name])
     if "OPERATORS" in body or "mlp" in needed:
@@ -410,13 +417,18 @@ def norm(inputs, op, eps):
     return np.sqrt(np.maximum(((z @ matrix(op, z.shape[1], z.shape[1])) * z).sum(axis=1), 0) + eps)[:, None]
 ''',
     "mlp": '''\
-def mlp(inputs, name):
-    """The model's own MLP with the LayerNorm before it."""
+def mlp(inputs, name, activation, centred, scaled):
+    """The model's own MLP with the norm before it."""
     weights = {part.removeprefix(f"{name}."): array for part, array in OPERATORS.items() if part.startswith(f"{name}.")}
     total = sum(values @ weights[f"in.{number}"] for number, values in enumerate(inputs))
-    centred = total - total.mean(axis=1, keepdims=True)
-    sigma = weights.get("sigma", np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + weights["eps"]))
-    hidden = gelu((divide(centred, sigma) * weights["gain"] + weights["shift"]) @ weights["w_in"] + weights["b_in"])
+    if centred:
+        total = total - total.mean(axis=1, keepdims=True)
+    if scaled:
+        sigma = weights["sigma"] if "sigma" in weights else np.sqrt(np.square(total).mean(axis=1, keepdims=True) + weights["eps"])
+        total = divide(total, sigma) * weights["gain"] + weights["shift"]
+    hidden = total @ weights["w_in"] + weights["b_in"]
+    gated = "w_gate" in weights
+    hidden = activation(total @ weights["w_gate"] + weights["b_gate"]) * hidden if gated else activation(hidden)
     return hidden @ weights["w_out"] + weights["b_out"]
 ''',
     "harden": '''\
@@ -461,11 +473,7 @@ def step(x):
     """1 where x is positive, else 0."""
     return np.where(np.asarray(x) > 0, 1.0, 0.0)
 ''',
-    "gelu": '''\
-def gelu(x):
-    """GELU in its tanh form, as in GPT-2."""
-    return 0.5 * (x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x * (1 + 0.044715 * (x * x))))))
-''',
+    **{name: activation.python for name, activation in ACTIVATIONS.items()},
     "divide": '''\
 def divide(x, n):
     """x / n; 0 where n is 0."""
@@ -489,6 +497,26 @@ def tensor(shape, kind, text):
 }
 """The functions that a written file may need, each with all that it says of its own meaning."""
 
+_SEES = '''\
+def sees(token_ids):
+    """Which keys (across) each position sees: {keys}, but no padding, unless there is nothing else."""
+    seen = {seen}
+    real = seen & (np.asarray(token_ids) != ID[PAD])
+    return np.where(real.any(axis=1, keepdims=True), real, seen)
+'''
+
+_PADDED = {
+    "aggregate": '''\
+def aggregate(scores, values, seen):
+    """The average of values under the softmax of the summed scores, of what each position sees."""
+    total = np.where(seen, sum(scores), -np.inf)
+    weights = np.exp(total - total.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)) @ values
+''',
+    "causal": _SEES.format(keys="itself and those before it", seen="np.tri(len(token_ids), dtype=bool)"),
+    "bidirectional": _SEES.format(keys="all of them", seen="np.ones((len(token_ids), len(token_ids)), dtype=bool)"),
+}
+
 _BIDIRECTIONAL = {
     "aggregate": '''\
 def aggregate(scores, values):
@@ -501,35 +529,5 @@ def aggregate(scores, values):
 def average(values):
     """At each position the average of all values."""
     return np.broadcast_to(values.mean(axis=0), values.shape)
-''',
-}
-
-_PADDED = {
-    "aggregate": '''\
-def aggregate(scores, values, kept):
-    """The average of values under the softmax of the summed scores; a position sees itself and those before it, but no padding."""
-    total = np.where(np.tri(len(values), dtype=bool) & kept, sum(scores), -np.inf)
-    weights = np.exp(total - total.max(axis=1, keepdims=True))
-    return (weights / weights.sum(axis=1, keepdims=True)) @ values
-''',
-    "average": '''\
-def average(values, kept):
-    """At each position the average of the values so far, without those of padding."""
-    return np.cumsum(values * kept[:, None], axis=0) / np.cumsum(kept)[:, None]
-''',
-}
-
-_PADDED_BIDIRECTIONAL = {
-    "aggregate": '''\
-def aggregate(scores, values, kept):
-    """The average of values, but of padding, under the softmax of the summed scores."""
-    total = np.where(kept, sum(scores), -np.inf)
-    weights = np.exp(total - total.max(axis=1, keepdims=True))
-    return (weights / weights.sum(axis=1, keepdims=True)) @ values
-''',
-    "average": '''\
-def average(values, kept):
-    """At each position the average of all values but those of padding."""
-    return np.broadcast_to(values[kept].mean(axis=0), values.shape)
 ''',
 }

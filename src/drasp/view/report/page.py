@@ -16,6 +16,7 @@ from drasp.errors import DraspError, TaskError
 from drasp.evidence.examples import Example
 from drasp.evidence.kind import Row
 from drasp.evidence.schema import Evidence
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
@@ -165,10 +166,17 @@ def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def interpreter_script() -> str:
+    """The interpreter of the page, with the activations in their place."""
+    text = (files("drasp.view.report") / "interpreter.js").read_text(encoding="utf-8")
+    return text.replace("/* activations */", "\n".join(f"{name}: {record.javascript}," for name, record in ACTIVATIONS.items()))
+
+
 def _filled(data: Json) -> str:
     """The template with the data, the style sheet and the scripts in their places."""
     folder = files("drasp.view.report")
-    style, interpreter, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "interpreter.js", "page.js"))
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    interpreter = interpreter_script()
     parts = {
         "title": html.escape(f"{(data['evidence'] or {}).get('task') or data['name']}: a D-RASP program"),
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(interpreter)} {_hash(script)}",
