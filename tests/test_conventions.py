@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import drasp
-from drasp.learn.conventions import Conventions, ConventionTuning, conventions
+from drasp.evidence.conventions import Conventions, ConventionTuning, conventions
 from drasp.learn.pools import Study
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import LayerNorm, Transformer

@@ -8,13 +8,13 @@ from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.records import to_json
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
+from drasp.evidence.conventions import Conventions
 from drasp.evidence.kind import Bench, Kind, NotMeasured, Question
 from drasp.evidence.schema import KINDS, PENDING, Evidence, FrontierEntry, Gap, ModelInfo, NamedPiece, PassRecord, Versions
 from drasp.evidence.verdict import verdict
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.lang.folder import PROGRAM_FILE
-from drasp.learn.conventions import Conventions
 from drasp.learn.evaluation import draw, predictor, task_bands
 
 

@@ -10,6 +10,7 @@ from drasp.core.intervals import Banded
 from drasp.core.records import Damaged, Json, from_json, to_json
 from drasp.errors import DraspError
 from drasp.evidence.attention import ATTENTION, Attention
+from drasp.evidence.conventions import Conventions
 from drasp.evidence.examples import EXAMPLES, Example
 from drasp.evidence.interchange import INTERCHANGE, Interchange
 from drasp.evidence.kind import Baseline, Kind, Row
@@ -20,7 +21,6 @@ from drasp.evidence.mistakes import MISTAKES, Mistakes
 from drasp.evidence.off_task import OFF_TASK, OffTask
 from drasp.evidence.right import RIGHT
 from drasp.ir.size import Size
-from drasp.learn.conventions import Conventions
 
 if TYPE_CHECKING:
     from drasp.model.transformer import Transformer

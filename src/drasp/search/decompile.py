@@ -11,13 +11,13 @@ from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
+from drasp.evidence.conventions import conventions
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
 from drasp.evidence.schema import Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
-from drasp.learn.conventions import conventions
 from drasp.learn.pools import Study
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer

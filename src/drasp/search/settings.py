@@ -5,8 +5,8 @@ from typing import Literal
 
 from drasp.core.budget import BudgetTuning
 from drasp.core.tuning import knob
+from drasp.evidence.conventions import ConventionTuning
 from drasp.evidence.gather import EvidenceTuning
-from drasp.learn.conventions import ConventionTuning
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
 from drasp.naming.tuning import NamesTuning, NamingTuning
 from drasp.search.frontier import FrontierTuning

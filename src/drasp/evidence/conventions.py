@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
 from drasp.errors import TaskError
 from drasp.learn.evaluation import alike, known, predictions, task_bands
-from drasp.learn.pools import Study
 from drasp.tasks.protocol import Sample
 from drasp.tasks.user import checked_answers, checked_sample
+
+if TYPE_CHECKING:
+    from drasp.learn.pools import Study
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class _Asked:
     later: int = 0
 
 
-def conventions(study: Study, lengths: tuple[int, int], seed: int, tuning: ConventionTuning) -> Conventions | None:
+def conventions(study: "Study", lengths: tuple[int, int], seed: int, tuning: ConventionTuning) -> Conventions | None:
     """What there is to be told of the shortest sequences; None where the model is right as often as otherwise, or nobody knows what is."""
     rng = np.random.default_rng([seed, Stream.CONVENTIONS])
     sample = checked_sample(study.searched, rng, tuning.sequences, task_bands(study.searched, lengths)[0])
@@ -77,7 +79,7 @@ def conventions(study: Study, lengths: tuple[int, int], seed: int, tuning: Conve
     return Conventions(round(right, 4)) if right <= tuning.hardly else None
 
 
-def _otherwise(study: Study, given: _Asked, rng: np.random.Generator) -> Iterator[_Asked]:
+def _otherwise(study: "Study", given: _Asked, rng: np.random.Generator) -> Iterator[_Asked]:
     """The same sequences asked in other ways."""
     token_ids, position_ids, scored = given.sample
     vocabulary, positions = study.task.vocabulary, study.transformer.positions
@@ -104,8 +106,10 @@ def _otherwise(study: Study, given: _Asked, rng: np.random.Generator) -> Iterato
             yield _Asked(f"read off {how}", given.sample, given.truth, later)
 
 
-def _right(study: Study, asked: _Asked) -> float:
+def _right(study: "Study", asked: _Asked) -> float:
     """The share of the sequences on which the model is right."""
+    import torch
+
     sample = asked.sample
     scored = np.roll(sample.scored, asked.later, axis=1)
     arrays = (torch.as_tensor(array, device=study.device) for array in (sample.token_ids, sample.position_ids, scored))
