@@ -1,18 +1,27 @@
 """Programs whose outputs are not their vocabulary, and whose padding nobody attends to: everything that speaks of them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from drasp.core.budget import Budget
 from drasp.errors import DraspError
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
+from drasp.learn.evaluation import Examinee, draw
+from drasp.learn.pools import Study, draw_few
+from drasp.learn.tuning import PoolTuning
 from drasp.model.forward import forward
 from drasp.model.transformer import Transformer
+from drasp.passes.circuit import header_of
 from drasp.program import Program
 from drasp.rewrite.lift import lift
 from drasp.run.meaning import meaning
+from drasp.tasks.examples import examples
+from drasp.tasks.user import checked_sample
 from drasp.view.captions import captions
 from drasp.view.exports.python import to_python
 from drasp.view.report.page import report
@@ -88,3 +97,34 @@ def test_a_model_with_other_outputs_is_lifted_as_it_is() -> None:
     program = lift(model, replace(header(model), outputs=("x", "y", "z")))
     tokens, positions = random_tokens(model, 0)
     assert np.allclose(Program.of(program).logits(tokens, positions), forward(model, tokens, positions).numpy(), atol=1e-4)
+
+
+def test_nothing_is_cut_behind_the_last_scored_position_where_attention_sees_it() -> None:
+    task = examples(
+        lambda rng, count, lengths: [["0", *rng.choice(["1", "2"], size)] for size in rng.integers(1, 7, count)], scored=0, pad="."
+    )
+    sample = checked_sample(task, np.random.default_rng(0), 50, (0, 50))
+    assert (sample.ends == 1).all()
+    assert sample.reach(True).tolist() == sample.lengths.tolist()
+    assert sample.real(True).sum() == sample.lengths.sum()
+
+    def counts(token_ids: np.ndarray, position_ids: np.ndarray) -> np.ndarray:
+        found = np.stack([(token_ids == token).sum(1) for token in range(3)], 1)
+        return np.repeat(found[:, None], token_ids.shape[1], 1)
+
+    def predicted(bidirectional: bool) -> np.ndarray:
+        drawn = draw(Examinee(task, counts, (0, 50), bidirectional=bidirectional), 50, np.random.default_rng(0))
+        return np.unique(np.concatenate([chunk.model for chunk in drawn.chunks]))
+
+    assert len(predicted(False)) == 1  # "0" alone
+    assert len(predicted(True)) > 1
+
+
+def test_the_search_sees_the_whole_sequence_too() -> None:
+    task = examples(lambda rng, count, lengths: rng.integers(0, 3, (count, 6)), scored=0)
+    model = SimpleNamespace(attention="bidirectional", blocks=(), heads=1)
+    oracle = SimpleNamespace(device=torch.device("cpu"), scored_logits=lambda t, p, s: torch.zeros(int(s.sum()), 3))
+    study = Study(model, task, oracle)  # type: ignore[arg-type]
+    (batch, *_) = draw_few(study, (0, 50), 0, PoolTuning(), Budget.of_seconds())
+    assert batch.token_ids.shape[1] == 6
+    assert header_of(Study(SimpleNamespace(**vars(model), positions=6), task, oracle)).bidirectional  # type: ignore[arg-type]

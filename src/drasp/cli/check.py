@@ -39,6 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
 
     found = parts(task)
     examinee = Examinee(found.judged, numpy_logits(TorchTransformer(transformer)), arguments.lengths, all_inputs=found.all_inputs)
+    examinee = replace(examinee, bidirectional=program.header.bidirectional)
     rng = np.random.default_rng(arguments.seed)
     fresh = draw(examinee, arguments.sequences, rng)
     fitting = draw(replace(examinee, task=found.search, all_inputs=False), max(FITTING_LEAST, arguments.sequences // 10), rng)

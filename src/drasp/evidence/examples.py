@@ -52,7 +52,7 @@ def examples(examinee: Examinee, rng: np.random.Generator, budget: Budget, tunin
     for longest, count in ((tuning.short, tuning.short_ones), (tuning.long, tuning.long_ones)):
         span = (lengths[0], max(lengths[0], min(lengths[1], longest)))
         drawn = checked_sample(task, rng, tuning.drawn, span if has_sequences(task, span) else lengths)
-        ends = drawn.ends
+        ends = drawn.reach(examinee.bidirectional)
         rows = range(tuning.drawn) if longest == tuning.short else np.argsort(-ends, kind="stable")
         wanted = len(found) + count
         for row in rows:

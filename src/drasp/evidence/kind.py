@@ -81,7 +81,9 @@ class Question:
     def examinee(self) -> Examinee:
         """The model on what is judged."""
         found = parts(self.study.task)
-        return Examinee(found.judged, numpy_logits(self.study.oracle), self.settings.lengths, self.parts, found.all_inputs)
+        return Examinee(
+            found.judged, numpy_logits(self.study.oracle), self.settings.lengths, self.parts, found.all_inputs, self.study.bidirectional
+        )
 
     @property
     def fitting(self) -> Examinee:

@@ -57,7 +57,7 @@ class Chunk:
     """Sequences of similar length and what the model predicts at their scored positions.
 
     Attributes:
-        sample: cut behind the last scored position of the chunk.
+        sample: cut behind what the scored predictions of the chunk can depend on.
         rows: (scored positions), the sequence of each.
         model: predictions, see `predictions`.
         truth: the task's true answers in the same form, -1 where nobody knows them; empty where the sequences were changed.
@@ -142,6 +142,7 @@ class Examinee:
     Attributes:
         parts: how many units of work the model takes on a full chunk.
         all_inputs: whether the task has every input that there is.
+        bidirectional: whether its attention sees what comes later too.
     """
 
     task: Task
@@ -149,6 +150,7 @@ class Examinee:
     lengths: tuple[int, int]
     parts: int = 1
     all_inputs: bool = False
+    bidirectional: bool = False
 
 
 def by_the_model(chunk: Chunk) -> np.ndarray:
@@ -216,7 +218,7 @@ def draw(
     for band, drawn in enumerate(per_band):
         if change is not None:
             drawn = change(drawn)
-        whole = [(Sample(*(array[rows] for array in drawn)), end) for rows, end in chunked(drawn)]
+        whole = [(Sample(*(array[rows] for array in drawn)), end) for rows, end in chunked(drawn, examinee.bidirectional)]
         samples = [Sample(*(array[:, :end] for array in part)) for part, end in whole]
         labels = in_order(lambda s: predictions(examinee.logits(s.token_ids, s.position_ids)[s.scored], task.predict), samples)
         for (part, end), sample, label in zip(whole, samples, labels, strict=True):
@@ -237,9 +239,11 @@ def _spread(examinee: Examinee, sequences: int, rng: np.random.Generator, cut: S
     return [different_sample(examinee.task, rng, count, low_high) for count, low_high in zip(counts, cut, strict=True)]
 
 
-def chunked(sample: Sample, chunks: ChunkTuning = CHUNKS) -> Iterator[tuple[np.ndarray, int]]:
-    """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what is scored in them."""
-    ends = sample.ends
+def chunked(sample: Sample, bidirectional: bool, chunks: ChunkTuning = CHUNKS) -> Iterator[tuple[np.ndarray, int]]:
+    """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what their scored predictions can
+    depend on.
+    """
+    ends = sample.reach(bidirectional)
     order = np.argsort(ends, kind="stable")
     start = 0
     while start < len(order):

@@ -39,7 +39,7 @@ class Study:
     @property
     def bidirectional(self) -> bool:
         """Whether its attention sees what comes later too."""
-        return bool(getattr(self.transformer, "bidirectional", False))
+        return getattr(self.transformer, "attention", "causal") == "bidirectional"
 
     @property
     def searched(self) -> Task:
@@ -201,8 +201,8 @@ def _batches(study: Study, sample: Sample, how: _Draw, tuning: PoolTuning, budge
         strata = [(order[:low], 1), (order[low :: how.rest_every], how.rest_every)]
     found = []
     for chosen, weight in strata:
-        for rows in _by_length(sample, chosen, how.most, tuning.cells):
-            token_ids, position_ids, scored = _rows(sample, rows, study.device)
+        for rows in _by_length(sample.reach(study.bidirectional), chosen, how.most, tuning.cells):
+            token_ids, position_ids, scored = _rows(study, sample, rows)
             model_logits = torch.cat([logits[row] for row in rows])
             found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, -1, weight))
     return found
@@ -212,12 +212,12 @@ def _labels(study: Study, sample: Sample, most: int, tuning: PoolTuning, budget:
     """The model's logits for each sequence, (scored positions, vocabulary)."""
 
     def label(rows: np.ndarray) -> tuple[Tensor, ...]:
-        token_ids, position_ids, scored = _rows(sample, rows, study.device)
+        token_ids, position_ids, scored = _rows(study, sample, rows)
         with torch.no_grad():
             logits = study.oracle.scored_logits(token_ids, position_ids, scored).float()
         return logits.split(scored.sum(1).tolist())
 
-    parts = _by_length(sample, np.arange(len(sample.scored)), most, tuning.cells)
+    parts = _by_length(sample.reach(study.bidirectional), np.arange(len(sample.scored)), most, tuning.cells)
     labelled: dict[int, Tensor] = {}
     for rows, found in zip(parts, in_order(label, parts), strict=True):
         budget.check()
@@ -226,15 +226,16 @@ def _labels(study: Study, sample: Sample, most: int, tuning: PoolTuning, budget:
     return [labelled[row] for row in range(len(labelled))]
 
 
-def _rows(sample: Sample, rows: np.ndarray, device: torch.device) -> list[Tensor]:
-    """These rows as tensors, as far as any of them is scored."""
+def _rows(study: Study, sample: Sample, rows: np.ndarray) -> list[Tensor]:
+    """These rows as tensors, as far as any scored prediction can depend on them."""
     chosen = Sample(*(array[rows] for array in sample))
-    return [torch.from_numpy(array[:, : chosen.ends.max()].copy()).to(device) for array in chosen]
+    end = chosen.reach(study.bidirectional).max()
+    return [torch.from_numpy(array[:, :end].copy()).to(study.device) for array in chosen]
 
 
-def _by_length(sample: Sample, chosen: np.ndarray, most: int, cells: int) -> list[np.ndarray]:
-    """The rows of the batches into which sequences are cut: at most so many, and no more than memory bears."""
-    ends = sample.ends[chosen]
+def _by_length(reach: np.ndarray, chosen: np.ndarray, most: int, cells: int) -> list[np.ndarray]:
+    """The rows of the batches into which sequences are cut, by how far each is read: at most so many, and no more than memory bears."""
+    ends = reach[chosen]
     order = np.argsort(ends, kind="stable")
     parts = []
     start = 0

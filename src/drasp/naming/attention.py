@@ -172,7 +172,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     tokens = None if inner else _where_it_matters(reader, heads, samples)
     places = []
     for sample in few:
-        where = sample.real if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
+        where = sample.real(program.header.bidirectional) if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
         places.append(Attention(sample, averages[0], where))
     return attention_rows(program, places, reads, _how(samples, tuning))
 
@@ -208,7 +208,8 @@ def attention_rows(program: Program, given: Sequence[Attention], reads: Collecti
     share = how.tuning.queries // len(given) + 1
     for part in given:
         sample = part.sample
-        places = np.argwhere(part.where & (np.arange(part.where.shape[1]) > 0))
+        bidirectional = program.header.bidirectional
+        places = np.argwhere(part.where & (bidirectional | (np.arange(part.where.shape[1]) > 0)))
         if not len(places):
             continue
         rare = places[~np.isin(sample.token_ids[tuple(places.T)], symbols)]
@@ -220,7 +221,8 @@ def attention_rows(program: Program, given: Sequence[Attention], reads: Collecti
         padding = ((0, 0), (0, length - keys))
         attention = trace.attention[part.attention] if isinstance(part.attention, str) else part.attention
         weights.append(np.pad(attention[batch, query], padding))
-        seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
+        real = sample.real(True)[batch] if bidirectional else np.arange(keys) <= query[:, None]
+        seen.append(np.pad(real, padding))
         for read in reads:
             vector = trace.vectors[read.variable]
             value = vector.ids if isinstance(vector, OneHot) and vector.scale is None else trace.value(read.variable)

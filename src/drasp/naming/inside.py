@@ -137,7 +137,7 @@ def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How)
     variables = inside.variables(head.layer)
     program = inside.below(head.layer)
     last = head.layer == inside.layers - 1
-    given = [Attention(s.sample, s.attention[head], s.sample.scored if last else s.sample.real) for s in seen]
+    given = [Attention(s.sample, s.attention[head], s.sample.scored if last else s.sample.real(program.header.bidirectional)) for s in seen]
     rows = attention_rows(program, given, [ONE_READ, *variables], how)
     if rows is None:
         inside.ladders[head] = [NamedHead((), 0.0)]

@@ -71,6 +71,6 @@ def _usage(program: Program, read: Read, samples: Sequence[Sample]) -> np.ndarra
     total = np.zeros(program.bases[read.variable].size)
     for sample in samples:
         value = np.abs(evaluate(program, sample.token_ids, sample.position_ids).value(read.variable))
-        real = sample.real
+        real = sample.real(program.header.bidirectional)
         total += value[real].sum(0)
     return total / max(total.sum(), 1e-12)

@@ -81,7 +81,8 @@ def edited(sample: Sample, program: Program, rng: np.random.Generator) -> Sample
     ids = program.header.symbols
     tokens = sample.token_ids.copy()
     rows = np.arange(len(tokens))
-    last = sample.ends - 1
+    last = sample.reach(program.header.bidirectional) - 1
     places = (1 + rng.random(len(tokens)) * last).astype(int).clip(max=last)
     tokens[rows, places] = ids[rng.integers(0, len(ids), len(tokens))]
-    return Sample(tokens, sample.position_ids, sample.scored & (np.arange(tokens.shape[1]) >= places[:, None]))
+    after = np.arange(tokens.shape[1]) >= places[:, None]
+    return Sample(tokens, sample.position_ids, sample.scored & (program.header.bidirectional | after))

@@ -28,10 +28,13 @@ class Sample(NamedTuple):
         """(batch), how many tokens each sequence has without its padding."""
         return 1 + (np.diff(self.position_ids, axis=1) == 1).cumprod(axis=1).sum(axis=1)
 
-    @property
-    def real(self) -> np.ndarray:
-        """(batch, time) booleans: up to the last scored position, before which there is no padding."""
-        return self.scored[:, ::-1].cumsum(1)[:, ::-1] > 0
+    def reach(self, bidirectional: bool) -> np.ndarray:
+        """(batch), how much of each sequence its scored predictions can depend on: up to the last of them, or all of it."""
+        return self.lengths if bidirectional else self.ends
+
+    def real(self, bidirectional: bool) -> np.ndarray:
+        """(batch, time) booleans: what scored predictions can depend on, in which there is no padding."""
+        return np.arange(self.scored.shape[1]) < self.reach(bidirectional)[:, None]
 
 
 @runtime_checkable
