@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import random
 import re
 import shlex
 import shutil
@@ -199,7 +200,7 @@ def test_an_edited_program_does_what_the_edit_says(commands: str, tmp_path: Path
 
 def test_the_python_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (script,) = _blocks("README.md", "python")
+    _, script = _blocks("README.md", "python")
     names: dict[str, Any] = {}
     exec(script, names)
     assert names["found"].evidence.verdict == "decompiled"
@@ -207,3 +208,19 @@ def test_the_python_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPa
     assert names["trace"].predictions[-1] == {"1", "<eos>"}
     assert names["edited"].trace("<bos> 1 0 0").predictions[-1] == {"0", "1", "<eos>"}
     assert names["smaller"] != names["program"]
+
+
+def test_a_model_and_strings_of_ones_own_in_fifteen_lines_at_the_most() -> None:
+    pytest.importorskip("transformers")
+    import torch
+
+    script, _ = _blocks("README.md", "python")
+    assert len(script.splitlines()) <= 15
+    random.seed(0)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    exec(script, names)
+    found = names["found"]
+    assert found.program.header.vocabulary == ("a", "b", "c")
+    assert found.evidence.verdict in ("decompiled", "imitated")
+    assert found.program.trace("cabbabcab").predictions[-1] == "c"
