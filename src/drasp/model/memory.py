@@ -15,6 +15,7 @@ from drasp.model.loaders.format import Format, without_prefix
 from drasp.model.loaders.gpt2 import GPT2, MIN_GPT, NANO_GPT
 from drasp.model.loaders.gpt_neox import GPT_NEOX
 from drasp.model.loaders.llama import LLAMA
+from drasp.model.loaders.rotary import rotary_of
 from drasp.model.loaders.transformer_lens import TRANSFORMER_LENS
 from drasp.model.places import Places
 from drasp.model.transformer import Transformer
@@ -54,6 +55,9 @@ def _bridged(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     found = {"embed.W_E": model.W_E, "unembed.W_U": model.W_U, "unembed.b_U": _tensor(model, "b_U")}
     if config.get("positional_embedding_type") == "standard":
         found["pos_embed.W_pos"] = model.W_pos
+    elif config.get("positional_embedding_type") == "rotary":  # how much of a head is turned only the model inside says
+        rotary = rotary_of(model.original_model.config.to_dict(), config["d_head"], 1.0)
+        config |= {} if rotary is None else {"rotary_dim": rotary.dimensions, "rotary_base": rotary.base}
     shared = "_" if config.get("n_key_value_heads") else ""
     for part, names in (
         ("attn", ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")),
