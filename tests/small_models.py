@@ -56,11 +56,15 @@ def random_tokens(model: Transformer, seed: int, batch: int = 4, time: int = 12)
 
 
 def random_parts(layers: int, seed: int, **parts: object) -> Transformer:
-    """A small random Transformer of the parts asked for: `norm`, `order`, `final`, `mlp`, `position`, `attention`, `biases`."""
-    chosen = {"norm": "layer", "order": "pre", "final": True, "mlp": "gelu", "position": "learned", "attention": "causal", "biases": True}
-    chosen |= parts
+    """A small random Transformer of the parts asked for: `norm`, `order`, `final`, `mlp`, `position`, `attention`, `biases`,
+    `outputs`.
+    """
+    chosen = {"norm": "layer", "order": "pre", "final": True, "mlp": "gelu", "position": "learned", "attention": "causal"}
+    chosen |= {"biases": True, "outputs": None, **parts}
     rng = np.random.default_rng(seed)
     vocabulary, positions, width, heads, head, hidden = 6, 16, 8, 2, 4, 7
+
+    outputs = chosen["outputs"] or vocabulary
 
     def matrix(*shape: int) -> np.ndarray:
         return rng.normal(size=shape) * 0.5
@@ -89,11 +93,11 @@ def random_parts(layers: int, seed: int, **parts: object) -> Transformer:
     rotaries = {"rotary": Rotary(2, 100.0), "rotary interleaved": Rotary(4, 100.0, interleaved=True)}
     return Transformer(
         token_embedding=matrix(vocabulary, width),
-        unembedding=matrix(width, vocabulary),
+        unembedding=matrix(width, outputs),
         blocks=tuple(block() for _ in range(layers)),
         position_embedding=tables.get(chosen["position"], np.zeros(0)),
         norm_final=norm() if chosen["final"] else Norm(),
-        unembedding_bias=bias(vocabulary),
+        unembedding_bias=bias(outputs),
         rotary=rotaries.get(chosen["position"]),
         positions=positions,
         attention="causal" if chosen["attention"] == "causal" else "bidirectional",

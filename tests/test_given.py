@@ -14,8 +14,10 @@ import torch
 from drasp.errors import DraspError, UnsupportedModelError
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
+from drasp.model.fit import fitted
 from drasp.model.forward import forward
-from drasp.model.given import as_transformer, check_fit
+from drasp.model.given import as_transformer
+from drasp.model.told import Told
 from drasp.model.transformer import Transformer
 from drasp.search.decompile import decompile
 from drasp.search.settings import Settings
@@ -184,7 +186,7 @@ def test_a_task_that_is_not_the_models_is_refused_before_the_search() -> None:
     with pytest.raises(DraspError, match="there is no task 'D22'"):
         decompile("D2", "D22")
     with pytest.raises(DraspError, match="task D2 needs 152 positions, it has 20"):
-        check_fit(random_transformer(1, 1, 0), get_task("D2"), (0, 150), "it")
+        fitted(random_transformer(1, 1, 0), get_task("D2"), (0, 150), "it", Told())
 
 
 def test_models_are_taken_without_importing_their_libraries() -> None:

@@ -30,6 +30,7 @@ CHOICES = {
     "position": ("learned", "sinusoidal", "none", "rotary", "rotary interleaved"),
     "attention": ("causal", "bidirectional", "padded"),
     "biases": (True, False),
+    "outputs": (None, 3),
 }
 
 
@@ -57,7 +58,8 @@ COMBINATIONS = pairwise(CHOICES)
 def header_of(model: Transformer) -> Header:
     letters = tuple("abcdefghij"[: model.vocabulary_size])
     pad = None if model.padding is None else letters[model.padding]
-    return Header(letters, model.positions, "next-token", bidirectional=model.attention == "bidirectional", pad=pad)
+    outputs = None if model.outputs == model.vocabulary_size else ("x", "y", "z")
+    return Header(letters, model.positions, "next-token", bidirectional=model.bidirectional, pad=pad, outputs=outputs)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

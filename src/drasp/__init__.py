@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from drasp.model.transformer import Block, FeedForward, Transformer
     from drasp.program import Program, SequenceTrace, load_program, parse
     from drasp.search.settings import Settings
+    from drasp.tasks.examples import examples
     from drasp.tasks.registry import get_task
     from drasp.tasks.user import load_task
 
@@ -43,6 +44,7 @@ _HOMES = {
     "SequenceTrace": "drasp.program",
     "load_program": "drasp.program",
     "parse": "drasp.program",
+    "examples": "drasp.tasks.examples",
     "get_task": "drasp.tasks.registry",
     "load_task": "drasp.tasks.user",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "Settings",
     "Transformer",
     "decompile",
+    "examples",
     "from_hf",
     "get_task",
     "load_program",

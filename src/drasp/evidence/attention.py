@@ -23,7 +23,7 @@ from drasp.learn.evaluation import Chunk, ChunkTuning, chunked, predictions, spe
 from drasp.model.wiring import Receiver, Sender
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
-from drasp.tasks.user import checked_sample
+from drasp.tasks.user import different_sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,7 @@ def attention(bench: Bench, tuning: AttentionTuning) -> Attention:
     runs = [_Patch(dict.fromkeys(heads, key), {}) for key, heads in own.items()]
     runs.append(_Patch(owner, {head: mean for head, mean in means.items() if head not in owner}))
     right = both.each(lambda chunk: both.patched(chunk, runs), chunks, len(runs))
-    bands = task_bands(bench.question.study.task, bench.question.settings.lengths)
+    bands = task_bands(bench.question.examinee.task, bench.question.settings.lengths)
     shares = [_worst(bands, [(chunk.band, marks[run]) for chunk, marks in zip(chunks, right, strict=True)]) for run in range(len(runs))]
 
     def attended(key: Selectors, patched: Share) -> Attended:
@@ -166,10 +166,10 @@ def _worst(bands: Sequence[tuple[int, int]], marked: Sequence[tuple[int, np.ndar
 
 def _drawn(bench: Bench, tuning: AttentionTuning, maps: int) -> Iterator[Chunk]:
     """Fresh sequences, as many of each band, without answers, in chunks whose attention, so many maps of it, fits in memory."""
-    task, rng = bench.question.study.task, bench.rng(Stream.ATTENTION)
+    task, rng = bench.question.examinee.task, bench.rng(Stream.ATTENTION)
     bands = task_bands(task, bench.question.settings.lengths)
     for band, lengths in enumerate(bands):
-        sample = checked_sample(task, rng, bench.sequences // len(bands) + (band < bench.sequences % len(bands)), lengths)
+        sample = different_sample(task, rng, bench.sequences // len(bands) + (band < bench.sequences % len(bands)), lengths)
         for rows, end in chunked(sample, ChunkTuning(pairs=tuning.pairs // maps)):
             part = Sample(*(array[rows, :end] for array in sample))
             yield Chunk(part, np.nonzero(part.scored)[0], np.zeros(0), np.zeros(0), band)

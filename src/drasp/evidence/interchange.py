@@ -180,7 +180,7 @@ def interchange(bench: Bench, tuning: InterchangeTuning) -> Interchange | None:
         OutOfBudget: the budget is spent.
     """
     program, question, rng = bench.program, bench.question, bench.rng(Stream.PAIRS)
-    found, drawn = groups(program), partial(_draw, question.study.task, question.settings.lengths)
+    found, drawn = groups(program), partial(_draw, question.examinee.task, question.settings.lengths)
     choosing = list(drawn(max(1, int(tuning.choosing_share * bench.sequences)), rng))
     if not choosing:
         return None

@@ -15,7 +15,6 @@ from drasp.core.intervals import Banded, Share, rounded
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Row
-from drasp.ir.labels import symbol_ids
 from drasp.ir.program import Program
 from drasp.learn.evaluation import Change, EvaluationSet, Examinee, Predictor, alike, draw, predictor, trivial
 from drasp.tasks.protocol import Sample
@@ -72,7 +71,7 @@ def off_task(program: Program, examinee: Examinee, counts: tuple[int, int], rng:
     Args:
         counts: how many program and model are compared on, and on how many others the baselines are fitted.
     """
-    symbols = symbol_ids(examinee.task.vocabulary)
+    symbols = program.header.symbols
 
     def measured(change: Change) -> Agreement | None:
         fresh, fitting = (draw(examinee, count, rng, budget, change) for count in counts)

@@ -15,7 +15,7 @@ from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis, derived, pair
 from drasp.ir.formulas import Coordinate, Formula, Test, walk
-from drasp.ir.labels import label_text
+from drasp.ir.labels import is_special, label_text
 from drasp.ir.nodes import (
     BUILT_IN,
     Aggregate,
@@ -41,7 +41,7 @@ from drasp.ir.primitives import WORDS
 
 Predict = Literal["next-token", "next-token-set"]
 
-HEADER_WORDS = ("drasp", "vocabulary", "positions", "predict", "order", "attention", "pad")
+HEADER_WORDS = ("drasp", "vocabulary", "outputs", "positions", "predict", "order", "attention", "pad")
 RESERVED = frozenset(("and", "or", "not", "in", "except", *WORDS, *HEADER_WORDS))
 """Words that can name no statement and no dense operator."""
 
@@ -59,6 +59,7 @@ class Header:
         order: the tokens that have an order, in that order; None where no token has one.
         bidirectional: whether attention sees the keys after the query too.
         pad: the token that attention never sees, as long as it sees any other; None where it sees all.
+        outputs: the names of what is predicted; None where that is the vocabulary.
     """
 
     vocabulary: tuple[str, ...]
@@ -67,6 +68,7 @@ class Header:
     order: tuple[str, ...] | None = None
     bidirectional: bool = False
     pad: str | None = None
+    outputs: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.vocabulary:
@@ -76,6 +78,10 @@ class Header:
             raise ProgramError(f"there must be at least 1 position, not {self.positions}")
         if self.predict not in ("next-token", "next-token-set"):
             raise ProgramError(f"predicted is next-token or next-token-set, not {self.predict}")
+        if self.outputs is not None:
+            if not self.outputs:
+                raise ProgramError("there are no outputs")
+            _check_tokens(self.outputs, "the list of outputs")
         if self.order is not None:
             if not self.order:
                 raise ProgramError("the order is empty")
@@ -88,7 +94,22 @@ class Header:
 
     def axis(self, basis: Basis, empty: bool = False) -> Axis:
         """A basis as one side of an operator; `empty` where the operator is only to be checked."""
-        return Axis(basis, self.vocabulary, self.order, empty)
+        return Axis(basis, {"token": self.vocabulary, "output": self.predicted}, self.order, empty)
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The names of what is predicted, in the order of the logits."""
+        return self.vocabulary if self.outputs is None else self.outputs
+
+    @property
+    def output(self) -> Basis:
+        """The basis of projections and of the prediction."""
+        return Basis("token" if self.outputs is None else "output", len(self.predicted))
+
+    @property
+    def symbols(self) -> np.ndarray:
+        """The ids of the tokens that are neither special nor padding."""
+        return np.array([i for i, token in enumerate(self.vocabulary) if not is_special(token) and token != self.pad], dtype=int)
 
     @cached_property
     def built_in(self) -> dict[str, Basis]:
@@ -159,7 +180,7 @@ class Program:
             assert isinstance(statement, Bilinear)
             if isinstance(statement.op, Dense):
                 return self.operators[statement.op.name]
-            rows, columns = sides(statement, self.bases)
+            rows, columns = sides(statement, self.bases, self.header)
             matrix = statement.op.matrix(self.header.axis(rows), self.header.axis(columns))
             matrix.flags.writeable = False
             self._matrices[name] = matrix
@@ -344,7 +365,7 @@ class _Checker:
         op = statement.op
         if isinstance(statement, Norm) and not statement.inputs:
             raise ProgramError("a norm needs an input")
-        rows, columns = sides(statement, self.bases)
+        rows, columns = sides(statement, self.bases, self.header)
         if isinstance(op, Dense):
             _check_word(op.name)
             self._tensor(op.name, (rows.size, None if isinstance(statement, Table) else columns.size))
@@ -433,14 +454,14 @@ def basis_of(statement: Statement, basis: Callable[[str], Basis], operators: Map
     return derived(1)
 
 
-def sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:
+def sides(statement: Bilinear, bases: Mapping[str, Basis], header: Header) -> tuple[Basis, Basis]:
     """The two bases of a statement's operator. The columns of a dense table follow from its tensor."""
     if isinstance(statement, Select):
         return bases[statement.query.variable], bases[statement.key.variable]
     if isinstance(statement, Compare):
         return bases[statement.first.variable], bases[statement.second.variable]
     if isinstance(statement, Project):
-        return bases[statement.input.variable], bases["token"]
+        return bases[statement.input.variable], header.output
     if isinstance(statement, Table):
         rows = bases[statement.input.variable]
         return rows, derived(1 if isinstance(statement.op, Dense) else table_width(statement.op, rows))

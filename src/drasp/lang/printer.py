@@ -23,7 +23,7 @@ from drasp.ir.nodes import (
 from drasp.ir.operators import Dense, Operator
 from drasp.ir.primitives.primitive import Names
 from drasp.ir.program import Header, Program
-from drasp.lang.parser import NUMERAL, PREDICTION_FUNCTIONS, VERSION
+from drasp.lang.parser import NUMERAL, PREDICTION_FUNCTIONS
 
 WIDEST = 100  # columns: a comment starts no later, except behind a line that is longer
 
@@ -42,13 +42,12 @@ def print_program(program: Program, comments: Mapping[str, str] | None = None) -
 
 
 def _header_lines(header: Header) -> list[str]:
-    numbers = {token: int(token) for token in header.vocabulary if NUMERAL.fullmatch(token)}
-    lines = [
-        f"drasp {VERSION}",
-        f"vocabulary {_tokens_text(header.vocabulary, numbers)}",
-        f"positions {header.positions}",
-        f"predict {header.predict}",
-    ]
+    numbers = {token: int(token) for token in (*header.vocabulary, *header.predicted) if NUMERAL.fullmatch(token)}
+    lines = [f"drasp {1 if header.outputs is None and header.pad is None else 2}"]
+    lines.append(f"vocabulary {_tokens_text(header.vocabulary, numbers)}")
+    if header.outputs is not None:
+        lines.append(f"outputs {_tokens_text(header.outputs, numbers)}")
+    lines += [f"positions {header.positions}", f"predict {header.predict}"]
     if header.order is not None:
         lines.append(f"order {_tokens_text(header.order, {token: i for i, token in enumerate(header.vocabulary)})}")
     if header.bidirectional:

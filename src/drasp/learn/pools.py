@@ -16,7 +16,7 @@ from drasp.learn.evaluation import task_bands
 from drasp.learn.tuning import PoolTuning
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
-from drasp.tasks.protocol import Sample, Task
+from drasp.tasks.protocol import Sample, Task, parts
 from drasp.tasks.user import checked_sample
 
 
@@ -35,6 +35,11 @@ class Study:
     @property
     def device(self) -> torch.device:
         return self.oracle.device
+
+    @property
+    def searched(self) -> Task:
+        """What the search sees of the task."""
+        return parts(self.task).search
 
     @property
     def work(self) -> int:
@@ -98,12 +103,12 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     Raises:
         OutOfBudget: before all of them are labelled.
     """
-    cut = task_bands(study.task, lengths)
+    cut = task_bands(study.searched, lengths)
     scale = _scale(study, lengths, seed, tuning, budget, journal)
 
     def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
-        sample = checked_sample(study.task, rng, max(1, int(scale * count)), low_high)
+        sample = checked_sample(study.searched, rng, max(1, int(scale * count)), low_high)
         return [replace(batch, band=band) for batch in _batches(study, sample, how, tuning, budget)]
 
     choosing, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
@@ -120,8 +125,8 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
 
 def _scale(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget, journal: Journal) -> float:
     """The share of the sequences that the budget lets draw, 1 at the most: found out on a few."""
-    sample = checked_sample(study.task, np.random.default_rng([seed, Stream.POOL_TRIAL]), tuning.trial, lengths)
-    bands = len(task_bands(study.task, lengths))
+    sample = checked_sample(study.searched, np.random.default_rng([seed, Stream.POOL_TRIAL]), tuning.trial, lengths)
+    bands = len(task_bands(study.searched, lengths))
     all_of_them = tuning.fitted_short + tuning.fitted_long + bands * (tuning.selected + tuning.verified)
 
     def ask() -> float:
@@ -138,7 +143,7 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     rng = np.random.default_rng(seed)
     found: list[Batch] = []
     for _ in range(tuning.fallback):
-        sample = checked_sample(study.task, rng, 1, lengths)
+        sample = checked_sample(study.searched, rng, 1, lengths)
         found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())  # an endless one: of a spent one there would be none
         budget.charge(study.work)
         if not budget.left():

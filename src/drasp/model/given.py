@@ -4,15 +4,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
 from drasp.errors import DraspError
 from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import load_transformer
 from drasp.model.memory import KINDS, from_memory
 from drasp.model.transformer import Transformer
-from drasp.tasks.protocol import Task
-from drasp.tasks.user import checked_answers, checked_sample
 
 
 class InMemory(Protocol):
@@ -44,20 +40,3 @@ def as_transformer(model: Model) -> Transformer:
             f"{' or '.join(KINDS)}, or a drasp.Transformer filled by hand"
         )
     return found
-
-
-def check_fit(transformer: Transformer, task: Task, lengths: tuple[int, int], model: str) -> None:
-    """Draws a few sequences and refuses a task that is malformed or not this model's, which is called `model`.
-
-    Raises:
-        DraspError: the task breaks its rules, or has more tokens or positions than the model, or fewer tokens.
-    """
-    if len(task.vocabulary) != transformer.vocabulary_size:
-        raise DraspError(
-            f"task {task.name} has {len(task.vocabulary)} tokens, {model} has {transformer.vocabulary_size}: is it the right task?"
-        )
-    sample = checked_sample(task, np.random.default_rng(0), 100, lengths)
-    checked_answers(task, sample)
-    needed = max(getattr(task, "positions", None) or 0, int(sample.position_ids.max()) + 1)
-    if needed > transformer.positions:
-        raise DraspError(f"task {task.name} needs {needed} positions, {model} has {transformer.positions}: is it the right task?")

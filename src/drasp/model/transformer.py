@@ -203,9 +203,25 @@ class Transformer:
         return self.blocks[0].w_query.shape[0]
 
     @property
+    def bidirectional(self) -> bool:
+        """Whether a position sees those after it too."""
+        return self.attention == "bidirectional"
+
+    @property
     def embeds_positions(self) -> bool:
         """Whether positions are added to the stream."""
         return len(self.position_embedding) > 0
+
+
+def cut(model: Transformer, tokens: int, outputs: int, padding: int | None) -> Transformer:
+    """The model without its last token ids and outputs, which a task has not, and with the task's padding, if it can have one."""
+    return replace(
+        model,
+        token_embedding=model.token_embedding[:tokens],
+        unembedding=model.unembedding[:, :outputs],
+        unembedding_bias=model.unembedding_bias[:outputs],
+        padding=padding if model.bidirectional and model.padding is None else model.padding,
+    )
 
 
 def _digest(model: Transformer) -> str:

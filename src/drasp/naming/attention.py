@@ -10,7 +10,7 @@ import numpy as np
 
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis
-from drasp.ir.labels import Label, symbol_ids
+from drasp.ir.labels import Label
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
 from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
 from drasp.ir.primitives import candidates
@@ -190,13 +190,17 @@ class Attention:
     where: np.ndarray
 
 
+OUT = Read("prediction")
+"""What may be predicted, in the place of a key."""
+
+
 def attention_rows(program: Program, given: Sequence[Attention], reads: Collection[Read], how: How) -> Queries | None:
     """Some rows of a head's attention, with the values that variables of a program have there; None where no query sees more than one key.
 
     Args:
         reads: the variables whose values are wanted.
     """
-    symbols = symbol_ids(program.header.vocabulary)
+    symbols = program.header.symbols
     length = max(part.sample.token_ids.shape[1] for part in given)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
@@ -257,14 +261,17 @@ def _features(program: Program, selectors: tuple[str, ...], tuning: AttentionTun
 
 def features_between(program: Program, queries: Iterable[Read], keys: Iterable[Read], tuning: AttentionTuning) -> Iterator[Feature]:
     """Every term between one of some variables and one of others, or of a key alone."""
-    header, bases = program.header, program.bases
-    queries = list(queries)
+    header, queries = program.header, list(queries)
     for key in keys:
-        for of_key in candidates(_asked("key", header, ONE, bases[key.variable], tuning)):
+        for of_key in candidates(_asked("key", header, ONE, _basis(program, key), tuning)):
             yield Feature(ONE_READ, key, of_key)
         for query in queries:
-            for of_pair in _of_pairs(header, bases[query.variable], bases[key.variable], tuning):
+            for of_pair in _of_pairs(header, _basis(program, query), _basis(program, key), tuning):
                 yield Feature(query, key, of_pair)
+
+
+def _basis(program: Program, read: Read) -> Basis:
+    return program.header.output if read == OUT else program.bases[read.variable]
 
 
 def _sources(program: Program, variable: str) -> Iterator[str]:
@@ -277,6 +284,8 @@ def _sources(program: Program, variable: str) -> Iterator[str]:
 
 
 def _of_pairs(header: Header, query: Basis, key: Basis, tuning: AttentionTuning) -> Iterator[Primitive | _RowOnly]:
+    if (query.kind, key.kind) == ("token", "output"):
+        yield from candidates(_asked("query and key", header, query, key, tuning))
     if query != key or query.kind not in ("token", "position"):
         return
     yield from candidates(_asked("query and key", header, query, key, tuning))
@@ -321,7 +330,7 @@ def _column(program: Program, query: Read, key: Read, op: Primitive | _RowOnly |
 def _matrix(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator) -> np.ndarray:
     """(coordinates of the query, coordinates of the key)."""
     assert not isinstance(op, Dense)
-    bases = [program.bases[read.variable] for read in (query, key)]
+    bases = [_basis(program, read) for read in (query, key)]
     rows_axis, columns_axis = map(program.header.axis, bases)
     return np.broadcast_to(op.matrix(rows_axis, columns_axis), tuple(basis.size for basis in bases)).astype(np.float64)
 

@@ -17,14 +17,15 @@ class Rows:
     """Positions at which something is predicted.
 
     Attributes:
-        vocabulary: the tokens, in id order.
+        vocabulary: the tokens, in id order.  predicted: the outputs, in theirs.
         tokens: (n), the current token.  averages: for each average its coordinates (n, vocabulary).
         marks: for each comparison of positions its value (n).
         scale: (n), which makes counts of shares: the smallest share that matters becomes 1.
-        outputs: (n, vocabulary) booleans: whether each token is predicted.
+        outputs: (n, outputs) booleans: whether each is predicted.
     """
 
     vocabulary: tuple[str, ...]
+    predicted: tuple[str, ...]
     tokens: np.ndarray
     averages: dict[str, np.ndarray]
     marks: dict[str, np.ndarray]
@@ -50,7 +51,7 @@ class Rows:
     def part(self, where: np.ndarray) -> "Rows":
         averages = {name: values[where] for name, values in self.averages.items()}
         marks = {name: values[where] for name, values in self.marks.items()}
-        return Rows(self.vocabulary, self.tokens[where], averages, marks, self.scale[where], self.outputs[where])
+        return Rows(self.vocabulary, self.predicted, self.tokens[where], averages, marks, self.scale[where], self.outputs[where])
 
 
 def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuning: ReadoutTuning, compared: Sequence[str] = ()) -> Rows:
@@ -66,7 +67,7 @@ def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuni
     smallest = np.where(values > tuning.leak, values, 1).min((1, 2), initial=1)
     averages = {name: values[:, i] for i, name in enumerate(reads)}
     marked = {name: marks[:, i] for i, name in enumerate(compared)}
-    return Rows(named.header.vocabulary, tokens, averages, marked, 1 / smallest, target.astype(bool))
+    return Rows(named.header.vocabulary, named.header.predicted, tokens, averages, marked, 1 / smallest, target.astype(bool))
 
 
 def _of(
@@ -77,7 +78,7 @@ def _of(
     scored = sample.scored
     trace = evaluate(named, sample.token_ids, sample.position_ids)
     tokens = sample.token_ids[scored]
-    values = np.zeros((len(tokens), 0, target.shape[1]))
+    values = np.zeros((len(tokens), 0, len(named.header.vocabulary)))
     if reads:
         values = np.stack([_clean(trace.values[name][scored], trace.attention[name], tuning) for name in reads], 1)
     marks = np.zeros((len(tokens), 0))

@@ -62,9 +62,15 @@ def expand(circuit: Circuit, oracle: Oracle, aim: Aim) -> Program:
 def header_of(study: Study) -> Header:
     """The header of every program of the model under study."""
     task, model = study.task, study.transformer
-    pad = None if model.padding is None else task.vocabulary[model.padding]
-    order = getattr(task, "order", None)
-    return Header(task.vocabulary, model.positions, task.predict, order, model.attention == "bidirectional", pad)
+    return Header(
+        task.vocabulary,
+        model.positions,
+        task.predict,
+        getattr(task, "order", None),
+        model.bidirectional,
+        None if model.padding is None else task.vocabulary[model.padding],
+        getattr(task, "outputs", None),
+    )
 
 
 class _CircuitSearch:

@@ -66,10 +66,12 @@ def lift(model: Transformer, header: Header, wiring: Wiring | None = None) -> Pr
         raise UnsupportedModelError(
             f"the model has {model.vocabulary_size} tokens, the task's vocabulary has {len(header.vocabulary)}: they must be the same"
         )
+    if len(header.predicted) != model.outputs:
+        raise UnsupportedModelError(f"the model has {model.outputs} outputs, the program {len(header.predicted)}: they must be the same")
     if header.positions != model.positions:
         raise UnsupportedModelError(f"the model has {model.positions} positions, the program {header.positions}: they must be the same")
     pad = None if model.padding is None else header.vocabulary[model.padding]
-    if (header.bidirectional, header.pad) != (model.attention == "bidirectional", pad):
+    if (header.bidirectional, header.pad) != (model.bidirectional, pad):
         raise UnsupportedModelError(f"the model's attention is {model.attention}, with padding {pad}; the header says otherwise")
     return _Lift(model, header, full_wiring(model) if wiring is None else wiring).program()
 

@@ -136,7 +136,7 @@ class Executor:
         return matrix.shape[1]
 
     def logits(self, token_ids: Tensor, position_ids: Tensor, mask: Mask | None = None, observe: Observer | None = None) -> Tensor:
-        """Logits (batch, time, vocabulary) for integer tensors (batch, time).
+        """Logits (batch, time, outputs) for integer tensors (batch, time).
 
         `observe` is called with each point, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
@@ -155,7 +155,7 @@ class Executor:
         return (zeros if hidden is None else torch.where(hidden, -torch.inf, zeros)).softmax(-1)
 
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, mask: Mask | None = None) -> Tensor:
-        """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
+        """Logits (scored positions, outputs), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
         """
         last = since_first(scored)
@@ -253,7 +253,8 @@ class _Run:
                 dense = self._times(statement, 0, self.matrices[statement.name])
                 self.values[statement.name] = _Value(dense.shape[-1], dense=dense)
             elif isinstance(statement, Prediction):
-                zero = torch.zeros(self.batch, self.count, self.values["token"].size, device=self.device, dtype=self.dtype)
+                size = len(self.program.header.predicted)
+                zero = torch.zeros(self.batch, self.count, size, device=self.device, dtype=self.dtype)
                 return self._constant("prediction", sum((self.projections[name] for name in statement.logits), zero))
             elif not isinstance(statement, Select):
                 self.values[statement.name] = self._elementwise(statement)

@@ -38,11 +38,11 @@ from drasp.ir.program import Program
 
 Array = np.ndarray[Any, Any]
 Values = dict[str, Array]
-"""By name: a variable (time, size of its basis), the scores of a selector (time, time), a projection (time, vocabulary)."""
+"""By name: a variable (time, size of its basis), the scores of a selector (time, time), a projection (time, outputs)."""
 
 
 def meaning(program: Program, token_ids: Sequence[int], position_ids: Sequence[int]) -> Values:
-    """All that a program computes on one sequence, `prediction` being its logits (time, vocabulary).
+    """All that a program computes on one sequence, `prediction` being its logits (time, outputs).
 
     Args:
         token_ids, position_ids: (time), in range.
@@ -140,7 +140,7 @@ def project(program: Program, s: Project, values: Values) -> Array:
 
 def prediction(program: Program, s: Prediction, values: Values) -> Array:
     """The sum of the projections; 0 where there is none. Softmax or sigmoid of it change no prediction and are left out."""
-    total = np.zeros((len(values["one"]), len(program.header.vocabulary)))
+    total = np.zeros((len(values["one"]), len(program.header.predicted)))
     for projection in s.logits:
         total = total + values[projection]
     return total

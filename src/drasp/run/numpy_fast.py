@@ -228,8 +228,8 @@ class Trace:
     Attributes:
         vectors: each variable, built-in ones included, as the interpreter holds it.
         attention: for each aggregate its weights, (batch, time, time).
-        projections: for each projection what it adds to the logits, (batch, time, vocabulary).
-        logits: (batch, time, vocabulary).
+        projections: for each projection what it adds to the logits, (batch, time, outputs).
+        logits: (batch, time, outputs).
     """
 
     vectors: Mapping[str, Vector]
@@ -286,9 +286,9 @@ def logits(
     constants: Mapping[str, Array] | None = None,
     scored: Array | None = None,
 ) -> Array:
-    """What `evaluate` gives as logits, (batch, time, vocabulary), in less memory.
+    """What `evaluate` gives as logits, (batch, time, outputs), in less memory.
 
-    With `scored`, booleans (batch, time), those there: (scored positions, vocabulary). What no attention reads is computed there alone.
+    With `scored`, booleans (batch, time), those there: (scored positions, outputs). What no attention reads is computed there alone.
     """
     return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits(scored)
 
@@ -345,7 +345,7 @@ class _Run:
             if scored is not None and self.scored is None and read_where_scored(statement):
                 self._leave_unscored(scored)
             if isinstance(statement, Prediction):
-                total = np.zeros((*self.shape, len(self.program.header.vocabulary)), self.dtype)
+                total = np.zeros((*self.shape, len(self.program.header.predicted)), self.dtype)
                 for projection in statement.logits:
                     total += self.projections[projection]
                 return total if scored is None else total[:, 0]

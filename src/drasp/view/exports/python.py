@@ -72,10 +72,17 @@ def to_python(program: Program, evidence: Evidence | None = None) -> str:
     helpers = _helpers(body, program.header)
     parts = [_docstring(program, evidence), _imports(bool(program.operators), any("math." in text for text in helpers))]
     parts.append(writer.constants(body))
-    parts += [f"\n{body}", f"\n{_PREDICT[program.header.predict]}", *(f"\n{text}" for text in helpers)]
+    rest = [_PREDICT[program.header.predict], *helpers]
+    parts += [f"\n{body}", *(f"\n{_of_outputs(text) if program.header.outputs is not None else text}" for text in rest)]
     if program.operators:
         parts.append(f"\n{writer.tensors()}")
     return "\n".join(parts)
+
+
+def _of_outputs(text: str) -> str:
+    """What puts out tokens puts out classes."""
+    text = text.replace("VOCABULARY[number]", "OUTPUTS[number]").replace("shape[1], len(VOCABULARY))", "shape[1], len(OUTPUTS))")
+    return text.replace("The token that comes next", "The output").replace("set of tokens that may come next", "set of outputs that hold")
 
 
 def _imports(embedded: bool, mathematics: bool) -> str:
@@ -85,6 +92,7 @@ def _imports(embedded: bool, mathematics: bool) -> str:
 
 def _docstring(program: Program, evidence: Evidence | None) -> str:
     what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
+    what = what if program.header.outputs is None else what.replace("tokens", "outputs").replace("next token", "output")
     lines = ["A D-RASP program in NumPy, written by drasp.", ""]
     lines += textwrap.wrap(
         f"predict(tokens) gives {what} at each position of a sequence, logits(token_ids) the numbers behind it. "
@@ -128,7 +136,7 @@ def _broken(statement: str) -> str:
 def _identifiers(program: Program) -> dict[str, str]:
     """For the name of each statement one that Python and the rest of the file leave free."""
     taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "sees", "np", "math", "base64", "token_ids", "position_ids", "logits", "predict"}
-    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
+    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "OUTPUTS", "OUTPUT_ID", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
     names = {"token": "token", "pos": "pos", "one": "one"}
     for statement in program.statements:
         name = statement.name
@@ -153,6 +161,9 @@ class _Writer:
         header = self.header
         lines = ["VOCABULARY = [", *_wrapped(_tokens(header.vocabulary)), "]"]
         lines += ["ID = {token: number for number, token in enumerate(VOCABULARY)}", f"POSITIONS = {header.positions}"]
+        if header.outputs is not None:
+            lines += ["OUTPUTS = [", *_wrapped(_tokens(header.outputs)), "]"]
+            lines += ["OUTPUT_ID = {output: number for number, output in enumerate(OUTPUTS)}"]
         if "PLACE" in body and header.order is not None:
             lines += ["", "# The place of each token in the order, by its number; the tokens outside it compare false."]
             lines += ["ORDER = [", *_wrapped(_tokens(header.order)), "]", "PLACE = np.full(len(VOCABULARY), np.nan)"]
@@ -170,7 +181,7 @@ class _Writer:
             lines += _COMMENT.wrap(said[statement.name])
             if isinstance(statement, Prediction):
                 total = " + ".join(self.names[name] for name in statement.logits)
-                lines.append(f"    return {total or 'np.zeros((len(token_ids), len(VOCABULARY)))'}")
+                lines.append(f"    return {total or f'np.zeros((len(token_ids), {len(self.header.predicted)}))'}")
             else:
                 lines.append(_broken(f"    {self.names[statement.name]} = {self.statement(statement)}"))
         return "\n".join(lines) + "\n"
@@ -257,7 +268,7 @@ class _Writer:
     def operator(self, statement: Bilinear) -> str:
         if isinstance(statement.op, Dense):
             return f'OPERATORS["{statement.op.name}"]'
-        rows, columns = sides(statement, self.program.bases)
+        rows, columns = sides(statement, self.program.bases, self.header)
         row, column = statement.sides.row, statement.sides.column or "out"
         between = PythonSides({"row": row, "column": column}, {"row": rows, "column": columns})
         return f"lambda {row}, {column}:{OUTER}{_operator(statement.op, between)}"

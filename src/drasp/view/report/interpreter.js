@@ -155,7 +155,7 @@ const Interpreter = (() => {
     }
 
     prediction(statement) {
-      const size = this.program.vocabulary.length;
+      const size = this.program.outputs.length;
       const data = new Float64Array(this.time * size);
       for (const name of statement.logits) this.projections[name].data.forEach((x, i) => (data[i] += x));
       return { size, data };
@@ -193,7 +193,7 @@ const Interpreter = (() => {
       return all ? data.map((_, i) => sum[i % size] / this.time) : data;
     }
 
-    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees. */
+    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees, padding left out. */
     weights(selectors) {
       const { time } = this;
       const total = new Float64Array(time * time);

@@ -105,15 +105,18 @@ def _description(task: str) -> str:
 
 def _notes(evidence: Evidence) -> list[str]:
     said = {"The search was interrupted.": evidence.interrupted, "The search ran out of time.": evidence.stopped_by_time}
-    return [text for text, so in said.items() if so] + [f"{text[:1].upper()}{text[1:]}." for text in shortfalls(evidence)]
+    odd = [] if evidence.conventions is None else [evidence.conventions.line]
+    return [text for text, so in said.items() if so] + [f"{text[:1].upper()}{text[1:]}." for text in (*odd, *shortfalls(evidence))]
 
 
 def _bands(evidence: Evidence) -> list[Json]:
     """Band by band the match and what stands beside it; nothing where match was not measured."""
     match, task, model_task, baseline = evidence.match, evidence.task, evidence.model_task, evidence.baseline
-    if match is None or task is None or model_task is None or baseline is None:
+    if match is None or baseline is None:
         return []
-    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}, "task": task, "model_task": model_task}
+    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}}
+    if task is not None and model_task is not None:
+        shares |= {"task": task, "model_task": model_task}
     return [
         {"lengths": list(band.lengths), **{key: to_json(share.bands[i]) for key, share in shares.items()}}
         for i, band in enumerate(match.bands)
@@ -124,13 +127,14 @@ def _example(program: Program, example: Example) -> Json:
     """A recorded example with its tokens as indices; `model` gives for every scored position the ids that the model predicts."""
     vocabulary, sets = program.header.vocabulary, program.header.predict == "next-token-set"
     places = {token: index for index, token in enumerate(vocabulary)}
+    outputs = {output: index for index, output in enumerate(program.header.predicted)}
     said = [(answer,) if isinstance(answer, str) else answer for answer in example.model]
-    known = {token for tokens in (example.tokens, *said) for token in tokens} <= set(vocabulary)
+    known = set(example.tokens) <= set(places) and {output for answer in said for output in answer} <= set(outputs)
     fits = 0 <= example.positions <= program.header.positions - len(example.tokens) and example.tokens
     inside = len(said) == len(example.scored) and all(0 <= place < len(example.tokens) for place in example.scored)
     if not (known and fits and inside and all(isinstance(answer, str) != sets for answer in example.model)):
         raise DraspError("evidence.json is damaged: examples: one does not fit the program")
-    answers = [sorted(places[token] for token in tokens) for tokens in said]
+    answers = [sorted(outputs[output] for output in answer) for answer in said]
     ids = [places[token] for token in example.tokens]
     return {"ids": ids, "first": example.positions, "model": dict(zip(map(str, example.scored), answers, strict=True))}
 

@@ -41,7 +41,8 @@ def program_data(program: Program, characters: float, entries: float = ENTRIES_A
         entries: how many they may have together, likewise.
 
     Returns:
-        "vocabulary", "positions", "predict", "bidirectional", "pad"; "bases" of the variables; "statements"; "tensors", to which these
+        "vocabulary", "outputs" (the vocabulary, where it has no others), "output" (their basis), "positions", "predict", "bidirectional",
+        "pad"; "bases" of the variables; "statements"; "tensors", to which these
         refer by their place in that list: {"shape", "symmetric", "rank", "data"}. The data are the entries row by row (of a symmetric one
         the upper triangle) as little-endian doubles, compressed by zlib, in base64. Where `rank` is not null they are those of two factors,
         (rows, rank) and (rank, columns), in single precision: so are large operators of small rank written where the program would not fit.
@@ -51,6 +52,8 @@ def program_data(program: Program, characters: float, entries: float = ENTRIES_A
     header = program.header
     return {
         "vocabulary": list(header.vocabulary),
+        "outputs": list(header.predicted),
+        "output": _basis(header.output),
         "positions": header.positions,
         "predict": header.predict,
         "bidirectional": header.bidirectional,
