@@ -158,7 +158,7 @@ def test_tokens_get_the_ids_of_the_models_tokenizer() -> None:
 
 def test_a_model_with_other_outputs_needs_their_names() -> None:
     model = random_transformer(1, 1, 0)
-    model = dataclasses.replace(model, unembedding=model.unembedding[:, :2])
+    model = dataclasses.replace(model, unembedding=model.unembedding[:, :2], unembedding_bias=np.zeros(0))
     with pytest.raises(DraspError, match="it has 6 tokens and 2 outputs: task examples must name them with outputs="):
         fitted(model, drasp.examples(WORDS), (0, 150), "it", Told())
 

@@ -71,7 +71,7 @@ def program():
 def oracle(program):
     """The program is its own model."""
     model = SimpleNamespace(scored_logits=Executor(program).scored_logits, device=torch.device("cpu"))
-    study = Study(SimpleNamespace(blocks=(None,), heads=1), get_task("tomita4"), model)
+    study = Study(SimpleNamespace(blocks=(None,), heads=1, bidirectional=False), get_task("tomita4"), model)
     pools = draw_pools(study, (0, 40), 0, PoolTuning(), BUDGET, Journal())
     return Oracle(study, pools, 0, PoolTuning(), Journal())
 

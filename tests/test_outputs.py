@@ -15,7 +15,7 @@ from drasp.learn.evaluation import Examinee, draw
 from drasp.learn.pools import Study, draw_few
 from drasp.learn.tuning import PoolTuning
 from drasp.model.forward import forward
-from drasp.model.transformer import Transformer
+from drasp.model.transformer import cut
 from drasp.passes.circuit import header_of
 from drasp.program import Program
 from drasp.rewrite.lift import lift
@@ -92,8 +92,8 @@ def test_outputs_have_no_order_and_only_their_names() -> None:
 
 
 def test_a_model_with_other_outputs_is_lifted_as_it_is() -> None:
-    model: Transformer = random_transformer(1, 1, 0)
-    model = replace(model, unembedding=model.unembedding[:, :3])
+    model = random_transformer(1, 1, 0)
+    model = cut(model, 6, 3, None)
     program = lift(model, replace(header(model), outputs=("x", "y", "z")))
     tokens, positions = random_tokens(model, 0)
     assert np.allclose(Program.of(program).logits(tokens, positions), forward(model, tokens, positions).numpy(), atol=1e-4)
@@ -122,9 +122,10 @@ def test_nothing_is_cut_behind_the_last_scored_position_where_attention_sees_it(
 
 def test_the_search_sees_the_whole_sequence_too() -> None:
     task = examples(lambda rng, count, lengths: rng.integers(0, 3, (count, 6)), scored=0)
-    model = SimpleNamespace(attention="bidirectional", blocks=(), heads=1)
+    model = SimpleNamespace(bidirectional=True, padding=2, blocks=(), heads=1, positions=6)
     oracle = SimpleNamespace(device=torch.device("cpu"), scored_logits=lambda t, p, s: torch.zeros(int(s.sum()), 3))
     study = Study(model, task, oracle)  # type: ignore[arg-type]
     (batch, *_) = draw_few(study, (0, 50), 0, PoolTuning(), Budget.of_seconds())
     assert batch.token_ids.shape[1] == 6
-    assert header_of(Study(SimpleNamespace(**vars(model), positions=6), task, oracle)).bidirectional  # type: ignore[arg-type]
+    found = header_of(study)
+    assert (found.bidirectional, found.pad) == (True, "2")

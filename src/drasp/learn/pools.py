@@ -39,7 +39,7 @@ class Study:
     @property
     def bidirectional(self) -> bool:
         """Whether its attention sees what comes later too."""
-        return getattr(self.transformer, "attention", "causal") == "bidirectional"
+        return self.transformer.bidirectional
 
     @property
     def searched(self) -> Task:

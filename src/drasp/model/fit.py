@@ -1,13 +1,11 @@
 """Whether a task is a model's: its tokens, outputs and positions."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from drasp.errors import DraspError
 from drasp.model.told import Told
-from drasp.model.transformer import Transformer
-from drasp.tasks.protocol import Task
+from drasp.model.transformer import Transformer, cut
+from drasp.tasks.protocol import Task, padding
 from drasp.tasks.sampling import SuiteTask
 from drasp.tasks.user import checked_answers, checked_sample
 
@@ -27,7 +25,7 @@ def fitted(transformer: Transformer, task: Task, lengths: tuple[int, int], model
     if hasattr(task, "for_model"):
         task = task.for_model(transformer.positions, told.tokens)
     vocabulary, outputs = task.vocabulary, getattr(task, "outputs", None)
-    tokens, predicted = transformer.vocabulary_size, transformer.unembedding.shape[1]
+    tokens, predicted = transformer.vocabulary_size, transformer.outputs
     if len(vocabulary) > tokens or (isinstance(task, SuiteTask) and len(vocabulary) < tokens):
         raise DraspError(f"task {task.name} has {len(vocabulary)} tokens, {model} has {tokens}: is it the right task?")
     if outputs is None and predicted != tokens:
@@ -41,7 +39,5 @@ def fitted(transformer: Transformer, task: Task, lengths: tuple[int, int], model
     needed = max(getattr(task, "positions", None) or 0, int(sample.position_ids.max()) + 1)
     if needed > transformer.positions:
         raise DraspError(f"task {task.name} needs {needed} positions, {model} has {transformer.positions}: is it the right task?")
-    if (tokens, predicted) != (len(vocabulary), len(names)):
-        embedding, unembedding = transformer.token_embedding[: len(vocabulary)], transformer.unembedding[:, : len(names)]
-        transformer = replace(transformer, token_embedding=embedding, unembedding=unembedding)
-    return transformer, task
+    pad = padding(task)
+    return cut(transformer, len(vocabulary), len(names), None if pad is None else vocabulary.index(pad)), task

@@ -21,7 +21,6 @@ from drasp.passes.aim import Aim
 from drasp.passes.refit import in_rounds
 from drasp.rewrite.lift import expanded_statements, lift
 from drasp.rewrite.simplify import simplify
-from drasp.tasks.protocol import padding
 
 Removal = tuple[int, ...]
 """Edges by their place in `WiredTransformer.edges`, to be removed together."""
@@ -62,14 +61,14 @@ def expand(circuit: Circuit, oracle: Oracle, aim: Aim) -> Program:
 
 def header_of(study: Study) -> Header:
     """The header of every program of the model under study."""
-    task = study.task
+    task, model = study.task, study.transformer
     return Header(
         task.vocabulary,
-        study.transformer.positions,
+        model.positions,
         task.predict,
         getattr(task, "order", None),
-        study.bidirectional,
-        padding(task) if study.bidirectional else None,
+        model.bidirectional,
+        None if model.padding is None else task.vocabulary[model.padding],
         getattr(task, "outputs", None),
     )
 
