@@ -26,6 +26,7 @@ NOT_RUN = {
     "python benchmarks/controls.py": "it takes minutes; tests/test_controls.py tests its parts",
     "python benchmarks/browser.py RUNS": "tests/test_report.py calls it, where there is a browser",
     "pip install 'drasp[plots]'": "it installs a package",
+    "pip install drasp transformers": "it installs packages",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
@@ -223,4 +224,4 @@ def test_a_model_and_strings_of_ones_own_in_fifteen_lines_at_the_most() -> None:
     found = names["found"]
     assert found.program.header.vocabulary == ("a", "b", "c")
     assert found.evidence.verdict in ("decompiled", "imitated")
-    assert found.program.trace("cabbabcab").predictions[-1] == "c"
+    assert found.program.trace(list("cabbabcab")).predictions[-1] == "c"
