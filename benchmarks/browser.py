@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from drasp.learn.evaluation import predictions
 from drasp.run.meaning import attention, meaning
 from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
-from drasp.view.report.page import LARGEST, report
+from drasp.view.report.page import LARGEST, interpreter_script, report
 from drasp.view.report.program import program_data
 
 MARGIN = 1e-9  # in relation to the largest logit: below it, two logits, or one and 0, are taken as equal
@@ -77,7 +76,7 @@ def chromium() -> Iterator[Any]:
 def interpreter_page(browser: Any) -> Any:
     """A blank page with the interpreter."""
     page = browser.new_page()
-    page.add_script_tag(content=(files("drasp.view.report") / "interpreter.js").read_text(encoding="utf-8") + "\nlet program = null;")
+    page.add_script_tag(content=interpreter_script() + "\nlet program = null;")
     return page
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.axis import Side
-from drasp.ir.basis import Basis
+from drasp.ir.basis import NAMED, Basis
 from drasp.ir.formulas import FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
 from drasp.ir.labels import Label, Range
 from drasp.ir.nodes import (
@@ -26,6 +27,7 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.operators import HARD, Dense, Except, Operator, Sum, Term
 from drasp.ir.primitives.comparison import COMPARISONS, Comparison
 from drasp.ir.primitives.difference import Difference, Log
@@ -58,7 +60,9 @@ def headers(draw: Draw) -> Header:
         kept = draw(st.lists(st.sampled_from(vocabulary), min_size=1, unique=True))
         order = tuple(sorted(kept, key=vocabulary.index) if draw(st.booleans()) else kept)
     predict = draw(st.sampled_from(["next-token", "next-token-set"]))
-    return Header(vocabulary, draw(st.integers(1, 9)), predict, order, draw(st.booleans()))
+    pad = draw(st.sampled_from([None, *vocabulary]))
+    outputs = tuple(draw(st.lists(tokens, min_size=1, max_size=4, unique=True))) if draw(st.integers(0, 3)) == 0 else None
+    return Header(vocabulary, draw(st.integers(1, 9)), predict, order, draw(st.booleans()), pad, outputs)
 
 
 class _Side:
@@ -67,7 +71,7 @@ class _Side:
     def __init__(self, header: Header, basis: Basis) -> None:
         self.header = header
         self.basis = basis
-        self.has_order = basis.kind not in ("pair", "residual") and (basis.kind != "token" or header.order is not None)
+        self.has_order = basis.kind not in ("pair", "residual", "output") and (basis.kind != "token" or header.order is not None)
 
     def labels(self) -> st.SearchStrategy[Label]:
         return _labels(self.header, self.basis)
@@ -85,14 +89,16 @@ class _Side:
         return st.lists(st.one_of(choices), min_size=1, max_size=3, unique=True).map(tuple)
 
     def ranges(self) -> st.SearchStrategy[Range]:
-        names: tuple[Any, ...] = self.header.vocabulary if self.basis.kind == "token" else tuple(range(self.basis.size))
+        names: tuple[Any, ...] = tuple(range(self.basis.size))
+        if self.basis.kind in NAMED:
+            names = self.header.vocabulary if self.basis.kind == "token" else self.header.predicted
         ends = st.tuples(st.integers(0, len(names) - 1), st.integers(0, len(names) - 1)).map(sorted)
         return ends.map(lambda pair: Range(names[pair[0]], names[pair[1]]))
 
 
 def _labels(header: Header, basis: Basis) -> st.SearchStrategy[Label]:
-    if basis.kind == "token":
-        return st.sampled_from(header.vocabulary)
+    if basis.kind in NAMED:
+        return st.sampled_from(header.vocabulary if basis.kind == "token" else header.predicted)
     if basis.kind == "pair":
         return st.tuples(_labels(header, basis.parts[0]), _labels(header, basis.parts[1]))
     return st.integers(0, basis.size - 1)
@@ -254,7 +260,7 @@ class _Programs:
 
     def project(self, name: str) -> Statement:
         read = self.read()
-        op = self.operator(name, self.basis(read), self.bases["token"])
+        op = self.operator(name, self.basis(read), self.header.output)
         self.projections.append(name)
         return Project(name, read, op)
 
@@ -274,15 +280,19 @@ class _Programs:
         op, width, hidden = f"M_{name}", 4, 5
         for i, read in enumerate(reads):
             self.tensor(f"{op}.in.{i}", self.basis(read).size, width)
-        for part in ("gain", "shift", "b_out"):
-            self.tensor(f"{op}.{part}", width)
-        self.tensor(f"{op}.w_in", width, hidden)
-        self.tensor(f"{op}.b_in", hidden)
+        act, norm = self.draw(st.sampled_from(list(ACTIVATIONS))), self.draw(st.sampled_from(list(NORMS)))
+        for part in ("in", "gate") if self.draw(st.booleans()) else ("in",):
+            self.tensor(f"{op}.w_{part}", width, hidden)
+            self.tensor(f"{op}.b_{part}", hidden)
         self.tensor(f"{op}.w_out", hidden, width)
-        self.operators[f"{op}.eps"] = np.float64(1e-5)
-        if self.draw(st.booleans()):
-            self.operators[f"{op}.sigma"] = np.float64(1.5)
-        return Mlp(name, reads, op)
+        self.tensor(f"{op}.b_out", width)
+        if NORMS[norm].scaled:
+            self.tensor(f"{op}.gain", width)
+            self.tensor(f"{op}.shift", width)
+            self.operators[f"{op}.eps"] = np.float64(1e-5)
+            if self.draw(st.booleans()):
+                self.operators[f"{op}.sigma"] = np.float64(1.5)
+        return Mlp(name, reads, op, act, norm)
 
     def table(self, name: str) -> Statement:
         read = self.read()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drasp.ir.activations import gelu
 from drasp.ir.basis import Basis
-from drasp.ir.formulas import gelu
 from drasp.ir.nodes import Prediction, Read, Select
 from drasp.ir.operators import Sum, Symbolic, Term
 from drasp.ir.primitives.comparison import Comparison

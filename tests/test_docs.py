@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import io
 import json
+import random
 import re
 import shlex
 import shutil
@@ -29,6 +30,7 @@ NOT_RUN = {
     "python benchmarks/controls.py": "it takes minutes; tests/test_controls.py tests its parts",
     "python benchmarks/browser.py RUNS": "tests/test_report.py calls it, where there is a browser",
     "pip install 'drasp[plots]'": "it installs a package",
+    "pip install drasp transformers": "it installs packages",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
@@ -212,7 +214,7 @@ def test_the_python_of_the_readme_does_what_it_says(decompiled: Any, monkeypatch
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(drasp, "decompile", known)
-    (script,) = _blocks("README.md", "python")
+    _, script = _blocks("README.md", "python")
     names: dict[str, Any] = {}
     exec(script, names)
     assert names["found"].evidence.verdict == "decompiled"
@@ -220,3 +222,19 @@ def test_the_python_of_the_readme_does_what_it_says(decompiled: Any, monkeypatch
     assert names["trace"].predictions[-1] == {"1", "<eos>"}
     assert names["edited"].trace("<bos> 1 0 0").predictions[-1] == {"0", "1", "<eos>"}
     assert names["smaller"] != names["program"]
+
+
+def test_a_model_and_strings_of_ones_own_in_fifteen_lines_at_the_most() -> None:
+    pytest.importorskip("transformers")
+    import torch
+
+    script, _ = _blocks("README.md", "python")
+    assert len(script.splitlines()) <= 15
+    random.seed(0)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    exec(script, names)
+    found = names["found"]
+    assert found.program.header.vocabulary == ("a", "b", "c")
+    assert found.evidence.verdict in ("decompiled", "imitated")
+    assert found.program.trace(list("cabbabcab")).predictions[-1] == "c"

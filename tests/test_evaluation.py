@@ -86,11 +86,11 @@ def test_the_true_answers_of_a_file_are_read_off_the_whole_sequence(tmp_path):
         line = {"tokens": ["<bos>", "0", "<sep>", "1", "<eos>"], "scored": [1, 2], **extra}
         (tmp_path / "own.jsonl").write_text(f"{json.dumps(header)}\n{json.dumps(line)}\n")
         (chunk,) = draw(Examinee(load_task(str(tmp_path / "own.jsonl")), logits, (0, 150)), 3, np.random.default_rng(0)).chunks
-        assert chunk.sample.token_ids.shape == (3, 3)
+        assert chunk.sample.token_ids.shape == (1, 3)  # it has a single sequence, which is counted once
         if predict == "next-token":
-            assert chunk.truth.tolist() == [3, 1] * 3
+            assert chunk.truth.tolist() == [3, 1]
         else:
-            assert chunk.truth.nonzero()[1].tolist() == [1, 0, 1] * 3
+            assert chunk.truth.nonzero()[1].tolist() == [1, 0, 1]
 
 
 def test_the_best_constant_is_right_about_half_of_the_time(judged):

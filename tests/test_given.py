@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 from drasp.errors import DraspError, UnsupportedModelError
 from drasp.model.bundled import ZOO
 from drasp.model.checkpoint import load_transformer
+from drasp.model.fit import fitted
 from drasp.model.forward import forward
-from drasp.model.given import as_transformer, check_fit
+from drasp.model.given import as_transformer
+from drasp.model.told import Told
 from drasp.model.transformer import Transformer
 from drasp.search.decompile import decompile
 from drasp.search.settings import Settings
@@ -22,10 +25,13 @@ from drasp.tasks.registry import get_task
 from small_models import random_tokens, random_transformer
 
 
-class HookedTransformer:
+class HookedTransformer(torch.nn.Module):
     """Stands for TransformerLens's: the same settings, the same names and shapes in `state_dict()`. LayerNorms folded where asked for."""
 
     def __init__(self, model: Transformer, folded: bool = False, **changes: object) -> None:
+        super().__init__()
+        self.model = model
+        self.added = 0.0  # how often the bias of the unembedding is added to what the model computes
         heads, width, head = model.blocks[0].w_query.shape
         self.cfg = SimpleNamespace(
             n_layers=len(model.blocks),
@@ -33,7 +39,7 @@ class HookedTransformer:
             n_ctx=model.positions,
             d_head=head,
             n_heads=heads,
-            d_mlp=model.blocks[0].w_in.shape[1],
+            d_mlp=model.blocks[0].mlp.w_in.shape[1],
             d_vocab=model.vocabulary_size,
             d_vocab_out=model.vocabulary_size,
             act_fn="gelu_new",
@@ -50,15 +56,15 @@ class HookedTransformer:
         self.arrays: dict[str, np.ndarray] = {"embed.W_E": model.token_embedding, "pos_embed.W_pos": model.position_embedding}
         for i, block in enumerate(model.blocks):
             norms = {"ln1": block.norm_attention, "ln2": block.norm_mlp}
-            parts = {"attn.W_Q": block.w_query, "attn.W_K": block.w_key, "attn.W_V": block.w_value, "mlp.W_in": block.w_in}
-            biases = {"attn.W_Q": block.b_query, "attn.W_K": block.b_key, "attn.W_V": block.b_value, "mlp.W_in": block.b_in}
+            parts = {"attn.W_Q": block.w_query, "attn.W_K": block.w_key, "attn.W_V": block.w_value, "mlp.W_in": block.mlp.w_in}
+            biases = {"attn.W_Q": block.b_query, "attn.W_K": block.b_key, "attn.W_V": block.b_value, "mlp.W_in": block.mlp.b_in}
             for name, matrix in parts.items():
                 norm = norms["ln2" if name == "mlp.W_in" else "ln1"]
                 self._add(f"blocks.{i}.{name}", matrix, biases[name], norm, folded)
             for name, norm in () if folded else norms.items():
                 self._norm(f"blocks.{i}.{name}", norm)
             self.arrays |= {f"blocks.{i}.attn.W_O": block.w_head_out, f"blocks.{i}.attn.b_O": block.b_head_out}
-            self.arrays |= {f"blocks.{i}.mlp.W_out": block.w_out, f"blocks.{i}.mlp.b_out": block.b_out}
+            self.arrays |= {f"blocks.{i}.mlp.W_out": block.mlp.w_out, f"blocks.{i}.mlp.b_out": block.mlp.b_out}
             self.arrays |= {f"blocks.{i}.attn.mask": np.tri(model.positions), f"blocks.{i}.attn.IGNORE": np.array(-np.inf)}
         self._add("unembed.W_U", model.unembedding, np.zeros(model.vocabulary_size), model.norm_final, folded)
         if not folded:
@@ -78,6 +84,12 @@ class HookedTransformer:
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {name: torch.tensor(array) for name, array in self.arrays.items()}
 
+    def parameters(self) -> Iterator[torch.Tensor]:
+        return iter(self.state_dict().values())
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return forward(self.model, tokens, dtype=torch.float64) + torch.tensor(self.arrays["unembed.b_U"] * self.added)
+
 
 @pytest.mark.parametrize("folded", [False, True], ids=("unfolded", "folded"))
 @pytest.mark.parametrize("vocabulary", [6, 14])
@@ -93,7 +105,7 @@ def test_a_hooked_transformer_is_taken_with_its_layer_norms_folded_or_not(folded
 def test_the_bias_of_an_unembedding_is_kept() -> None:
     model = random_transformer(1, 2, 0)
     hooked = HookedTransformer(model)
-    hooked.arrays["unembed.b_U"] = np.arange(6.0)
+    hooked.arrays["unembed.b_U"], hooked.added = np.arange(6.0), 1.0
     tokens, positions = random_tokens(model, 0)
     difference = forward(as_transformer(hooked), tokens, positions, torch.float64) - forward(model, tokens, positions, torch.float64)
     torch.testing.assert_close(difference, torch.arange(6.0).double().expand_as(difference))
@@ -102,20 +114,21 @@ def test_the_bias_of_an_unembedding_is_kept() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"normalization_type": "RMS"}, "normalization_type is 'RMS', not 'LN' or 'LNPre'"),
-        ({"act_fn": "relu"}, "act_fn is 'relu', not 'gelu_new'"),
-        ({"positional_embedding_type": "rotary"}, "positional_embedding_type is 'rotary'"),
-        ({"attn_only": True, "gated_mlp": True}, "attn_only is True, which a GPT-2 has not; gated_mlp is True"),
-        ({"n_key_value_heads": 1}, "n_key_value_heads is 1"),
-        ({"d_vocab_out": 3}, "d_vocab_out 3 is not d_vocab 6"),
+        ({"normalization_type": "L2"}, "normalization_type is 'L2', not 'LN' or 'LNPre'"),
+        ({"act_fn": "solu_ln"}, "act_fn is 'solu_ln', not one of gelu_new"),
+        ({"positional_embedding_type": "alibi"}, "positional_embedding_type is 'alibi'"),
+        ({"use_local_attn": True, "num_experts": 2}, "num_experts is 2, which a model that drasp takes has not; use_local_attn is true"),
+        ({"n_key_value_heads": 1}, "tensor blocks.0.attn._W_K is missing"),
+        ({"d_vocab_out": 3}, r"tensor unembed.W_U has shape \(8, 6\), expected \(8, 3\)"),
         ({"d_mlp": 5}, r"tensor blocks.0.mlp.W_in has shape \(8, 32\), expected \(8, 5\)"),
         ({"n_layers": 2}, "tensor blocks.1.attn.W_Q is missing"),
-        ({"n_layers": 0}, "tensor blocks.0.attn.W_Q is no part of a GPT-2"),
+        ({"n_layers": 0}, "n_layers is 0, not a positive integer"),
+        ({"attn_scale": 1.0}, "its own forward pass is not that of the model .* from the output on it differs"),
     ],
     ids=str,
 )
-def test_a_hooked_transformer_that_is_no_gpt2_is_refused_with_the_reasons(changes: dict[str, object], reason: str) -> None:
-    with pytest.raises(UnsupportedModelError, match=f"HookedTransformer: cannot be decompiled: .*{reason}"):
+def test_a_hooked_transformer_of_other_settings_is_refused_with_the_reasons(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"HookedTransformer: .*{reason}"):
         as_transformer(HookedTransformer(random_transformer(1, 2, 0), **changes))
 
 
@@ -173,7 +186,7 @@ def test_a_task_that_is_not_the_models_is_refused_before_the_search() -> None:
     with pytest.raises(DraspError, match="there is no task 'D22'"):
         decompile("D2", "D22")
     with pytest.raises(DraspError, match="task D2 needs 152 positions, it has 20"):
-        check_fit(random_transformer(1, 1, 0), get_task("D2"), (0, 150), "it")
+        fitted(random_transformer(1, 1, 0), get_task("D2"), (0, 150), "it", Told())
 
 
 def test_models_are_taken_without_importing_their_libraries() -> None:

@@ -8,7 +8,6 @@ import torch
 
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
-from drasp.ir.labels import symbol_ids
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Read, Select
 from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
@@ -29,6 +28,7 @@ from drasp.naming.tuning import HeadTuning, ReadoutTuning, SampleTuning
 from drasp.passes.aim import Aim
 from drasp.passes.eliminate import eliminate
 from drasp.run.gated import Executor
+from drasp.tasks.protocol import Sample
 from drasp.tasks.registry import get_task
 
 POSITIONS = 152
@@ -71,7 +71,7 @@ def program():
 def oracle(program):
     """The program is its own model."""
     model = SimpleNamespace(scored_logits=Executor(program).scored_logits, device=torch.device("cpu"))
-    study = Study(SimpleNamespace(blocks=(None,), heads=1), get_task("tomita4"), model)
+    study = Study(SimpleNamespace(blocks=(None,), heads=1, bidirectional=False), get_task("tomita4"), model)
     pools = draw_pools(study, (0, 40), 0, PoolTuning(), BUDGET, Journal())
     return Oracle(study, pools, 0, PoolTuning(), Journal())
 
@@ -162,12 +162,21 @@ def test_beyond_its_limit_a_name_describes_behaviour_only(target, closeness, beh
 
 
 def test_symbols_are_what_is_not_written_as_special_wherever_they_stand():
-    assert symbol_ids(("<bos>", "a", "<pad>", "b")).tolist() == [1, 3]
+    assert Header(("<bos>", "a", "<pad>", "b", "."), 9, "next-token", pad=".").symbols.tolist() == [1, 3]
 
 
 def test_strings_off_the_task_have_symbols_alone(program):
-    found = list(random_strings(program, SampleTuning(), np.random.default_rng(0)))
+    task = get_task("tomita4").sample(np.random.default_rng(0), 50, (0, 150))
+    found = list(random_strings(program, [task], SampleTuning(), np.random.default_rng(0)))
     assert [sample.token_ids.shape for sample in found] == [(60, 9), (60, 21), (60, 51), (60, 101)]
     for sample in found:
-        assert set(np.unique(sample.token_ids[:, 1:])) <= set(symbol_ids(program.header.vocabulary))
+        assert set(np.unique(sample.token_ids[:, 1:])) <= set(program.header.symbols)
         assert sample.scored[:, -1].all()
+
+
+def test_strings_off_a_task_that_starts_at_position_0_do_so_too_and_are_no_longer_than_its_own(program):
+    tokens = np.zeros((9, 30), dtype=int)
+    given = Sample(tokens, np.arange(30) + tokens, tokens == 0)
+    found = list(random_strings(program, [given], SampleTuning(), np.random.default_rng(0)))
+    assert [sample.token_ids.shape for sample in found] == [(60, 9), (60, 21)]
+    assert all((sample.position_ids[:, 0] == 0).all() for sample in found)

@@ -38,8 +38,9 @@ def _deep_model():
     """Tomita2's one layer and one that adds nothing: two layers, so that the circuit is pruned too, and soon done."""
     model = load_transformer(ZOO / "tomita2")
     block = model.blocks[0]
-    idle = replace(block, **{name: 0 * getattr(block, name) for name in ("w_head_out", "b_head_out", "w_out", "b_out")})
-    return replace(model, blocks=(block, idle), score_scale=model.score_scale * 2)
+    mlp = replace(block.mlp, w_out=0 * block.mlp.w_out, b_out=0 * block.mlp.b_out)
+    idle = replace(block, w_head_out=0 * block.w_head_out, b_head_out=0 * block.b_head_out, mlp=mlp)
+    return replace(model, blocks=(block, idle))
 
 
 def _run(folder, file, settings=SETTINGS):

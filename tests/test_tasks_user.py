@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from drasp.errors import TaskError
-from drasp.tasks.protocol import Sample, Task
+from drasp.tasks.protocol import Sample, Task, parts
 from drasp.tasks.registry import get_task
-from drasp.tasks.user import checked_answers, checked_sample, load_task
+from drasp.tasks.user import checked_answers, checked_sample, different_sample, load_task
 
 GOOD = '''
 import numpy as np
@@ -96,7 +96,9 @@ def test_a_file_with_dataclasses_and_postponed_annotations(tmp_path: Path) -> No
             "mine.py:Echo: vocabulary must be a tuple of strings",
         ),
         (GOOD.replace('"b"', '"b c"'), "Echo", "mine.py:Echo: the token 'b c' of the vocabulary is empty or has a space"),
-        (GOOD.replace(', "<pad>"', ""), "Echo", "mine.py:Echo: vocabulary must be one or more symbols and then <bos> <sep> <eos> <pad>"),
+        (GOOD.replace('"a", "b", "<bos>", "<sep>", "<eos>", "<pad>"', ""), "Echo", "mine.py:Echo: vocabulary is empty"),
+        (GOOD + "Echo.outputs = ('x', 'x')", "Echo", "mine.py:Echo: outputs has x twice"),
+        (GOOD + "Echo.padding = '.'", "Echo", "mine.py:Echo: padding is '.', which is not in the vocabulary"),
         (GOOD.replace('"next-token"', '"next"'), "Echo", "mine.py:Echo: predict must be next-token or next-token-set, not 'next'"),
         (GOOD.replace("= 8", "= 0"), "Echo", "mine.py:Echo: positions must be a whole number above 0, not 0"),
         (GOOD + "Echo.order = ('b', 'c')", "Echo", "mine.py:Echo: order must be a tuple of different tokens of the vocabulary"),
@@ -168,6 +170,7 @@ def test_bad_answers_are_refused(tmp_path: Path, change: str, message: str) -> N
 
 SPECIAL = ["<bos>", "<sep>", "<eos>", "<pad>"]
 COPY = {"vocabulary": ["a", "b", *SPECIAL], "predict": "next-token", "positions": 12, "order": ["b", "a"]}
+PLAIN = {"version": 2, "vocabulary": [0, 1, 2], "predict": "next-token", "scored": "last"}
 SETS = {"vocabulary": ["a", "b", *SPECIAL], "predict": "next-token-set", "positions": 12}
 
 
@@ -196,6 +199,27 @@ def test_a_file_of_sequences(tmp_path: Path) -> None:
         _draw(task, 1, (4, 9))
 
 
+def test_a_file_of_sequences_without_special_tokens_and_with_outputs(tmp_path: Path) -> None:
+    """Such a file may begin with a byte order mark."""
+    lines = [{"tokens": [0, 1, 2], "answers": ["up"]}, {"tokens": [2, 0], "answers": ["down"], "scored": [0]}, {"tokens": [1, 1]}]
+    task = load_task(_jsonl(tmp_path, "\ufeff" + json.dumps(PLAIN | {"outputs": ["up", "down"]}), *lines))
+    assert (task.vocabulary, task.outputs, task.positions) == (("0", "1", "2"), ("up", "down"), 3)
+    sample = _draw(task, 50)
+    assert not sample.position_ids[:, 0].any()
+    right = checked_answers(task, sample)
+    for row, first in enumerate(sample.token_ids[:, 0]):
+        assert sample.scored[row].tolist() == [[False, False, True], [False, True, False], [True, False, False]][first]
+        assert right[row][sample.scored[row]].tolist() == [[0], [-1], [1]][first]
+
+
+def test_a_file_that_has_every_input_is_judged_whole_and_of_another_a_part_is_kept(tmp_path: Path) -> None:
+    lines = [{"tokens": [a, b], "answers": [(a + b) % 3]} for a in range(3) for b in range(3)]
+    assert parts(load_task(_jsonl(tmp_path, PLAIN, *lines))).all_inputs
+    search, judged, all_inputs = parts(load_task(_jsonl(tmp_path, PLAIN, *lines[:-1])))
+    assert not all_inputs
+    assert [len(different_sample(part, np.random.default_rng(0), 99, (0, 150)).token_ids) for part in (search, judged)] == [5, 3]
+
+
 def test_a_file_of_sequences_with_sets(tmp_path: Path) -> None:
     one = {"tokens": ["<bos>", "a", "b", "<eos>"], "scored": [0, 2], "sets": [["a", "<eos>"], []]}
     other = {"tokens": ["<bos>", "<eos>"], "scored": [0], "sets": [["a", "<eos>"]]}
@@ -214,12 +238,24 @@ def test_a_file_of_sequences_with_sets(tmp_path: Path) -> None:
     [
         (("",), "mine.jsonl: the file is empty"),
         ((COPY,), "mine.jsonl: there is a header, but no sequence"),
-        ((_copy("a"),), "mine.jsonl:1: a header is an object with vocabulary, predict, positions and perhaps order"),
-        (({"vocabulary": ["a"]},), "mine.jsonl:1: a header is an object with vocabulary, predict, positions and perhaps order"),
-        (([1],), "mine.jsonl:1: a header is an object with vocabulary, predict, positions"),
+        ((_copy("a"),), "mine.jsonl:1: a header is an object with vocabulary, predict and perhaps positions, version, order, outputs, pad"),
+        (({"vocabulary": ["a"]},), "mine.jsonl:1: a header is an object with vocabulary, predict and perhaps positions"),
+        (([1],), "mine.jsonl:1: a header is an object with vocabulary, predict"),
+        (({k: v for k, v in COPY.items() if k != "positions"},), "mine.jsonl:1: a header without a version must have positions"),
+        ((PLAIN | {"version": 3},), "mine.jsonl:1: version is 3; this drasp reads 1 and 2"),
+        ((PLAIN | {"pad": "c"},), "mine.jsonl:1: pad is 'c', which is not in the vocabulary"),
+        ((PLAIN | {"offset": "any"},), "mine.jsonl:1: offset must be a whole number from 0 on or \"random\", not 'any'"),
+        ((PLAIN | {"scored": "first"},), 'mine.jsonl:1: scored must be "all", "last" or positions, not \'first\''),
+        ((PLAIN | {"outputs": ["x", "x"]},), "mine.jsonl:1: outputs has x twice"),
+        ((PLAIN, {"tokens": [0], "answers": []}), "mine.jsonl:2: 0 answers for 1 scored positions"),
+        ((PLAIN, {"tokens": [0], "answers": [7]}), "mine.jsonl:2: the answer '7' is not in the vocabulary"),
+        (
+            (PLAIN, {"tokens": [0], "answers": [1]}, {"tokens": [0], "answers": [0]}),
+            "mine.jsonl:3: an earlier line has the same tokens with",
+        ),
         ((COPY | {"positions": "9"},), "mine.jsonl:1: positions must be a whole number, not '9'"),
         ((COPY | {"positions": 0},), "mine.jsonl:1: positions must be a whole number above 0, not 0"),
-        ((COPY | {"vocabulary": ["a", 1, *SPECIAL]},), "mine.jsonl:1: vocabulary must be a tuple of strings"),
+        ((COPY | {"vocabulary": ["a", None, *SPECIAL]},), "mine.jsonl:1: vocabulary must be a tuple of strings"),
         ((COPY | {"order": [["a"]]},), "mine.jsonl:1: order must be a tuple of different tokens of the vocabulary"),
         ((COPY, _copy("a"), "", '{"tokens": ['), "mine.jsonl:4: no JSON: Expecting value: line 1 column 13"),
         ((COPY, {"tokens": ["a"]}), "mine.jsonl:2: a sequence is an object with tokens, scored"),

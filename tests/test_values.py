@@ -93,7 +93,8 @@ def planted_model():
     block = model.blocks[0]
     out = block.w_head_out.copy()
     out[1] = 0
-    block = replace(block, w_head_out=out, w_out=0 * block.w_out, b_out=0 * block.b_out)
+    mlp = replace(block.mlp, w_out=0 * block.mlp.w_out, b_out=0 * block.mlp.b_out)
+    block = replace(block, w_head_out=out, mlp=mlp)
     return replace(model, blocks=(block,), position_embedding=0 * model.position_embedding)
 
 

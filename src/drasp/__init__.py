@@ -9,9 +9,14 @@ if TYPE_CHECKING:
     from drasp.ir.program import Header
     from drasp.lang.folder import save_program
     from drasp.lang.printer import print_program
-    from drasp.model.checkpoint import from_hf, load_transformer
+    from drasp.model.checkpoint import load_transformer
+    from drasp.model.memory import from_hf
+    from drasp.model.parts.norms import LayerNorm, Norm, RMSNorm
+    from drasp.model.parts.positions import Rotary, sinusoidal
+    from drasp.model.transformer import Block, FeedForward, Transformer
     from drasp.program import Program, SequenceTrace, load_program, parse
     from drasp.search.settings import Settings
+    from drasp.tasks.examples import examples
     from drasp.tasks.registry import get_task
     from drasp.tasks.user import load_task
 
@@ -24,25 +29,42 @@ _HOMES = {
     "Header": "drasp.ir.program",
     "save_program": "drasp.lang.folder",
     "print_program": "drasp.lang.printer",
-    "from_hf": "drasp.model.checkpoint",
+    "from_hf": "drasp.model.memory",
     "load_transformer": "drasp.model.checkpoint",
+    "LayerNorm": "drasp.model.parts.norms",
+    "Norm": "drasp.model.parts.norms",
+    "RMSNorm": "drasp.model.parts.norms",
+    "Rotary": "drasp.model.parts.positions",
+    "sinusoidal": "drasp.model.parts.positions",
+    "Block": "drasp.model.transformer",
+    "FeedForward": "drasp.model.transformer",
+    "Transformer": "drasp.model.transformer",
     "Settings": "drasp.search.settings",
     "Program": "drasp.program",
     "SequenceTrace": "drasp.program",
     "load_program": "drasp.program",
     "parse": "drasp.program",
+    "examples": "drasp.tasks.examples",
     "get_task": "drasp.tasks.registry",
     "load_task": "drasp.tasks.user",
 }
 
 __all__ = [
+    "Block",
     "Decompilation",
     "DraspError",
+    "FeedForward",
     "Header",
+    "LayerNorm",
+    "Norm",
     "Program",
+    "RMSNorm",
+    "Rotary",
     "SequenceTrace",
     "Settings",
+    "Transformer",
     "decompile",
+    "examples",
     "from_hf",
     "get_task",
     "load_program",
@@ -51,6 +73,7 @@ __all__ = [
     "parse",
     "print_program",
     "save_program",
+    "sinusoidal",
 ]
 
 

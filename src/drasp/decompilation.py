@@ -1,5 +1,6 @@
 """Decompiling for users: the search, with programs that have methods."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from drasp.program import Program
 from drasp.search import decompile as search
 from drasp.search.runner import Progress
 from drasp.search.settings import Settings
+from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
 from drasp.view.notebook.html import program_html
 
@@ -25,20 +27,29 @@ class Decompilation(search.Decompilation):
         return program_html(self.program, self.evidence)
 
 
+def _say(line: str) -> None:
+    """On standard error, where there is one."""
+    print(line, file=sys.stderr)
+
+
 def decompile(
-    model: Model, task: Task | str, settings: Settings = Settings(), report: Callable[[Progress], None] = lambda progress: None
+    model: Model,
+    task: Task | Sequences | str,
+    settings: Settings = Settings(),
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Decompilation:
     """Decompiles a model.
 
     Args:
         model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
             GPT-2-style `HookedTransformer` of TransformerLens.
-        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it; or
+            sequences alone, as `drasp.examples` takes them.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
 
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
-    found = search.decompile(model, task, settings, search.Session(report=report))
+    found = search.decompile(model, task, settings, search.Session(report=report, say=_say))
     frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
     return Decompilation(Program.of(found.program), found.evidence, frontier)

@@ -36,7 +36,7 @@ class Program(ir.Program):
             position_ids: integers (batch, time); 0..time-1 by default.
 
         Returns:
-            float logits (batch, time, vocabulary).
+            float logits (batch, time, outputs).
 
         Raises:
             DraspError: ids of the wrong shape or out of range.
@@ -84,9 +84,9 @@ class SequenceTrace(trace.SequenceTrace):
         positions: (time) the position ids.
         variables: for each variable that a statement assigns, (time, size of its basis).
         attention: for each aggregate its weights, query by key: (time, time).
-        projections: for each projection what it adds to the logits, (time, vocabulary).
-        logits: (time, vocabulary).
-        predictions: (time) the token predicted to come next, or the set of tokens that may.
+        projections: for each projection what it adds to the logits, (time, outputs).
+        logits: (time, outputs).
+        predictions: (time) what is predicted, or the set of what may come next.
     """
 
     def plot_attention(self, *names: str) -> "Figure":

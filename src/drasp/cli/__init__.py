@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from drasp.cli import check, decompile, export, report, run, show, tasks, train
+from drasp.cli import check, convert, decompile, export, report, run, show, tasks, train
 from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
 from drasp.errors import DraspError
 
-COMMANDS = (decompile, run, check, show, export, report, train, tasks)
+COMMANDS = (decompile, run, check, show, export, report, train, convert, tasks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

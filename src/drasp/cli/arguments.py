@@ -112,13 +112,14 @@ def device(name: str) -> str:
 
 
 def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tuple[Transformer, Task, str, str]":
-    """Both, the model's name, and what `load_task` found the task by.
+    """Both as they fit each other, the model's name, and what `load_task` found the task by.
 
     What does not fit is said before anything is claimed or searched.
     """
     from drasp.model.bundled import resolve_model
     from drasp.model.checkpoint import load_transformer
-    from drasp.model.given import check_fit
+    from drasp.model.fit import fitted
+    from drasp.model.told import told_by
     from drasp.tasks.user import is_python, load_task
 
     folder, known = resolve_model(model)
@@ -128,6 +129,6 @@ def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tupl
     if task is None and is_python(wanted):
         raise DraspError(f"{folder} was trained on a task in a Python file, which is run only where you ask for it: add --task {wanted}")
     transformer = load_transformer(folder)
-    found = load_task(wanted)
-    check_fit(transformer, found, span, str(folder))
+    told = told_by(folder, transformer.vocabulary_size)
+    transformer, found = fitted(transformer, load_task(wanted), span, str(folder), told)
     return transformer, found, folder.resolve().name, wanted

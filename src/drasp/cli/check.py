@@ -1,6 +1,7 @@
 """`drasp check`."""
 
 import argparse
+from dataclasses import replace
 
 from drasp.cli.arguments import TASK_HELP, add_lengths, add_program, model_and_task, positive, seed
 from drasp.errors import DraspError
@@ -23,21 +24,25 @@ def command(arguments: argparse.Namespace) -> int:
 
     from drasp.lang.folder import load_program
     from drasp.learn.evaluation import Examinee, by_the_model, draw, numpy_logits, predictor, trivial
+    from drasp.tasks.protocol import outputs, parts
     from drasp.view.facts import by_bands
 
     program = load_program(arguments.program)
     transformer, task, *_ = model_and_task(arguments.model, arguments.task, arguments.lengths)
-    if program.header.vocabulary != task.vocabulary or program.header.predict != task.predict:
+    header = program.header
+    if (header.vocabulary, header.predicted, header.predict) != (task.vocabulary, outputs(task), task.predict):
         raise DraspError(f"{arguments.program} is no program for task {task.name}: its vocabulary or what it predicts is another")
     needed = getattr(task, "positions", None) or 0
     if needed > program.header.positions:
         raise DraspError(f"task {task.name} needs {needed} positions, {arguments.program} has {program.header.positions}")
     from drasp.model.forward import TorchTransformer
 
-    examinee = Examinee(task, numpy_logits(TorchTransformer(transformer)), arguments.lengths)
+    found = parts(task)
+    examinee = Examinee(found.judged, numpy_logits(TorchTransformer(transformer)), arguments.lengths, all_inputs=found.all_inputs)
+    examinee = replace(examinee, bidirectional=program.header.bidirectional)
     rng = np.random.default_rng(arguments.seed)
     fresh = draw(examinee, arguments.sequences, rng)
-    fitting = draw(examinee, max(FITTING_LEAST, arguments.sequences // 10), rng)
+    fitting = draw(replace(examinee, task=found.search, all_inputs=False), max(FITTING_LEAST, arguments.sequences // 10), rng)
     predicted = predictor(program, fresh)
     rows = {
         "match": fresh.match(predicted),
@@ -46,6 +51,6 @@ def command(arguments: argparse.Namespace) -> int:
         **{f"match of the best {name.replace('_', ' ')}": fresh.match(guess) for name, guess in trivial(fitting).items()},
     }
     width = max(map(len, rows))
-    for name, found in rows.items():
-        print(f"{name:<{width}}  {by_bands(found)}")
+    for name, shares in rows.items():
+        print(f"{name:<{width}}  {'nobody knows what is right' if shares is None else by_bands(shares)}")
     return 0

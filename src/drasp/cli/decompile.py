@@ -72,7 +72,7 @@ def command(arguments: argparse.Namespace) -> int:
         saved = True
 
     with Display() as display:
-        found = decompile(transformer, task, settings, Session(budget, journal, display, arrived))
+        found = decompile(transformer, task, settings, Session(budget, journal, display, arrived, display.say))
     if journal.failed:
         say(f"{journal.failed}; a run that goes on would have started again from there")
     with suppress(BrokenPipeError):  # whoever does not read it is still told by the exit code

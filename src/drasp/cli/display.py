@@ -44,6 +44,14 @@ class Display:
             self._last = (progress.seconds, progress.phase)
             say(describe(progress))
 
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._status is None:
+            say(line)
+            return
+        with suppress(OSError):
+            self._status.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
 
 def describe(progress: Progress) -> str:
     """One line: `12.3 s  linear norms: eliminate  9 statements  match 0.998  without a1`."""

@@ -36,7 +36,7 @@ def rounded(share: float, n: int) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Share:
-    """A share of sequences with its 95 % Wilson interval.
+    """A share of sequences with its 95 % Wilson interval, which is the share itself where these are all that there are.
 
     Attributes:
         lengths: of the sequences, both ends included.
@@ -50,9 +50,10 @@ class Share:
     sequences: int
 
     @classmethod
-    def of(cls, lengths: tuple[int, int], right: int, sequences: int) -> "Share":
-        """From how many were right."""
-        return cls(lengths, *rounded(right / sequences, sequences), sequences)
+    def of(cls, lengths: tuple[int, int], right: int, sequences: int, whole: bool = False) -> "Share":
+        """From how many were right; `whole` where there are no others."""
+        share, low, high = rounded(right / sequences, sequences)
+        return cls(lengths, share, share if whole else low, share if whole else high, sequences)
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,18 @@ class Banded:
     bands: tuple[Share, ...]
 
     @classmethod
-    def of(cls, counts: Sequence[tuple[tuple[int, int], int, int]]) -> "Banded | None":
-        """From the lengths, how many were right and how many there were, band by band; None where there were none at all."""
+    def of(cls, counts: Sequence[tuple[tuple[int, int], int, int]], all_inputs: bool = False) -> "Banded | None":
+        """From the lengths, how many were right and how many there were, band by band; None where there were none at all.
+
+        Args:
+            all_inputs: whether these are all that there are.
+        """
         held = [(lengths, right, n) for lengths, right, n in counts if n]
         if not held:
             return None
         whole = (held[0][0][0], held[-1][0][1])
-        total = Share.of(whole, sum(right for _, right, _ in held), sum(n for _, _, n in held))
-        return cls(total, tuple(Share.of(*each) for each in held))
+        total = Share.of(whole, sum(right for _, right, _ in held), sum(n for _, _, n in held), all_inputs)
+        return cls(total, tuple(Share.of(*each, all_inputs) for each in held))
 
     @property
     def worst(self) -> Share:

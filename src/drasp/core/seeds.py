@@ -11,6 +11,7 @@ class Stream(IntEnum):
     SELECTED = 3
     VERIFIED = 4
     POOL_TRIAL = 5
+    CONVENTIONS = 6
     FIT = 7
     GATES = 8
     NAMING = 9

@@ -23,7 +23,7 @@ from drasp.learn.evaluation import Chunk, ChunkTuning, chunked, predictions, spe
 from drasp.model.wiring import Receiver, Sender
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
-from drasp.tasks.user import checked_sample
+from drasp.tasks.user import different_sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,7 @@ def attention(bench: Bench, tuning: AttentionTuning) -> Attention:
     runs = [_Patch(dict.fromkeys(heads, key), {}) for key, heads in own.items()]
     runs.append(_Patch(owner, {head: mean for head, mean in means.items() if head not in owner}))
     right = both.each(lambda chunk: both.patched(chunk, runs), chunks, len(runs))
-    bands = task_bands(bench.question.study.task, bench.question.settings.lengths)
+    bands = task_bands(bench.question.examinee.task, bench.question.settings.lengths)
     shares = [_worst(bands, [(chunk.band, marks[run]) for chunk, marks in zip(chunks, right, strict=True)]) for run in range(len(runs))]
 
     def attended(key: Selectors, patched: Share) -> Attended:
@@ -166,11 +166,11 @@ def _worst(bands: Sequence[tuple[int, int]], marked: Sequence[tuple[int, np.ndar
 
 def _drawn(bench: Bench, tuning: AttentionTuning, maps: int) -> Iterator[Chunk]:
     """Fresh sequences, as many of each band, without answers, in chunks whose attention, so many maps of it, fits in memory."""
-    task, rng = bench.question.study.task, bench.rng(Stream.ATTENTION)
+    task, rng = bench.question.examinee.task, bench.rng(Stream.ATTENTION)
     bands = task_bands(task, bench.question.settings.lengths)
     for band, lengths in enumerate(bands):
-        sample = checked_sample(task, rng, bench.sequences // len(bands) + (band < bench.sequences % len(bands)), lengths)
-        for rows, end in chunked(sample, ChunkTuning(pairs=tuning.pairs // maps)):
+        sample = different_sample(task, rng, bench.sequences // len(bands) + (band < bench.sequences % len(bands)), lengths)
+        for rows, end in chunked(sample, bench.question.study.bidirectional, ChunkTuning(pairs=tuning.pairs // maps)):
             part = Sample(*(array[rows, :end] for array in sample))
             yield Chunk(part, np.nonzero(part.scored)[0], np.zeros(0), np.zeros(0), band)
 
@@ -202,6 +202,7 @@ class _Both:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.program, self.oracle = bench, bench.program, bench.question.study.oracle
         self.attentions = attentions(bench.program)
+        self.bidirectional = bench.question.study.bidirectional
         self.heads = [Sender("head", layer, head) for layer in range(self.oracle.layers) for head in range(self.oracle.heads)]
 
     def weights(self, sample: Sample) -> dict[Selectors, np.ndarray]:
@@ -243,11 +244,11 @@ class _Both:
 
     def _counts(self, head: Sender, sample: Sample) -> np.ndarray:
         """(batch, time), where it matters what a head attends to: of the last layer at the scored positions alone. What stands first sees
-        a single key, itself, whatever it attends to.
+        a single key, itself, whatever it attends to, where attention is causal.
         """
         last = head.layer == self.oracle.layers - 1
         places = np.arange(sample.scored.shape[1])
-        return (sample.scored if last else places < sample.ends[:, None]) & (places > 0)
+        return (sample.scored if last else sample.real(self.bidirectional)) & (self.bidirectional | (places > 0))
 
     def distances(self, seen: Sequence[_Seen]) -> dict[Selectors, dict[Sender, float]]:
         """The mean total variation; 0 where no query that counts sees more than one key."""
@@ -276,14 +277,16 @@ class _Both:
         found = []
         for run in runs:
             means = {head: torch.as_tensor(mean, device=device) for head, mean in run.means.items()}
-            logits = self.oracle(*sample[:2], _hook({head: weights[key] for head, key in run.attends.items()}, means))
+            logits = self.oracle(*sample[:2], _hook({head: weights[key] for head, key in run.attends.items()}, means, self.bidirectional))
             predicted = predictions(logits.cpu().numpy()[sample.scored], self.bench.question.study.task.predict)
             found.append(chunk.right(predicted, chunk.model))
         return found
 
 
-def _hook(weights: "Mapping[Sender, Tensor]", means: "Mapping[Sender, Tensor]") -> "Hook":
-    """Makes some heads attend as given, and others put out what is given, but for what stands first and reads itself alone."""
+def _hook(weights: "Mapping[Sender, Tensor]", means: "Mapping[Sender, Tensor]", bidirectional: bool = False) -> "Hook":
+    """Makes some heads attend as given, and others put out what is given, but for what stands first and reads itself alone, where attention
+    is causal.
+    """
     import torch
 
     values: dict[Sender, Tensor] = {}
@@ -295,7 +298,8 @@ def _hook(weights: "Mapping[Sender, Tensor]", means: "Mapping[Sender, Tensor]") 
         elif part in weights:
             return weights[part].to(value.dtype) @ values[part]
         elif part in means:
-            return torch.cat([value[:, :1], means[part].to(value.dtype).expand_as(value[:, 1:])], 1)
+            alone = 0 if bidirectional else 1
+            return torch.cat([value[:, :alone], means[part].to(value.dtype).expand_as(value[:, alone:])], 1)
         return value
 
     return hook

@@ -11,7 +11,7 @@ from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.learn.evaluation import Examinee, has_sequences, predictions, spend, work
-from drasp.tasks.protocol import Sample
+from drasp.tasks.protocol import Sample, outputs
 from drasp.tasks.user import checked_sample
 
 
@@ -52,7 +52,7 @@ def examples(examinee: Examinee, rng: np.random.Generator, budget: Budget, tunin
     for longest, count in ((tuning.short, tuning.short_ones), (tuning.long, tuning.long_ones)):
         span = (lengths[0], max(lengths[0], min(lengths[1], longest)))
         drawn = checked_sample(task, rng, tuning.drawn, span if has_sequences(task, span) else lengths)
-        ends = drawn.ends
+        ends = drawn.reach(examinee.bidirectional)
         rows = range(tuning.drawn) if longest == tuning.short else np.argsort(-ends, kind="stable")
         wanted = len(found) + count
         for row in rows:
@@ -66,15 +66,15 @@ def examples(examinee: Examinee, rng: np.random.Generator, budget: Budget, tunin
 
 def _example(examinee: Examinee, sample: Sample, tokens: tuple[str, ...]) -> Example:
     answers = predictions(examinee.logits(sample.token_ids, sample.position_ids)[sample.scored], examinee.task.predict)
-    said = tuple(in_tokens(answer, examinee.task.vocabulary) for answer in answers)
+    said = tuple(in_tokens(answer, outputs(examinee.task)) for answer in answers)
     return Example(tokens, int(sample.position_ids[0, 0]), tuple(np.flatnonzero(sample.scored[0]).tolist()), said)
 
 
-def in_tokens(answer: np.ndarray, vocabulary: Sequence[str]) -> str | tuple[str, ...]:
-    """A prediction: the token, or the tokens that may come next."""
+def in_tokens(answer: np.ndarray, names: Sequence[str]) -> str | tuple[str, ...]:
+    """A prediction: the token or output, or those that may come next."""
     if answer.ndim == 0:
-        return vocabulary[int(answer)]
-    return tuple(token for token, may in zip(vocabulary, answer, strict=True) if may)
+        return names[int(answer)]
+    return tuple(token for token, may in zip(names, answer, strict=True) if may)
 
 
 def _measure(bench: Bench, tuning: ExamplesTuning) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.records import to_json
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
+from drasp.evidence.conventions import Conventions
 from drasp.evidence.kind import Bench, Kind, NotMeasured, Question
 from drasp.evidence.schema import KINDS, PENDING, Evidence, FrontierEntry, Gap, ModelInfo, NamedPiece, PassRecord, Versions
 from drasp.evidence.verdict import verdict
@@ -26,6 +27,7 @@ class Searched:
         frontier: the programs it met; the one whose file is the run's own program gets the match that is measured here.
         reason: why there is no better program, where that is known.
         tuning: the numbers that steered it.
+        conventions: where the task may not be as the model was trained on it.
     """
 
     program: Program
@@ -36,6 +38,7 @@ class Searched:
     interrupted: bool = False
     stopped_by_time: bool = False
     tuning: dict[str, Any] | None = None
+    conventions: Conventions | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def _nothing_yet(searched: Searched, question: Question, tuning: EvidenceTuning)
         named=searched.named,
         frontier=searched.frontier,
         tuning=searched.tuning,
+        conventions=searched.conventions,
         gaps=tuple(Gap(kind.name, PENDING) for kind in tuning.kinds),
     )
 
@@ -160,7 +164,7 @@ class _Gathering:
         if runs == 0:
             return tuning.most
         cost = runs * self._cost()
-        bands = len(task_bands(self.bench.question.study.task, self.bench.question.settings.lengths)) if kind.a_band else 1
+        bands = len(task_bands(self.bench.question.examinee.task, self.bench.question.settings.lengths)) if kind.a_band else 1
         left = self.tuning.planned * self.bench.budget.left()
         all_of_it = int(min(left / cost, tuning.most)) if cost else tuning.most
         share = int(min(tuning.share * left / cost, tuning.most)) if cost and tuning.enough else all_of_it
@@ -186,4 +190,4 @@ class _Gathering:
         began = self.budget.spent()
         drawn = draw(self.bench.question.examinee, sequences, self.bench.rng(Stream.TRIAL), self.budget)
         predictor(self.bench.program, drawn, self.budget)
-        return (self.budget.spent() - began) / sequences
+        return (self.budget.spent() - began) / drawn.sequences

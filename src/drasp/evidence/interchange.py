@@ -23,10 +23,10 @@ from drasp.core.tuning import knob
 from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
-from drasp.learn.evaluation import alike, chunked, predictions, program_predictions, spend, work
+from drasp.learn.evaluation import Examinee, alike, chunked, predictions, program_predictions, spend, work
 from drasp.model.wiring import Receiver, Sender
-from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, softmax
-from drasp.tasks.protocol import Sample, Task
+from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, padding_keys, softmax
+from drasp.tasks.protocol import Sample
 from drasp.tasks.user import checked_sample
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def interchange(bench: Bench, tuning: InterchangeTuning) -> Interchange | None:
         OutOfBudget: the budget is spent.
     """
     program, question, rng = bench.program, bench.question, bench.rng(Stream.PAIRS)
-    found, drawn = groups(program), partial(_draw, question.study.task, question.settings.lengths)
+    found, drawn = groups(program), partial(_draw, question.examinee)
     choosing = list(drawn(max(1, int(tuning.choosing_share * bench.sequences)), rng))
     if not choosing:
         return None
@@ -229,9 +229,9 @@ def groups(program: Program) -> list[Group]:
     return [tuple(names) for names in found.values()]
 
 
-def _draw(task: Task, lengths: tuple[int, int], count: int, rng: np.random.Generator) -> Iterator[Pairs]:
+def _draw(examinee: Examinee, count: int, rng: np.random.Generator) -> Iterator[Pairs]:
     """Pairs among `count` sequences, in chunks that fit in memory."""
-    sample = checked_sample(task, rng, count, lengths)
+    sample = checked_sample(examinee.task, rng, count, examinee.lengths)
     alike_scored: dict[bytes, list[int]] = {}
     for row, scored in enumerate(sample.scored):
         alike_scored.setdefault(scored.tobytes(), []).append(row)
@@ -240,7 +240,9 @@ def _draw(task: Task, lengths: tuple[int, int], count: int, rng: np.random.Gener
         return
     rows, others = (np.concatenate([np.roll(part, shift) for part in together]) for shift in (0, 1))
     base, other = (Sample(*(array[which] for array in sample)) for which in (rows, others))
-    for chosen, end in chunked(base):
+    for chosen, end in chunked(base, examinee.bidirectional):
+        if examinee.bidirectional:
+            end = max(end, int(other.lengths[chosen].max()))
         yield Pairs(*(Sample(*(array[chosen, :end] for array in whole)) for whole in (base, other)))
 
 
@@ -255,7 +257,7 @@ def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]
     for chunk in pairs:
         both.charge(chunk.base)
         scored = chunk.base.scored
-        real = np.cumsum(scored[:, ::-1], axis=1)[:, ::-1] > 0
+        real = chunk.base.real(program.header.bidirectional)
         trace = evaluate(program, chunk.base.token_ids, chunk.base.position_ids)
         attention = {sender: found.cpu().numpy() for sender, found in oracle.attention(*chunk.base[:2]).items()}
         components = {sender: found.cpu().numpy() for sender, found in activation_cache(oracle, chunk.base).items()}
@@ -322,7 +324,8 @@ def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.nda
         assert isinstance(select, Select)
         part = Scores(base.taken(select.query), program.matrix(selector).astype(total.dtype), other.taken(select.key))
         total += part.block(slice(None), slice(None), slice(None))
-    return softmax(total, None if program.header.bidirectional else 0) @ value
+    padding = padding_keys(program.header, dense(other.vectors["token"], total.dtype).argmax(-1))
+    return softmax(total, None if program.header.bidirectional else 0, padding) @ value
 
 
 def _parts(components: Components, swap: SwapKind) -> "list[Part]":

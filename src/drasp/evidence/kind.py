@@ -1,7 +1,7 @@
 """What a kind of evidence is, and what it is given to measure with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from drasp.core.budget import Budget
 from drasp.core.tuning import knob
 from drasp.ir.program import Program
 from drasp.learn.evaluation import EvaluationSet, Examinee, Predictor, numpy_logits
+from drasp.tasks.protocol import parts
 
 if TYPE_CHECKING:
     from drasp.learn.pools import Study
@@ -78,7 +79,16 @@ class Question:
 
     @property
     def examinee(self) -> Examinee:
-        return Examinee(self.study.task, numpy_logits(self.study.oracle), self.settings.lengths, self.parts)
+        """The model on what is judged."""
+        found = parts(self.study.task)
+        return Examinee(
+            found.judged, numpy_logits(self.study.oracle), self.settings.lengths, self.parts, found.all_inputs, self.study.bidirectional
+        )
+
+    @property
+    def fitting(self) -> Examinee:
+        """The model on what is not judged, for what is read off it to compare with."""
+        return replace(self.examinee, task=parts(self.study.task).search, all_inputs=False)
 
 
 @dataclass(frozen=True)

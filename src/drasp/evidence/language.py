@@ -89,7 +89,7 @@ def language(
         if not len(sample.token_ids):
             continue
         listed.append((length, len(sample.token_ids)))
-        for rows, _ in chunked(sample):
+        for rows, _ in chunked(sample, examinee.bidirectional):
             part = Sample(*(array[rows] for array in sample))
             spend(budget, (len(program.statements) + examinee.parts) * work(part))
             chunk = _chunk(part, examinee)

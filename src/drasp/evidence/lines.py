@@ -60,7 +60,7 @@ def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[
         trace = evaluate(program, chunk.sample.token_ids, chunk.sample.position_ids)
         spend(budget, len(program.statements) * work(chunk.sample))
         scored = chunk.sample.scored
-        real = np.arange(scored.shape[1]) < chunk.sample.ends[:, None]
+        real = chunk.sample.real(program.header.bidirectional)
         for statement in program.statements:
             if isinstance(statement, Prediction | Select):
                 continue

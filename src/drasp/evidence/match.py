@@ -25,10 +25,11 @@ def _measure(bench: Bench, tuning: MatchTuning) -> Mapping[str, Any]:
     examinee, began = bench.question.examinee, bench.budget.spent()
     fresh = draw(examinee, bench.sequences, bench.rng(Stream.EVIDENCE), bench.budget)
     for_fitting = max(tuning.fitting_least, int(tuning.fitting_share * bench.sequences))
-    fitting = draw(examinee, for_fitting, bench.rng(Stream.BASELINES), bench.budget)
+    fitting = draw(bench.question.fitting, for_fitting, bench.rng(Stream.BASELINES), bench.budget)
     predicted, trivially = predictor(bench.program, fresh, bench.budget), trivial(fitting)
-    bench.match = Measured(fresh, predicted, trivially, (bench.budget.spent() - began) / bench.sequences)
+    bench.match = Measured(fresh, predicted, trivially, (bench.budget.spent() - began) / fresh.sequences)
     return {
+        "all_inputs": fresh.all_inputs or None,
         "match": fresh.match(predicted),
         "task": fresh.accuracy(predicted),
         "model_task": fresh.accuracy(by_the_model),
@@ -36,10 +37,12 @@ def _measure(bench: Bench, tuning: MatchTuning) -> Mapping[str, Any]:
     }
 
 
-def _rows(match: Banded | None, task: Banded | None, model_task: Banded | None, baseline: Baseline[Banded] | None) -> Sequence[Row]:
+def _rows(
+    match: Banded | None, all_inputs: bool | None, task: Banded | None, model_task: Banded | None, baseline: Baseline[Banded] | None
+) -> Sequence[Row]:
     rows = []
     if match is not None:
-        rows.append(Row("match", "", by_bands(match)))
+        rows.append(Row("match", "", by_bands(match) + f", of all {match.all.sequences:,} inputs" * bool(all_inputs)))
     if task is not None and model_task is not None:
         rows.append(Row("task", "", f"program {by_bands(task, short=True)}; model {by_bands(model_task, short=True)}"))
     if baseline is not None:
@@ -50,10 +53,10 @@ def _rows(match: Banded | None, task: Banded | None, model_task: Banded | None, 
 
 
 def by_bands(shares: Banded, short: bool = False) -> str:
-    """`0.9990 [0.9978, 0.9995] at 0-50, ...`; short: without the intervals."""
+    """`0.9990 [0.9978, 0.9995] at 0-50, ...`; short: without the intervals. Of all inputs there is none."""
 
     def one(share: Share) -> str:
-        interval = "" if short else f" [{share.low:.4f}, {share.high:.4f}]"
+        interval = "" if short or share.low == share.high else f" [{share.low:.4f}, {share.high:.4f}]"
         return f"{share.accuracy:.4f}{interval} at {share.lengths[0]}-{share.lengths[1]}"
 
     return ", ".join(map(one, shares.bands))
@@ -62,11 +65,12 @@ def by_bands(shares: Banded, short: bool = False) -> str:
 MATCH = Kind(
     name="match",
     question="Does the program predict what the model predicts, over whole sequences, by length?",
-    how="On fresh sequences, as many of each length band, on the saved program run by the reference interpreter without the model.",
+    how="On fresh sequences, as many of each length band, on the saved program run by the reference interpreter without the model; where "
+    "the task knows all its inputs and they are few, on all of them.",
     runs=lambda program: 1.0,
     measure=_measure,
     rows=_rows,
-    keys=("match", "task", "model_task", "baseline"),
+    keys=("match", "all_inputs", "task", "model_task", "baseline"),
     tuning=MatchTuning(),
     a_band=True,
 )

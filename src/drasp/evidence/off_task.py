@@ -15,7 +15,6 @@ from drasp.core.intervals import Banded, Share, rounded
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Baseline, Bench, Kind, KindTuning, Row
-from drasp.ir.labels import symbol_ids
 from drasp.ir.program import Program
 from drasp.learn.evaluation import Change, EvaluationSet, Examinee, Predictor, alike, draw, predictor, trivial
 from drasp.tasks.protocol import Sample
@@ -72,7 +71,7 @@ def off_task(program: Program, examinee: Examinee, counts: tuple[int, int], rng:
     Args:
         counts: how many program and model are compared on, and on how many others the baselines are fitted.
     """
-    symbols = symbol_ids(examinee.task.vocabulary)
+    symbols = program.header.symbols
 
     def measured(change: Change) -> Agreement | None:
         fresh, fitting = (draw(examinee, count, rng, budget, change) for count in counts)
@@ -80,7 +79,7 @@ def off_task(program: Program, examinee: Examinee, counts: tuple[int, int], rng:
 
     return OffTask(
         measured(lambda sample: random_symbols(sample, symbols, rng)),
-        measured(lambda sample: edited(sample, symbols, rng)),
+        measured(lambda sample: edited(sample, symbols, rng, examinee.bidirectional)),
     )
 
 
@@ -94,7 +93,7 @@ def random_symbols(sample: Sample, symbols: np.ndarray, rng: np.random.Generator
     return Sample(np.where(np.isin(sample.token_ids, symbols), drawn, sample.token_ids), sample.position_ids, sample.scored)
 
 
-def edited(sample: Sample, symbols: np.ndarray, rng: np.random.Generator) -> Sample:
+def edited(sample: Sample, symbols: np.ndarray, rng: np.random.Generator, bidirectional: bool = False) -> Sample:
     """One symbol of each sequence replaced by another one, which the model sees at some scored position; only such positions are scored.
 
     Sequences without such a symbol are left out.
@@ -102,7 +101,7 @@ def edited(sample: Sample, symbols: np.ndarray, rng: np.random.Generator) -> Sam
     Args:
         symbols: their ids, in order.
     """
-    last = sample.ends - 1
+    last = sample.reach(bidirectional) - 1
     place = np.arange(sample.token_ids.shape[1])
     can = np.isin(sample.token_ids, symbols) & (place <= last[:, None])
     kept = can.any(1) & (len(symbols) > 1)
@@ -112,7 +111,7 @@ def edited(sample: Sample, symbols: np.ndarray, rng: np.random.Generator) -> Sam
     token_ids = token_ids.copy()
     before = np.searchsorted(symbols, token_ids[rows, chosen])
     token_ids[rows, chosen] = symbols[(before + rng.integers(1, max(len(symbols), 2), len(rows))) % len(symbols)]
-    return Sample(token_ids, position_ids, scored & (place >= chosen[:, None]))
+    return Sample(token_ids, position_ids, scored & (bidirectional | (place >= chosen[:, None])))
 
 
 def _agreement(program: Program, fresh: EvaluationSet, fitting: EvaluationSet, budget: Budget) -> Agreement:

@@ -24,8 +24,11 @@ def right(measured: Measured, tuning: RightTuning) -> Banded:
     """The share of the sequences that the model gets right, on which all that the program predicts is what the model predicts.
 
     Raises:
-        NotMeasured: the model is seldom right.
+        NotMeasured: the model is seldom right, or nobody knows what is.
     """
+
+    if not measured.fresh.answered:
+        raise NotMeasured("nobody knows what is right on these sequences")
 
     def model_right(chunk: Chunk) -> np.ndarray:
         return chunk.right(chunk.model, chunk.truth)

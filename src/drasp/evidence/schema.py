@@ -10,6 +10,7 @@ from drasp.core.intervals import Banded
 from drasp.core.records import Damaged, Json, from_json, to_json
 from drasp.errors import DraspError
 from drasp.evidence.attention import ATTENTION, Attention
+from drasp.evidence.conventions import Conventions
 from drasp.evidence.examples import EXAMPLES, Example
 from drasp.evidence.interchange import INTERCHANGE, Interchange
 from drasp.evidence.kind import Baseline, Kind, Row
@@ -121,8 +122,11 @@ class Evidence:
         seconds: of the clock, of the whole run.
         settings: what was asked for, by flag; `task` is the task's name.
         tuning: the numbers that steered the run, by stage.
+        conventions: where the model is far more often right if it is asked otherwise than the task does, or hardly ever.
         reason: why there is no better program, or no verdict.
         matched_at: the low end of match in the worst length band.
+        all_inputs: true where match is over every input that there is: its intervals are then the shares themselves.
+        task, model_task: None where nobody knows what is right.
         match, ...: one field a kind, in the order in which they are measured; a kind may fill further fields below its own.
         gaps: the kinds that could not be measured. A kind that is None and no gap does not apply.
     """
@@ -140,6 +144,7 @@ class Evidence:
     reason: str | None = None
     matched_at: float | None = None
     match: Banded | None = field(default=None, metadata={"kind": MATCH})
+    all_inputs: bool | None = None
     task: Banded | None = None
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None
@@ -155,6 +160,7 @@ class Evidence:
     frontier: tuple[FrontierEntry, ...] = ()
     gaps: tuple[Gap, ...] = ()
     tuning: dict[str, Any] | None = None
+    conventions: Conventions | None = None
     version: int = VERSION
 
     @property

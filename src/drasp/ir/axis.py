@@ -1,17 +1,19 @@
 """Axes: a basis as one side of a matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from drasp.errors import ProgramError
-from drasp.ir.basis import Basis
+from drasp.ir.basis import NAMED, Basis
 from drasp.ir.labels import Label, Range, label_text, member_text
 
 Array = np.ndarray[Any, Any]
 Side = Literal["row", "column"]
+Names = Mapping[str, tuple[str, ...]]
+"""Those of the coordinates by the kind of a basis, "token" or "output"."""
 
 
 class Axis:
@@ -20,17 +22,29 @@ class Axis:
     Attributes:
         basis: whose coordinates they are.
         ids: their indices: all of them, or none where an operator is only to be checked.
+
+    Args:
+        names: of tokens, or of outputs.
     """
 
-    def __init__(self, basis: Basis, vocabulary: tuple[str, ...], order: tuple[str, ...] | None, empty: bool = False) -> None:
+    def __init__(self, basis: Basis, names: Names, order: tuple[str, ...] | None, empty: bool = False) -> None:
         self.basis = basis
         self.ids = np.arange(0 if empty else basis.size)
-        self._vocabulary = vocabulary
+        self._all_names = names
         self._order = order
 
     def part(self, number: int) -> "Axis":
         """The axis of one part of a pair."""
-        return Axis(self.basis.parts[number], self._vocabulary, self._order)
+        return Axis(self.basis.parts[number], self._all_names, self._order)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self._all_names[self.basis.kind]
+
+    @property
+    def identities(self) -> Array:
+        """What plain equality compares with a token or an output: names, where the coordinates have any, else their indices."""
+        return np.array(self._names)[self.ids] if self.basis.kind in NAMED else self.ids
 
     def index(self, label: Label) -> int:
         """Where a coordinate is.
@@ -39,12 +53,14 @@ class Axis:
             ProgramError: the basis has no such coordinate.
         """
         kind, size = self.basis.kind, self.basis.size
-        if kind == "token":
+        if kind in NAMED:
             if not isinstance(label, str):
-                raise ProgramError(f"{label_text(label)} is no token: a token is written as a string")
-            if label not in self._vocabulary:
-                raise ProgramError(f"token {label_text(label)} is not in the vocabulary")
-            return self._vocabulary.index(label)
+                what = "token: a token" if kind == "token" else "output: an output"
+                raise ProgramError(f"{label_text(label)} is no {what} is written as a string")
+            if label not in self._names:
+                where = "in the vocabulary" if kind == "token" else "one of the outputs"
+                raise ProgramError(f"{kind} {label_text(label)} is not {where}")
+            return self._names.index(label)
         if kind == "pair":
             if not isinstance(label, tuple):
                 raise ProgramError(f"{label_text(label)} is no coordinate of {self.basis}: a pair is written (x, y)")
@@ -55,8 +71,8 @@ class Axis:
 
     def label(self, index: int | np.integer[Any]) -> Label:
         """How a coordinate is written: the inverse of `index`."""
-        if self.basis.kind == "token":
-            return self._vocabulary[int(index)]
+        if self.basis.kind in NAMED:
+            return self._names[int(index)]
         if self.basis.kind == "pair":
             first, second = divmod(int(index), self.basis.parts[1].size)
             return (self.part(0).label(first), self.part(1).label(second))
@@ -90,19 +106,19 @@ class Axis:
 
     @cached_property
     def _all_ranks(self) -> Array:
-        if self.basis.kind in ("pair", "residual"):
+        if self.basis.kind in ("pair", "residual", "output"):
             raise ProgramError(f"the coordinates of {self.basis} have no order")
         if self.basis.kind != "token":
             return np.arange(self.basis.size, dtype=np.float64)
         if self._order is None:
             raise ProgramError("tokens have no order here: the header needs an order line")
         place = {token: float(i) for i, token in enumerate(self._order)}
-        return np.array([place.get(token, np.nan) for token in self._vocabulary])
+        return np.array([place.get(token, np.nan) for token in self._names])
 
     @property
     def has_order(self) -> bool:
         """Whether some of the coordinates have a place in an order."""
-        if self.basis.kind in ("pair", "residual") or (self.basis.kind == "token" and self._order is None):
+        if self.basis.kind in ("pair", "residual", "output") or (self.basis.kind == "token" and self._order is None):
             return False
         return self.places > 0
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-BasisKind = Literal["token", "position", "one", "derived", "pair", "residual"]
+BasisKind = Literal["token", "output", "position", "one", "derived", "pair", "residual"]
+NAMED = ("token", "output")
+"""The kinds whose coordinates have names."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import ProgramError
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.labels import Label, finite, label_text, number_text
 
 Array = np.ndarray[Any, Any]
@@ -35,20 +36,6 @@ class Read:
 def divide(numerator: Array, denominator: Array) -> Array:
     """`x / n`; 0 where n is 0."""
     return numerator / np.where(denominator == 0, denominator.dtype.type(np.inf), denominator)
-
-
-def gelu(x: Array) -> Array:
-    """GELU in its tanh form, as in GPT-2 ("gelu_new")."""
-    inner = np.asarray(x * x)
-    inner *= 0.044715
-    inner += 1
-    inner *= x
-    inner *= float(np.sqrt(2 / np.pi))
-    np.tanh(inner, out=inner)
-    inner += 1
-    inner *= x
-    inner *= 0.5
-    return inner
 
 
 def step(x: Array) -> Array:
@@ -80,8 +67,8 @@ def _largest(*values: Array) -> Array:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "relu": Function(1, lambda x: np.maximum(x, 0), "the positive part of ({})"),
-    "gelu": Function(1, gelu, "gelu of ({})"),
+    "relu": Function(1, ACTIVATIONS["relu"].compute, "the positive part of ({})"),
+    "gelu": Function(1, ACTIVATIONS["gelu"].compute, "gelu of ({})"),
     "step": Function(1, step, "1 if {}, else 0"),
     "sign": Function(1, np.sign, "the sign of ({})"),
     "min": Function(None, _least, "the least of ({})"),

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-import numpy as np
-
 from drasp.errors import ProgramError
 
 Label = str | int | tuple[Any, Any]
@@ -20,11 +18,6 @@ SPECIAL_TOKEN = re.compile(r"<[A-Za-z_][A-Za-z0-9_]*>")
 def is_special(label: object) -> bool:
     """Whether a coordinate is a special token, written `<word>`."""
     return isinstance(label, str) and SPECIAL_TOKEN.fullmatch(label) is not None
-
-
-def symbol_ids(vocabulary: Sequence[str]) -> np.ndarray:
-    """The ids of the tokens that are not special."""
-    return np.array([i for i, token in enumerate(vocabulary) if not is_special(token)], dtype=int)
 
 
 def number_text(value: float) -> str:

@@ -80,16 +80,22 @@ class Norm:
 
 @dataclass(frozen=True)
 class Mlp:
-    """`name = mlp(x, y, op=M)`: the model's own MLP with the LayerNorm before it.
+    """`name = mlp(x, y, op=M, act=relu, norm=none)`: the model's own MLP with the norm before it.
 
-    Tensors: `M.in.0`, ... (basis of each input x D), `M.gain` (D), `M.shift` (D), `M.eps` (scalar), `M.w_in` (D x hidden),
-    `M.b_in` (hidden), `M.w_out` (hidden x D), `M.b_out` (D), and `M.sigma` (scalar) where the norm was made constant.
-    The activation is GELU's tanh form ("gelu_new").
+    Tensors: `M.in.0`, ... (basis of each input x D), `M.w_in` (D x hidden), `M.b_in` (hidden), `M.w_out` (hidden x out), `M.b_out` (out);
+    of a norm that scales `M.gain` (D), `M.shift` (D), `M.eps` (scalar), and `M.sigma` (scalar) where it was made constant; of a gated
+    MLP `M.w_gate` (D x hidden) and `M.b_gate` (hidden): the activation is that of the gate, by which the hidden units are multiplied.
+
+    Attributes:
+        act: one of `drasp.ir.activations.ACTIVATIONS`.
+        norm: one of `drasp.ir.norms.NORMS`.
     """
 
     name: str
     inputs: tuple[Read, ...]
     op: str
+    act: str = "gelu"
+    norm: str = "layer"
 
     @property
     def reads(self) -> tuple[Read, ...]:

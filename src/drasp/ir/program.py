@@ -11,10 +11,11 @@ from typing import Literal
 import numpy as np
 
 from drasp.errors import ProgramError
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis, derived, pair
 from drasp.ir.formulas import Coordinate, Formula, Test, walk
-from drasp.ir.labels import label_text
+from drasp.ir.labels import is_special, label_text
 from drasp.ir.nodes import (
     BUILT_IN,
     Aggregate,
@@ -34,12 +35,13 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.operators import Dense, table_width
 from drasp.ir.primitives import WORDS
 
 Predict = Literal["next-token", "next-token-set"]
 
-HEADER_WORDS = ("drasp", "vocabulary", "positions", "predict", "order", "attention")
+HEADER_WORDS = ("drasp", "vocabulary", "outputs", "positions", "predict", "order", "attention", "pad")
 RESERVED = frozenset(("and", "or", "not", "in", "except", *WORDS, *HEADER_WORDS))
 """Words that can name no statement and no dense operator."""
 
@@ -56,6 +58,8 @@ class Header:
         predict: what the output means: the next token (softmax, argmax) or the set of tokens that may come next (sigmoid, sign).
         order: the tokens that have an order, in that order; None where no token has one.
         bidirectional: whether attention sees the keys after the query too.
+        pad: the token that attention never sees, as long as it sees any other; None where it sees all.
+        outputs: the names of what is predicted; None where that is the vocabulary.
     """
 
     vocabulary: tuple[str, ...]
@@ -63,6 +67,8 @@ class Header:
     predict: Predict
     order: tuple[str, ...] | None = None
     bidirectional: bool = False
+    pad: str | None = None
+    outputs: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.vocabulary:
@@ -72,6 +78,10 @@ class Header:
             raise ProgramError(f"there must be at least 1 position, not {self.positions}")
         if self.predict not in ("next-token", "next-token-set"):
             raise ProgramError(f"predicted is next-token or next-token-set, not {self.predict}")
+        if self.outputs is not None:
+            if not self.outputs:
+                raise ProgramError("there are no outputs")
+            _check_tokens(self.outputs, "the list of outputs")
         if self.order is not None:
             if not self.order:
                 raise ProgramError("the order is empty")
@@ -79,10 +89,27 @@ class Header:
             for token in self.order:
                 if token not in self.vocabulary:
                     raise ProgramError(f"token {label_text(token)} of the order is not in the vocabulary")
+        if self.pad is not None and self.pad not in self.vocabulary:
+            raise ProgramError(f"the padding token {label_text(self.pad)} is not in the vocabulary")
 
     def axis(self, basis: Basis, empty: bool = False) -> Axis:
         """A basis as one side of an operator; `empty` where the operator is only to be checked."""
-        return Axis(basis, self.vocabulary, self.order, empty)
+        return Axis(basis, {"token": self.vocabulary, "output": self.predicted}, self.order, empty)
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The names of what is predicted, in the order of the logits."""
+        return self.vocabulary if self.outputs is None else self.outputs
+
+    @property
+    def output(self) -> Basis:
+        """The basis of projections and of the prediction."""
+        return Basis("token" if self.outputs is None else "output", len(self.predicted))
+
+    @property
+    def symbols(self) -> np.ndarray:
+        """The ids of the tokens that are neither special nor padding."""
+        return np.array([i for i, token in enumerate(self.vocabulary) if not is_special(token) and token != self.pad], dtype=int)
 
     @cached_property
     def built_in(self) -> dict[str, Basis]:
@@ -153,7 +180,7 @@ class Program:
             assert isinstance(statement, Bilinear)
             if isinstance(statement.op, Dense):
                 return self.operators[statement.op.name]
-            rows, columns = sides(statement, self.bases)
+            rows, columns = sides(statement, self.bases, self.header)
             matrix = statement.op.matrix(self.header.axis(rows), self.header.axis(columns))
             matrix.flags.writeable = False
             self._matrices[name] = matrix
@@ -216,14 +243,16 @@ def alive(statements: Sequence[Statement]) -> list[Statement]:
     return kept[::-1]
 
 
-MLP_PARTS = ("gain", "shift", "eps", "w_in", "b_in", "w_out", "b_out")
+MLP_PARTS = ("w_in", "b_in", "w_out", "b_out", "w_gate", "b_gate")
+NORM_PARTS = ("gain", "shift", "eps", "sigma")
 
 
 def tensor_names(statement: Statement) -> tuple[str, ...]:
-    """The dense tensors a statement must have. `M.sigma` of an mlp is optional and listed too."""
+    """The dense tensors a statement may have: all of them must be there, but an mlp's gate and `M.sigma`."""
     if isinstance(statement, Mlp):
         inputs = tuple(f"{statement.op}.in.{i}" for i in range(len(statement.inputs)))
-        return inputs + tuple(f"{statement.op}.{part}" for part in (*MLP_PARTS, "sigma"))
+        scaled = statement.norm in NORMS and NORMS[statement.norm].scaled
+        return inputs + tuple(f"{statement.op}.{part}" for part in ((*NORM_PARTS, *MLP_PARTS) if scaled else MLP_PARTS))
     op = getattr(statement, "op", None)
     if not isinstance(op, Dense):
         return ()
@@ -336,7 +365,7 @@ class _Checker:
         op = statement.op
         if isinstance(statement, Norm) and not statement.inputs:
             raise ProgramError("a norm needs an input")
-        rows, columns = sides(statement, self.bases)
+        rows, columns = sides(statement, self.bases, self.header)
         if isinstance(op, Dense):
             _check_word(op.name)
             self._tensor(op.name, (rows.size, None if isinstance(statement, Table) else columns.size))
@@ -356,19 +385,31 @@ class _Checker:
                     axis.index(label)
 
     def _check_mlp(self, statement: Mlp) -> None:
-        op = statement.op
+        op, tensors = statement.op, self.program.operators
         _check_word(op)
-        width = self._tensor(f"{op}.gain", (None,)).shape[0]
+        if statement.act not in ACTIVATIONS:
+            raise ProgramError(f"{statement.act} is no activation; there are {', '.join(ACTIVATIONS)}")
+        if statement.norm not in NORMS:
+            raise ProgramError(f"{statement.norm} is no norm; there are {', '.join(NORMS)}")
         if not statement.inputs:
             raise ProgramError("an mlp needs an input")
+        width, hidden = self._tensor(f"{op}.w_in", (None, None)).shape
         for i, read in enumerate(statement.inputs):
             self._tensor(f"{op}.in.{i}", (self.bases[read.variable].size, width))
-        hidden = self._tensor(f"{op}.b_in", (None,)).shape[0]
-        for part, shape in {"shift": (width,), "eps": (), "w_in": (width, hidden), "w_out": (hidden, None)}.items():
-            self._tensor(f"{op}.{part}", shape)
-        out = self.program.operators[f"{op}.w_out"].shape[1]
+        out = self._tensor(f"{op}.w_out", (hidden, None)).shape[1]
+        self._tensor(f"{op}.b_in", (hidden,))
         self._tensor(f"{op}.b_out", (out,))
-        if self.program.operators[f"{op}.eps"] < 0:
+        if {f"{op}.w_gate", f"{op}.b_gate"} & tensors.keys():
+            self._tensor(f"{op}.w_gate", (width, hidden))
+            self._tensor(f"{op}.b_gate", (hidden,))
+        if NORMS[statement.norm].scaled:
+            self._check_norm(op, width)
+
+    def _check_norm(self, op: str, width: int) -> None:
+        """The norm of an mlp."""
+        self._tensor(f"{op}.gain", (width,))
+        self._tensor(f"{op}.shift", (width,))
+        if self._tensor(f"{op}.eps", ()) < 0:
             raise ProgramError(f"operator {op}.eps is negative")
         if f"{op}.sigma" in self.program.operators and self._tensor(f"{op}.sigma", ()) <= 0:
             raise ProgramError(f"operator {op}.sigma is not positive")
@@ -413,14 +454,14 @@ def basis_of(statement: Statement, basis: Callable[[str], Basis], operators: Map
     return derived(1)
 
 
-def sides(statement: Bilinear, bases: Mapping[str, Basis]) -> tuple[Basis, Basis]:
+def sides(statement: Bilinear, bases: Mapping[str, Basis], header: Header) -> tuple[Basis, Basis]:
     """The two bases of a statement's operator. The columns of a dense table follow from its tensor."""
     if isinstance(statement, Select):
         return bases[statement.query.variable], bases[statement.key.variable]
     if isinstance(statement, Compare):
         return bases[statement.first.variable], bases[statement.second.variable]
     if isinstance(statement, Project):
-        return bases[statement.input.variable], bases["token"]
+        return bases[statement.input.variable], header.output
     if isinstance(statement, Table):
         rows = bases[statement.input.variable]
         return rows, derived(1 if isinstance(statement.op, Dense) else table_width(statement.op, rows))

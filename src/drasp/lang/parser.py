@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from lark import Lark, Token, Tree
     from lark.exceptions import UnexpectedInput
 
-VERSION = 1
+VERSIONS = (1, 2)
+"""Of the format: outputs and padding are of version 2."""
 PREDICTION_FUNCTIONS = {"next-token": "softmax", "next-token-set": "sigmoid"}
 
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -93,6 +94,7 @@ class _Reader:
         self.text = text if text.endswith("\n") else text + "\n"
         self.source = source
         self.vocabulary: tuple[str, ...] = ()
+        self.outputs: tuple[str, ...] = ()
 
     def program(self, operators: Mapping[str, np.ndarray]) -> Program:
         from lark.exceptions import UnexpectedInput
@@ -153,8 +155,8 @@ class _Reader:
 
     def _header(self, lines: dict[str, Node]) -> Header:
         version = lines["version"]
-        if self._integer(version) != VERSION:
-            raise self.error(version, f"this is format version {version.text}; version {VERSION} is expected")
+        if self._integer(version) not in VERSIONS:
+            raise self.error(version, f"this is format version {version.text}; version {' or '.join(map(str, VERSIONS))} is expected")
         self.vocabulary = tuple(token for member in lines["vocabulary"].parts for token in self._new_tokens(member))
         header = self._at(lines["vocabulary"], lambda: Header(self.vocabulary, 1, "next-token"))
         positions, predict = self._integer(lines["positions"]), lines["predict"].text
@@ -163,14 +165,19 @@ class _Reader:
         if "order" in lines:
             order = tuple(token for member in lines["order"].parts for token in self._known_tokens(member))
             header = self._at(lines["order"], lambda: replace(header, order=order))
+        if "outputs" in lines:
+            self.outputs = tuple(name for member in lines["outputs"].parts for name in self._new_tokens(member))
+            header = self._at(lines["outputs"], lambda: replace(header, outputs=self.outputs))
         if "attention" in lines:
             if lines["attention"].text != "bidirectional":
                 raise self.error(lines["attention"], f"attention is bidirectional, not {lines['attention'].text}, or is not mentioned")
             header = replace(header, bidirectional=True)
+        if "pad" in lines:
+            header = replace(header, pad=self._token(lines["pad"][0]))
         return header
 
     def _new_tokens(self, member: Node) -> list[str]:
-        """The tokens of a member of the vocabulary; a range runs over decimal numbers."""
+        """The tokens of a member of the vocabulary, or the names of outputs; a range runs over decimal numbers."""
         if member.kind == "token":
             return [self._string(member)]
         ends = [self._string(end) for end in member.parts]
@@ -222,9 +229,9 @@ class _Reader:
         return value
 
     def _label(self, node: Node) -> Label:
-        """A coordinate: a token, an index, or a pair."""
+        """A coordinate: a token, an output, an index, or a pair."""
         if node.kind == "token":
-            return self._token(node)
+            return self._string(node) if self._string(node) in self.outputs else self._token(node)
         if node.kind == "pair":
             return self._label(node[0]), self._label(node[1])
         if node.kind != "number":
@@ -285,7 +292,7 @@ class _Reader:
         return Compute(name, tuple(map(self._formula, formulas)))
 
     def _select(self, name: str, call: "_Call", header: Header) -> Statement:
-        call.check(0, ("q", "k", "op"), optional="q")
+        call.check(0, ("q", "k", "op"), optional=("q",))
         query = self._read(call.keywords["q"]) if "q" in call.keywords else ONE_READ
         return Select(name, query, self._read(call.keywords["k"]), self._operator(call.keywords["op"], Select.sides))
 
@@ -296,7 +303,7 @@ class _Reader:
         return Aggregate(name, () if empty else self._names(selectors, "selectors"), self._read(call.keywords["v"]))
 
     def _project(self, name: str, call: "_Call", header: Header) -> Statement:
-        call.check(0, ("inp", "op"), optional="inp")
+        call.check(0, ("inp", "op"), optional=("inp",))
         variable = self._read(call.keywords["inp"]) if "inp" in call.keywords else ONE_READ
         return Project(name, variable, self._operator(call.keywords["op"], Project.sides))
 
@@ -305,8 +312,9 @@ class _Reader:
         return Norm(name, tuple(map(self._read, call.positional)), self._operator(call.keywords["op"], Norm.sides))
 
     def _mlp(self, name: str, call: "_Call", header: Header) -> Statement:
-        call.check(None, ("op",))
-        return Mlp(name, tuple(map(self._read, call.positional)), self._name(call.keywords["op"]))
+        call.check(None, ("op", "act", "norm"), optional=("act", "norm"))
+        kinds = {keyword: self._name(call.keywords[keyword]) for keyword in ("act", "norm") if keyword in call.keywords}
+        return Mlp(name, tuple(map(self._read, call.positional)), self._name(call.keywords["op"]), **kinds)
 
     def _table(self, name: str, call: "_Call", header: Header) -> Statement:
         call.check(1, ("op",))
@@ -486,7 +494,7 @@ class _Call:
         self.check(1)
         return self.positional[0]
 
-    def check(self, positional: int | None, keywords: tuple[str, ...] = (), optional: str | None = None) -> None:
+    def check(self, positional: int | None, keywords: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
         """Refuses a call without exactly these arguments; `positional` is how many stand without a name, None for one or more."""
         function = self.node.text
         for argument in self.node.parts:
@@ -494,7 +502,7 @@ class _Call:
                 taken = ", ".join(f"{name}=" for name in keywords) or "no named argument"
                 raise self.reader.error(argument, f"{function} has no {argument.text}=; it takes {taken}")
         for name in keywords:
-            if name not in self.keywords and name != optional:
+            if name not in self.keywords and name not in optional:
                 raise self.reader.error(self.node, f"{function} needs {name}=")
         if positional is None:
             if not self.positional:

@@ -23,7 +23,7 @@ from drasp.ir.nodes import (
 from drasp.ir.operators import Dense, Operator
 from drasp.ir.primitives.primitive import Names
 from drasp.ir.program import Header, Program
-from drasp.lang.parser import NUMERAL, PREDICTION_FUNCTIONS, VERSION
+from drasp.lang.parser import NUMERAL, PREDICTION_FUNCTIONS
 
 WIDEST = 100  # columns: a comment starts no later, except behind a line that is longer
 
@@ -42,17 +42,18 @@ def print_program(program: Program, comments: Mapping[str, str] | None = None) -
 
 
 def _header_lines(header: Header) -> list[str]:
-    numbers = {token: int(token) for token in header.vocabulary if NUMERAL.fullmatch(token)}
-    lines = [
-        f"drasp {VERSION}",
-        f"vocabulary {_tokens_text(header.vocabulary, numbers)}",
-        f"positions {header.positions}",
-        f"predict {header.predict}",
-    ]
+    numbers = {token: int(token) for token in (*header.vocabulary, *header.predicted) if NUMERAL.fullmatch(token)}
+    lines = [f"drasp {1 if header.outputs is None and header.pad is None else 2}"]
+    lines.append(f"vocabulary {_tokens_text(header.vocabulary, numbers)}")
+    if header.outputs is not None:
+        lines.append(f"outputs {_tokens_text(header.outputs, numbers)}")
+    lines += [f"positions {header.positions}", f"predict {header.predict}"]
     if header.order is not None:
         lines.append(f"order {_tokens_text(header.order, {token: i for i, token in enumerate(header.vocabulary)})}")
     if header.bidirectional:
         lines.append("attention bidirectional")
+    if header.pad is not None:
+        lines.append(f"pad {label_text(header.pad)}")
     return lines
 
 
@@ -88,10 +89,11 @@ def _value_text(statement: Statement, header: Header) -> str:
     if isinstance(statement, Project):
         variable = "" if statement.input == ONE_READ else f"inp={statement.input.text()}, "
         return f"project({variable}op={_operator_text(statement.op, statement.sides)})"
-    if isinstance(statement, Norm | Mlp):
-        op = statement.op if isinstance(statement, Mlp) else _operator_text(statement.op, statement.sides)
-        function = "mlp" if isinstance(statement, Mlp) else "norm"
-        return f"{function}({', '.join(read.text() for read in statement.inputs)}, op={op})"
+    if isinstance(statement, Norm):
+        return f"norm({_inputs_text(statement)}, op={_operator_text(statement.op, statement.sides)})"
+    if isinstance(statement, Mlp):
+        act, norm = (f", {name}={value}" if value != getattr(Mlp, name) else "" for name, value in _kinds(statement))
+        return f"mlp({_inputs_text(statement)}, op={statement.op}{act}{norm})"
     if isinstance(statement, Table):
         return f"table({statement.input.text()}, op={_operator_text(statement.op, statement.sides)})"
     if isinstance(statement, Harden):
@@ -111,6 +113,15 @@ def _value_text(statement: Statement, header: Header) -> str:
         return f"case({statement.input.text()}, {{{branches}}})"
     assert isinstance(statement, Prediction)
     return f"{PREDICTION_FUNCTIONS[header.predict]}({' + '.join(statement.logits) or '0'})"
+
+
+def _inputs_text(statement: Norm | Mlp) -> str:
+    return ", ".join(read.text() for read in statement.inputs)
+
+
+def _kinds(statement: Mlp) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The activation and the norm, which stand in the text where they are not those of GPT-2."""
+    return ("act", statement.act), ("norm", statement.norm)
 
 
 def _operator_text(op: Operator, names: Names) -> str:

@@ -1,6 +1,6 @@
 """Evaluation sets: fresh sequences by length band, what the model predicts on them, what a program does, and what is trivial."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from drasp.errors import TaskError
 from drasp.ir.program import Predict, Program
 from drasp.run.numpy_fast import logits as reference_logits
 from drasp.tasks.protocol import Sample, Task
-from drasp.tasks.user import checked_answers, checked_sample
+from drasp.tasks.user import checked_answers, checked_sample, different_sample
 
 if TYPE_CHECKING:
     from drasp.model.forward import TorchTransformer
@@ -57,10 +57,10 @@ class Chunk:
     """Sequences of similar length and what the model predicts at their scored positions.
 
     Attributes:
-        sample: cut behind the last scored position of the chunk.
+        sample: cut behind what the scored predictions of the chunk can depend on.
         rows: (scored positions), the sequence of each.
         model: predictions, see `predictions`.
-        truth: the task's true answers in the same form; empty where the sequences were changed, and nobody knows them.
+        truth: the task's true answers in the same form, -1 where nobody knows them; empty where the sequences were changed.
         band: the place of their length band in the evaluation set.
     """
 
@@ -71,8 +71,9 @@ class Chunk:
     band: int
 
     def right(self, predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """For each sequence whether every scored prediction is as wanted."""
-        return np.bincount(self.rows[~alike(predicted, wanted)], minlength=len(self.sample.token_ids)) == 0
+        """For each sequence whether every scored prediction is as wanted, where it is known what is."""
+        wrong = ~alike(predicted, wanted) & known(wanted)
+        return np.bincount(self.rows[wrong], minlength=len(self.sample.token_ids)) == 0
 
 
 Predictor = Callable[[Chunk], np.ndarray]
@@ -81,11 +82,16 @@ Predictor = Callable[[Chunk], np.ndarray]
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Fresh sequences, spread evenly over the bands, with the model's predictions and the true answers."""
+    """Fresh sequences, spread evenly over the bands, with the model's predictions and the true answers.
+
+    Attributes:
+        all_inputs: whether these are all that there are.
+    """
 
     predict: Predict
     bands: tuple[tuple[int, int], ...]
     chunks: tuple[Chunk, ...]
+    all_inputs: bool = False
 
     @property
     def sequences(self) -> int:
@@ -99,7 +105,7 @@ class EvaluationSet:
             kept = marked if among is None else marked[among(chunk)]
             counts[chunk.band][0] += int(kept.sum())
             counts[chunk.band][1] += len(kept)
-        return Banded.of([(lengths, right, n) for lengths, (right, n) in zip(self.bands, counts, strict=True)])
+        return Banded.of([(lengths, right, n) for lengths, (right, n) in zip(self.bands, counts, strict=True)], self.all_inputs)
 
     def share(self, right: Callable[[Chunk], np.ndarray]) -> Banded:
         """The same of all sequences."""
@@ -111,16 +117,22 @@ class EvaluationSet:
         """The share of sequences on which all that is predicted is what the model predicts."""
         return self.share(lambda chunk: chunk.right(predicted(chunk), chunk.model))
 
-    def accuracy(self, predicted: Predictor) -> Banded:
-        """The share on which all that is predicted is true."""
-        return self.share(lambda chunk: chunk.right(predicted(chunk), chunk.truth))
+    @property
+    def answered(self) -> bool:
+        """Whether it is known anywhere what is right."""
+        return any(known(chunk.truth).any() for chunk in self.chunks)
+
+    def accuracy(self, predicted: Predictor) -> Banded | None:
+        """The share on which all that is predicted is true; None where nobody knows what is."""
+        return self.share(lambda chunk: chunk.right(predicted(chunk), chunk.truth)) if self.answered else None
 
     def thinned(self, every: int) -> "EvaluationSet":
         """Every n-th chunk, one of each band at the least."""
         kept = set(range(0, len(self.chunks), every))
         for band in {chunk.band for chunk in self.chunks}:
             kept.add(next(i for i, chunk in enumerate(self.chunks) if chunk.band == band))
-        return EvaluationSet(self.predict, self.bands, tuple(self.chunks[i] for i in sorted(kept)))
+        every_one = self.all_inputs and len(kept) == len(self.chunks)
+        return EvaluationSet(self.predict, self.bands, tuple(self.chunks[i] for i in sorted(kept)), every_one)
 
 
 @dataclass(frozen=True)
@@ -129,12 +141,16 @@ class Examinee:
 
     Attributes:
         parts: how many units of work the model takes on a full chunk.
+        all_inputs: whether the task has every input that there is.
+        bidirectional: whether its attention sees what comes later too.
     """
 
     task: Task
     logits: Logits
     lengths: tuple[int, int]
     parts: int = 1
+    all_inputs: bool = False
+    bidirectional: bool = False
 
 
 def by_the_model(chunk: Chunk) -> np.ndarray:
@@ -145,6 +161,11 @@ def by_the_model(chunk: Chunk) -> np.ndarray:
 def predictions(logits: np.ndarray, predict: Predict) -> np.ndarray:
     """What logits (n, vocabulary) predict: token ids (n), or for sets booleans (n, vocabulary)."""
     return logits.argmax(-1) if predict == "next-token" else logits > 0
+
+
+def known(wanted: np.ndarray) -> np.ndarray:
+    """For each of some true answers whether anybody knows it: (n)."""
+    return np.asarray(wanted != -1) if wanted.ndim == 1 else np.ones(len(wanted), dtype=bool)
 
 
 def alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -179,6 +200,8 @@ def draw(
 ) -> EvaluationSet:
     """Draws `sequences` fresh ones, as many from each band, and records what the model predicts on them.
 
+    Of a task that knows how many it has, none twice; so there may be fewer.
+
     Args:
         budget: what it is charged to; without limit by default.
         change: what is done to what was drawn, before the model sees it; it may leave sequences out.
@@ -190,12 +213,12 @@ def draw(
     task, budget = examinee.task, budget or Budget.of_seconds()
     cut = task_bands(task, examinee.lengths)
     chunks = []
-    for band, low_high in enumerate(cut):
-        count = sequences // len(cut) + (band < sequences % len(cut))
-        drawn = checked_sample(task, rng, count, low_high)
+    per_band = _spread(examinee, sequences, rng, cut)
+    all_inputs = examinee.all_inputs and change is None and sum(len(drawn.token_ids) for drawn in per_band) < sequences
+    for band, drawn in enumerate(per_band):
         if change is not None:
             drawn = change(drawn)
-        whole = [(Sample(*(array[rows] for array in drawn)), end) for rows, end in chunked(drawn)]
+        whole = [(Sample(*(array[rows] for array in drawn)), end) for rows, end in chunked(drawn, examinee.bidirectional)]
         samples = [Sample(*(array[:, :end] for array in part)) for part, end in whole]
         labels = in_order(lambda s: predictions(examinee.logits(s.token_ids, s.position_ids)[s.scored], task.predict), samples)
         for (part, end), sample, label in zip(whole, samples, labels, strict=True):
@@ -203,12 +226,24 @@ def draw(
             # What comes last may tell the answers.
             truth = checked_answers(task, part)[:, :end][sample.scored] if change is None else np.zeros(0)
             chunks.append(Chunk(sample, np.nonzero(sample.scored)[0], label, truth, band))
-    return EvaluationSet(task.predict, tuple(cut), tuple(chunks))
+    return EvaluationSet(task.predict, tuple(cut), tuple(chunks), all_inputs)
 
 
-def chunked(sample: Sample, chunks: ChunkTuning = CHUNKS) -> Iterator[tuple[np.ndarray, int]]:
-    """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what is scored in them."""
-    ends = sample.ends
+def _spread(examinee: Examinee, sequences: int, rng: np.random.Generator, cut: Sequence[tuple[int, int]]) -> list[Sample]:
+    """What is drawn of each band: all that there are, if these are no more than so many, else as many of each."""
+    if examinee.all_inputs:
+        every = [different_sample(examinee.task, rng, sequences, low_high) for low_high in cut]
+        if sum(len(drawn.token_ids) for drawn in every) < sequences:
+            return every
+    counts = [sequences // len(cut) + (band < sequences % len(cut)) for band in range(len(cut))]
+    return [different_sample(examinee.task, rng, count, low_high) for count, low_high in zip(counts, cut, strict=True)]
+
+
+def chunked(sample: Sample, bidirectional: bool, chunks: ChunkTuning = CHUNKS) -> Iterator[tuple[np.ndarray, int]]:
+    """The sequences in order of length, in chunks that fit in memory: which they are, and the end of what their scored predictions can
+    depend on.
+    """
+    ends = sample.reach(bidirectional)
     order = np.argsort(ends, kind="stable")
     start = 0
     while start < len(order):

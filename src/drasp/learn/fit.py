@@ -60,7 +60,7 @@ def fitted_points(program: Program) -> list[AblationPoint]:
 
 def zero_shifts(executor: Executor) -> dict[str, Tensor]:
     """What is learned of each constant, to begin with 0: of the logits ("prediction") and of the summed inputs of each mlp and norm."""
-    widths = {"prediction": len(executor.program.header.vocabulary)}
+    widths = {"prediction": len(executor.program.header.predicted)}
     for statement in executor.program.statements:
         if isinstance(statement, Norm | Mlp):
             widths[statement.name] = executor.input_width(statement)

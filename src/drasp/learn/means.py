@@ -50,7 +50,7 @@ class _Sums:
     @torch.no_grad()
     def of(self, batch: Batch) -> dict[AblationPoint, tuple[Tensor, Tensor]]:
         found: dict[AblationPoint, tuple[Tensor, Tensor]] = {}
-        real = batch.scored.flip(1).cumsum(1).flip(1) > 0  # up to the last scored position: what comes after is not read
+        real = torch.as_tensor(batch.sample.real(self.program.header.bidirectional), device=self.device)
 
         def observe(point: AblationPoint, value: Tensor, ids: Tensor | None) -> None:
             statement = self.program.by_name[point.statement]

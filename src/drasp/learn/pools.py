@@ -16,7 +16,7 @@ from drasp.learn.evaluation import task_bands
 from drasp.learn.tuning import PoolTuning
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
-from drasp.tasks.protocol import Sample, Task
+from drasp.tasks.protocol import Sample, Task, parts
 from drasp.tasks.user import checked_sample
 
 
@@ -35,6 +35,16 @@ class Study:
     @property
     def device(self) -> torch.device:
         return self.oracle.device
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether its attention sees what comes later too."""
+        return self.transformer.bidirectional
+
+    @property
+    def searched(self) -> Task:
+        """What the search sees of the task."""
+        return parts(self.task).search
 
     @property
     def work(self) -> int:
@@ -98,12 +108,12 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     Raises:
         OutOfBudget: before all of them are labelled.
     """
-    cut = task_bands(study.task, lengths)
+    cut = task_bands(study.searched, lengths)
     scale = _scale(study, lengths, seed, tuning, budget, journal)
 
     def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
         rng = np.random.default_rng([seed, stream, band + 1])
-        sample = checked_sample(study.task, rng, max(1, int(scale * count)), low_high)
+        sample = checked_sample(study.searched, rng, max(1, int(scale * count)), low_high)
         return [replace(batch, band=band) for batch in _batches(study, sample, how, tuning, budget)]
 
     choosing, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
@@ -120,8 +130,8 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
 
 def _scale(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget, journal: Journal) -> float:
     """The share of the sequences that the budget lets draw, 1 at the most: found out on a few."""
-    sample = checked_sample(study.task, np.random.default_rng([seed, Stream.POOL_TRIAL]), tuning.trial, lengths)
-    bands = len(task_bands(study.task, lengths))
+    sample = checked_sample(study.searched, np.random.default_rng([seed, Stream.POOL_TRIAL]), tuning.trial, lengths)
+    bands = len(task_bands(study.searched, lengths))
     all_of_them = tuning.fitted_short + tuning.fitted_long + bands * (tuning.selected + tuning.verified)
 
     def ask() -> float:
@@ -138,7 +148,7 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     rng = np.random.default_rng(seed)
     found: list[Batch] = []
     for _ in range(tuning.fallback):
-        sample = checked_sample(study.task, rng, 1, lengths)
+        sample = checked_sample(study.searched, rng, 1, lengths)
         found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())  # an endless one: of a spent one there would be none
         budget.charge(study.work)
         if not budget.left():
@@ -191,8 +201,8 @@ def _batches(study: Study, sample: Sample, how: _Draw, tuning: PoolTuning, budge
         strata = [(order[:low], 1), (order[low :: how.rest_every], how.rest_every)]
     found = []
     for chosen, weight in strata:
-        for rows in _by_length(sample, chosen, how.most, tuning.cells):
-            token_ids, position_ids, scored = _rows(sample, rows, study.device)
+        for rows in _by_length(sample.reach(study.bidirectional), chosen, how.most, tuning.cells):
+            token_ids, position_ids, scored = _rows(study, sample, rows)
             model_logits = torch.cat([logits[row] for row in rows])
             found.append(Batch(token_ids, position_ids, scored, scored.nonzero()[:, 0], model_logits, -1, weight))
     return found
@@ -202,12 +212,12 @@ def _labels(study: Study, sample: Sample, most: int, tuning: PoolTuning, budget:
     """The model's logits for each sequence, (scored positions, vocabulary)."""
 
     def label(rows: np.ndarray) -> tuple[Tensor, ...]:
-        token_ids, position_ids, scored = _rows(sample, rows, study.device)
+        token_ids, position_ids, scored = _rows(study, sample, rows)
         with torch.no_grad():
             logits = study.oracle.scored_logits(token_ids, position_ids, scored).float()
         return logits.split(scored.sum(1).tolist())
 
-    parts = _by_length(sample, np.arange(len(sample.scored)), most, tuning.cells)
+    parts = _by_length(sample.reach(study.bidirectional), np.arange(len(sample.scored)), most, tuning.cells)
     labelled: dict[int, Tensor] = {}
     for rows, found in zip(parts, in_order(label, parts), strict=True):
         budget.check()
@@ -216,15 +226,16 @@ def _labels(study: Study, sample: Sample, most: int, tuning: PoolTuning, budget:
     return [labelled[row] for row in range(len(labelled))]
 
 
-def _rows(sample: Sample, rows: np.ndarray, device: torch.device) -> list[Tensor]:
-    """These rows as tensors, as far as any of them is scored."""
+def _rows(study: Study, sample: Sample, rows: np.ndarray) -> list[Tensor]:
+    """These rows as tensors, as far as any scored prediction can depend on them."""
     chosen = Sample(*(array[rows] for array in sample))
-    return [torch.from_numpy(array[:, : chosen.ends.max()].copy()).to(device) for array in chosen]
+    end = chosen.reach(study.bidirectional).max()
+    return [torch.from_numpy(array[:, :end].copy()).to(study.device) for array in chosen]
 
 
-def _by_length(sample: Sample, chosen: np.ndarray, most: int, cells: int) -> list[np.ndarray]:
-    """The rows of the batches into which sequences are cut: at most so many, and no more than memory bears."""
-    ends = sample.ends[chosen]
+def _by_length(reach: np.ndarray, chosen: np.ndarray, most: int, cells: int) -> list[np.ndarray]:
+    """The rows of the batches into which sequences are cut, by how far each is read: at most so many, and no more than memory bears."""
+    ends = reach[chosen]
     order = np.argsort(ends, kind="stable")
     parts = []
     start = 0

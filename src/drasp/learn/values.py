@@ -98,8 +98,7 @@ class Patched:
         """Logits (scored positions, vocabulary); they have a gradient in the matrices of the program's selectors."""
         batch, left = part.batch, self.left
         found = executor.attention(batch.token_ids, batch.position_ids)
-        uniform = torch.ones(batch.token_ids.shape[1], batch.token_ids.shape[1], device=executor.device).tril()
-        uniform = (uniform / uniform.sum(1, keepdim=True)).expand(batch.sequences, -1, -1)
+        uniform = executor.uniform(batch.token_ids)
         frozen = copy(self.frozen)  # several batches are worked on at once
         patched = {head: found.get(selectors, uniform).expand(batch.sequences, -1, -1) for head, selectors in self.heads.items()}
         frozen.attention = {**part.attention, **patched}

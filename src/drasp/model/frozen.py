@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from drasp.model.transformer import Transformer
-from drasp.model.wired import Run, WiredTransformer, norm
+from drasp.model.wired import Given, Run, WiredTransformer
 from drasp.model.wiring import Receiver, Sender
 
 
@@ -21,15 +21,11 @@ class FrozenTransformer(WiredTransformer):
         super().__init__(model, device)
         self.attention: Mapping[Sender, Tensor] = {}
 
-    def _attention(self, run: Run, layer: int, live: frozenset[Sender], time: int, count: int) -> list[Tensor | None]:
-        block = self.blocks[layer]
-        heads = [head for head in range(self.heads) if Sender("head", layer, head) in live]
-        found: list[Tensor | None] = [None] * self.heads
+    def _attention(self, run: Run, layer: int, given: Given, count: int) -> None:
+        block, heads = self.blocks[layer], self._live_heads(layer, given)
         if not heads:
-            return found
-        read = norm(run.stream([Receiver("value", layer, head) for head in heads], time), block.norms[0])
+            return
+        read = block.before(run.stream([Receiver("value", layer, head) for head in heads], given.time), 0)
         values = torch.einsum("hbtd,hde->hbte", read, block.weights[2][heads]) + block.biases[2][heads]
         weights = torch.stack([self.attention[Sender("head", layer, head)][:, -count:] for head in heads])
-        for head, out in zip(heads, torch.einsum("hbte,hed->hbtd", weights @ values, block.out[heads]), strict=True):
-            found[head] = out
-        return found
+        self._put_out(run, layer, heads, weights @ values)

@@ -11,18 +11,22 @@ from drasp.model.transformer import Transformer
 
 @dataclass(frozen=True, order=True)
 class Sender:
-    """What adds to the residual stream: an embedding, a head or an MLP."""
+    """What adds to the residual stream: an embedding, a head or an MLP; or a norm of the stream itself, which all that follow read.
 
-    kind: Literal["token", "pos", "head", "mlp"]
+    Attributes:
+        head: its number; of a norm 0 behind attention, 1 behind the MLP.
+    """
+
+    kind: Literal["token", "pos", "head", "mlp", "norm"]
     layer: int = 0
     head: int = 0
 
 
 @dataclass(frozen=True, order=True)
 class Receiver:
-    """What reads the stream through a LayerNorm: a head's query, key or value, an MLP, or the output."""
+    """What reads the stream: a head's query, key or value, an MLP, a norm of the stream itself, or the output."""
 
-    kind: Literal["query", "key", "value", "mlp", "output"]
+    kind: Literal["query", "key", "value", "mlp", "norm", "output"]
     layer: int = 0
     head: int = 0
 
@@ -32,58 +36,61 @@ class Wiring:
     """What each receiver reads instead of the whole stream: `sum over senders of multiplier * sender + constant`.
 
     Attributes:
-        reads: for each receiver the senders it reads, each with its multiplier.
-        constants: for each receiver a vector (D): the biases added to the stream so far (but an MLP's, and those of a head's values, belong
-            to the sender), and what stands in for the senders it does not read.
+        reads: for each receiver, in the order in which they read, the senders it reads, each with its multiplier.
+        constants: for each receiver a vector (D): the biases added to the stream so far (but an MLP's, a norm's, and those of a head's
+            values, belong to the sender), and what stands in for the senders it does not read.
     """
 
     reads: Mapping[Receiver, Mapping[Sender, float]]
     constants: Mapping[Receiver, np.ndarray] = field(repr=False)
 
 
-def senders_of(receiver: Receiver, layers: int, heads: int) -> list[Sender]:
-    """Everything that a receiver can read, in the order in which it is computed."""
-    found = [Sender("token"), Sender("pos")]
-    for layer in range(layers):
-        before = receiver.kind == "output" or layer < receiver.layer
-        if before or (receiver.kind == "mlp" and layer == receiver.layer):
-            found += [Sender("head", layer, head) for head in range(heads)]
-        if before:
-            found.append(Sender("mlp", layer))
+def anatomy(model: Transformer) -> dict[Receiver, list[Sender]]:
+    """Every receiver, in the order in which they read, with everything that it can read, in the order in which that is computed."""
+    found: dict[Receiver, list[Sender]] = {}
+    stream = [Sender("token"), Sender("pos")] if model.embeds_positions else [Sender("token")]
+
+    def normed(layer: int, number: int) -> list[Sender]:
+        found[Receiver("norm", layer, number)] = stream
+        return [Sender("norm", layer, number)]
+
+    for layer, block in enumerate(model.blocks):
+        heads = range(model.heads)
+        found |= {Receiver(kind, layer, head): stream for kind in ("query", "key", "value") for head in heads}
+        before, stream = stream, [*stream, *(Sender("head", layer, head) for head in heads)]
+        if block.order == "post":
+            stream = normed(layer, 0)
+        if block.mlp is not None:
+            found[Receiver("mlp", layer)] = before if block.order == "parallel" else stream
+            stream = [*stream, Sender("mlp", layer)]
+            if block.order == "post":
+                stream = normed(layer, 1)
+    found[Receiver("output", len(model.blocks))] = stream
     return found
-
-
-def receivers(layers: int, heads: int) -> list[Receiver]:
-    """Every receiver, in the order in which they read."""
-    found = []
-    for layer in range(layers):
-        found += [Receiver(kind, layer, head) for kind in ("query", "key", "value") for head in range(heads)]
-        found.append(Receiver("mlp", layer))
-    return [*found, Receiver("output", layers)]
 
 
 def full_wiring(model: Transformer) -> Wiring:
     """The wiring of the model itself: everybody reads everything."""
-    layers, heads = len(model.blocks), model.heads
-    every = receivers(layers, heads)
+    every = anatomy(model)
     constants = {}
     bias = np.zeros(model.width)
-    for receiver in every:
-        if receiver.kind == "mlp":
-            bias = bias + model.blocks[receiver.layer].b_head_out
-        constants[receiver] = bias
-    return Wiring({c: dict.fromkeys(senders_of(c, layers, heads), 1.0) for c in every}, constants)
+    for receiver, senders in every.items():
+        heads = {sender.layer for sender in senders if sender.kind == "head"}
+        constants[receiver] = sum((model.blocks[layer].b_head_out for layer in sorted(heads)), bias)
+    return Wiring({c: dict.fromkeys(senders, 1.0) for c, senders in every.items()}, constants)
 
 
 def live_senders(wiring: Wiring) -> frozenset[Sender]:
     """The senders that the output depends on."""
     live: set[Sender] = set()
-    for receiver in sorted(wiring.reads, key=lambda c: (c.layer, c.kind in ("mlp", "output")), reverse=True):
+    for receiver in reversed(list(wiring.reads)):
         if receiver.kind == "output" or component(receiver) in live:
             live.update(wiring.reads[receiver])
     return frozenset(live)
 
 
 def component(receiver: Receiver) -> Sender:
-    """The head or MLP that a receiver belongs to."""
-    return Sender("mlp", receiver.layer) if receiver.kind == "mlp" else Sender("head", receiver.layer, receiver.head)
+    """The head, MLP or norm that a receiver belongs to."""
+    if receiver.kind in ("mlp", "norm"):
+        return Sender("mlp" if receiver.kind == "mlp" else "norm", receiver.layer, receiver.head)
+    return Sender("head", receiver.layer, receiver.head)

@@ -10,7 +10,7 @@ import numpy as np
 
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis
-from drasp.ir.labels import Label, symbol_ids
+from drasp.ir.labels import Label
 from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
 from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
 from drasp.ir.primitives import candidates
@@ -172,7 +172,7 @@ def _queries(head: Head, samples: Samples, reads: set[Read], tuning: AttentionTu
     tokens = None if inner else _where_it_matters(reader, heads, samples)
     places = []
     for sample in few:
-        where = sample.real if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
+        where = sample.real(program.header.bidirectional) if tokens is None else sample.scored & np.isin(sample.token_ids, tokens)
         places.append(Attention(sample, averages[0], where))
     return attention_rows(program, places, reads, _how(samples, tuning))
 
@@ -190,13 +190,17 @@ class Attention:
     where: np.ndarray
 
 
+OUT = Read("prediction")
+"""What may be predicted, in the place of a key."""
+
+
 def attention_rows(program: Program, given: Sequence[Attention], reads: Collection[Read], how: How) -> Queries | None:
     """Some rows of a head's attention, with the values that variables of a program have there; None where no query sees more than one key.
 
     Args:
         reads: the variables whose values are wanted.
     """
-    symbols = symbol_ids(program.header.vocabulary)
+    symbols = program.header.symbols
     length = max(part.sample.token_ids.shape[1] for part in given)
     weights, seen = [], []
     query_values: dict[Read, list[np.ndarray]] = {r: [] for r in reads}
@@ -204,7 +208,8 @@ def attention_rows(program: Program, given: Sequence[Attention], reads: Collecti
     share = how.tuning.queries // len(given) + 1
     for part in given:
         sample = part.sample
-        places = np.argwhere(part.where & (np.arange(part.where.shape[1]) > 0))
+        bidirectional = program.header.bidirectional
+        places = np.argwhere(part.where & (bidirectional | (np.arange(part.where.shape[1]) > 0)))
         if not len(places):
             continue
         rare = places[~np.isin(sample.token_ids[tuple(places.T)], symbols)]
@@ -216,7 +221,8 @@ def attention_rows(program: Program, given: Sequence[Attention], reads: Collecti
         padding = ((0, 0), (0, length - keys))
         attention = trace.attention[part.attention] if isinstance(part.attention, str) else part.attention
         weights.append(np.pad(attention[batch, query], padding))
-        seen.append(np.pad(np.arange(keys) <= query[:, None], padding))
+        real = sample.real(True)[batch] if bidirectional else np.arange(keys) <= query[:, None]
+        seen.append(np.pad(real, padding))
         for read in reads:
             vector = trace.vectors[read.variable]
             value = vector.ids if isinstance(vector, OneHot) and vector.scale is None else trace.value(read.variable)
@@ -257,14 +263,17 @@ def _features(program: Program, selectors: tuple[str, ...], tuning: AttentionTun
 
 def features_between(program: Program, queries: Iterable[Read], keys: Iterable[Read], tuning: AttentionTuning) -> Iterator[Feature]:
     """Every term between one of some variables and one of others, or of a key alone."""
-    header, bases = program.header, program.bases
-    queries = list(queries)
+    header, queries = program.header, list(queries)
     for key in keys:
-        for of_key in candidates(_asked("key", header, ONE, bases[key.variable], tuning)):
+        for of_key in candidates(_asked("key", header, ONE, _basis(program, key), tuning)):
             yield Feature(ONE_READ, key, of_key)
         for query in queries:
-            for of_pair in _of_pairs(header, bases[query.variable], bases[key.variable], tuning):
+            for of_pair in _of_pairs(header, _basis(program, query), _basis(program, key), tuning):
                 yield Feature(query, key, of_pair)
+
+
+def _basis(program: Program, read: Read) -> Basis:
+    return program.header.output if read == OUT else program.bases[read.variable]
 
 
 def _sources(program: Program, variable: str) -> Iterator[str]:
@@ -277,6 +286,8 @@ def _sources(program: Program, variable: str) -> Iterator[str]:
 
 
 def _of_pairs(header: Header, query: Basis, key: Basis, tuning: AttentionTuning) -> Iterator[Primitive | _RowOnly]:
+    if (query.kind, key.kind) == ("token", "output"):
+        yield from candidates(_asked("query and key", header, query, key, tuning))
     if query != key or query.kind not in ("token", "position"):
         return
     yield from candidates(_asked("query and key", header, query, key, tuning))
@@ -321,7 +332,7 @@ def _column(program: Program, query: Read, key: Read, op: Primitive | _RowOnly |
 def _matrix(program: Program, query: Read, key: Read, op: Primitive | _RowOnly | Operator) -> np.ndarray:
     """(coordinates of the query, coordinates of the key)."""
     assert not isinstance(op, Dense)
-    bases = [program.bases[read.variable] for read in (query, key)]
+    bases = [_basis(program, read) for read in (query, key)]
     rows_axis, columns_axis = map(program.header.axis, bases)
     return np.broadcast_to(op.matrix(rows_axis, columns_axis), tuple(basis.size for basis in bases)).astype(np.float64)
 

@@ -25,17 +25,19 @@ def by_token(rows: Rows) -> list[Statement]:
         if (outputs != outputs[0]).any():
             return []
         if outputs[0].any():
-            relation.append((rows.vocabulary[token], tuple(rows.vocabulary[c] for c in np.flatnonzero(outputs[0]))))
+            relation.append((rows.vocabulary[token], tuple(rows.predicted[c] for c in np.flatnonzero(outputs[0]))))
     return [Project("logits1", TOKEN, Sum((Term(1.0, Relation(tuple(relation))),)))] if relation else []
 
 
 def copies(rows: Rows, header: Header, tuning: ReadoutTuning) -> Iterator[list[Statement]]:
-    """The token with the largest share is predicted, or the largest but for the current token; nothing where there are several averages.
+    """The token with the largest share is predicted, or the largest but for the current token.
+
+    Nothing where there are several averages, or where what is predicted is no token.
 
     What is no copy is told either by the special token that has the largest share instead, or by a rule on how much share the current
     token has, or those before or after it.
     """
-    if len(rows.averages) != 1:
+    if len(rows.averages) != 1 or rows.predicted != rows.vocabulary:
         return
     ((average, shares),) = rows.averages.items()
     predicted = rows.outputs.argmax(1)

@@ -139,7 +139,8 @@ def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source
 
 def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How) -> None:
     last = head.layer == inside.layers - 1
-    given = [Attention(s.sample, s.attention[head], s.sample.scored if last else s.sample.real) for s in seen]
+    real = [s.sample.scored if last else s.sample.real(inside.header.bidirectional) for s in seen]
+    given = [Attention(s.sample, s.attention[head], where) for s, where in zip(seen, real, strict=True)]
     rows = attention_rows(inside.below(head.layer), given, [ONE_READ, *inside.variables(head.layer)], how)
     if rows is None:
         inside.ladders[head] = [NamedHead((), 0.0)]

@@ -67,4 +67,4 @@ def predicted(program: Program, sample: Sample) -> np.ndarray:
 def as_sets(logits: np.ndarray, program: Program) -> np.ndarray:
     """What logits (n, vocabulary) predict, as booleans (n, vocabulary)."""
     found = predictions(logits, program.header.predict)
-    return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.vocabulary))
+    return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.predicted))

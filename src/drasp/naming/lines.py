@@ -41,10 +41,10 @@ def descriptions(program: Program, line: Line, samples: Sequence[Sample], tuning
         usage = rows if matrix.shape[1] == 1 else columns
         yield from _vectors(program, line, np.where(usage > 0, matrix.ravel(), 0), usage, tuning)
         return
-    token = program.bases["token"]
+    output = program.header.output
     axes = [
         program.header.axis(program.bases[left.variable]),
-        program.header.axis(token if right is None else program.bases[right.variable]),
+        program.header.axis(output if right is None else program.bases[right.variable]),
     ]
     free = line.key.over is None if isinstance(line, Select) else program.header.predict == "next-token"
     for found in describe(matrix, np.outer(rows, columns), Sides(axes[0], axes[1], "row" if free else "constant", tuning.operator)):
@@ -56,7 +56,7 @@ def _vectors(program: Program, line: Line, values: np.ndarray, usage: np.ndarray
     """One number a coordinate, with ever more digits."""
     side = program.bases[line.reads[0].variable]
     if side.size == 1:
-        side = program.bases[line.key.variable] if isinstance(line, Select) else program.bases["token"]
+        side = program.bases[line.key.variable] if isinstance(line, Select) else program.header.output
     axis = program.header.axis(side)
     if isinstance(line, Select) and line.key.over is None:
         values = np.where(usage > 0, values - np.median(values[usage > 0]), 0)
@@ -71,6 +71,6 @@ def _usage(program: Program, read: Read, samples: Sequence[Sample]) -> np.ndarra
     total = np.zeros(program.bases[read.variable].size)
     for sample in samples:
         value = np.abs(evaluate(program, sample.token_ids, sample.position_ids).value(read.variable))
-        real = sample.real
+        real = sample.real(program.header.bidirectional)
         total += value[real].sum(0)
     return total / max(total.sum(), 1e-12)

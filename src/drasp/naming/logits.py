@@ -9,15 +9,12 @@ from drasp.ir.labels import is_special
 from drasp.ir.nodes import ONE_READ, TOKEN, Project, Read, Select
 from drasp.ir.primitives.tables import Rows
 from drasp.ir.program import Program
-from drasp.naming.attention import Feature, How, Queries, describe, features_between
+from drasp.naming.attention import OUT, Feature, How, Queries, describe, features_between
 from drasp.naming.judged import Judging, agreement
 from drasp.naming.readout import Named, readout_reads, with_readout
 from drasp.naming.tuning import LogitTuning
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
-
-OUT = Read("token")
-"""The tokens that may be predicted, in the place of a key."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ def logit_readouts(program: Program, answered: Sequence[Answered], judging: Judg
     """
     reads = [TOKEN, *map(Read, readout_reads(program))]
     features = [*features_between(program, reads, [OUT], how.tuning), *_special(program, reads)]
-    rows = _rows(program, answered, reads, how, _most(len(features) * program.bases["token"].size, tuning))
+    rows = _rows(program, answered, reads, how, _most(len(features) * program.header.output.size, tuning))
     for found in describe(program, features, rows, "logits", how)[1:]:
         statements = [_projection(select) for select in found.selects]
         named = with_readout(program, statements)
@@ -50,6 +47,8 @@ def _projection(select: Select) -> Project:
 
 def _special(program: Program, reads: Sequence[Read]) -> Iterator[Feature]:
     """Special tokens that stand for each other: `{<sep>: {<eos>: 1}}`."""
+    if program.header.outputs is not None:
+        return
     special = [token for token in program.header.vocabulary if is_special(token)]
     for read in reads:
         for row in special:

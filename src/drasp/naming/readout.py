@@ -163,10 +163,10 @@ class _Group:
     together: tuple[int, ...]
     otherwise: tuple[int, ...]
 
-    def entries(self, vocabulary: Sequence[str]) -> tuple[tuple[Label, float], ...]:
+    def entries(self, outputs: Sequence[str]) -> tuple[tuple[Label, float], ...]:
         """What 1 of the group's form adds to the logits."""
         signs = {**dict.fromkeys(self.together, 1.0), **dict.fromkeys(self.otherwise, -1.0)}
-        return tuple((vocabulary[c], signs[c]) for c in sorted(signs))
+        return tuple((outputs[c], signs[c]) for c in sorted(signs))
 
 
 def _groups(real: Rows, one_only: bool, noise: float) -> list[_Group]:
@@ -214,6 +214,10 @@ class _Fitting:
         return self.named.header.vocabulary
 
     @property
+    def predicted(self) -> tuple[str, ...]:
+        return self.named.header.predicted
+
+    @property
     def coordinates(self) -> list[Coordinate]:
         """Those of the averages, and the comparisons."""
         averages = [Coordinate(Read(name), token) for name in self.real.averages for token in self.vocabulary]
@@ -222,7 +226,7 @@ class _Fitting:
     @property
     def always(self) -> tuple[tuple[Label, float], ...]:
         """The outputs that are predicted everywhere."""
-        return tuple((token, 1.0) for c, token in enumerate(self.vocabulary) if self.real.outputs[:, c].all())
+        return tuple((token, 1.0) for c, token in enumerate(self.predicted) if self.real.outputs[:, c].all())
 
     def names(self) -> Iterator[str]:
         return (name for name in _fresh(self.named) if name not in self.real.marks)
@@ -237,7 +241,7 @@ def _line(fitting: _Fitting, more: Sequence[Coordinate] = ()) -> Program | None:
     formulas = [_fit(group, rows, fitting, coordinates) for group, rows in zip(fitting.groups, real, strict=True)]
     if None in formulas:
         return None
-    entries = [group.entries(fitting.vocabulary) for group in fitting.groups]
+    entries = [group.entries(fitting.predicted) for group in fitting.groups]
     if fitting.always:
         formulas, entries = [*formulas, Number(1.0)], [*entries, fitting.always]
     line = Compute(next(fitting.names()), tuple(f for f in formulas if f is not None))
@@ -257,7 +261,7 @@ def _line_by_token(fitting: _Fitting) -> Program | None:
         branches = _branches(group, fitting)
         if branches is None:
             return None
-        statements += _projected(Case(next(names), TOKEN, branches), [group.entries(fitting.vocabulary)])
+        statements += _projected(Case(next(names), TOKEN, branches), [group.entries(fitting.predicted)])
     if fitting.always:
         statements.append(Project(next(names), ONE_READ, Sum((Term(1.0, Entries(fitting.always)),))))
     return with_readout(fitting.named, statements)

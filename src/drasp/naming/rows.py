@@ -17,15 +17,16 @@ class Rows:
     """Positions at which something is predicted.
 
     Attributes:
-        vocabulary: the tokens, in id order.
+        vocabulary: the tokens, in id order.  predicted: the outputs, in theirs.
         tokens: (n), the current token.  averages: for each average its coordinates (n, vocabulary).
         marks: for each comparison of positions its value (n).
         scale: (n), which makes counts of shares: the smallest share that matters becomes 1.
-        outputs: (n, vocabulary) booleans: whether each token is predicted.
+        outputs: (n, outputs) booleans: whether each is predicted.
         counts: (n), how many positions each stands for.
     """
 
     vocabulary: tuple[str, ...]
+    predicted: tuple[str, ...]
     tokens: np.ndarray
     averages: dict[str, np.ndarray]
     marks: dict[str, np.ndarray]
@@ -52,7 +53,8 @@ class Rows:
     def part(self, where: np.ndarray) -> "Rows":
         averages = {name: values[where] for name, values in self.averages.items()}
         marks = {name: values[where] for name, values in self.marks.items()}
-        return Rows(self.vocabulary, self.tokens[where], averages, marks, self.scale[where], self.outputs[where], self.counts[where])
+        outputs = self.outputs[where]
+        return Rows(self.vocabulary, self.predicted, self.tokens[where], averages, marks, self.scale[where], outputs, self.counts[where])
 
 
 def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuning: ReadoutTuning, compared: Sequence[str] = ()) -> Rows:
@@ -62,13 +64,14 @@ def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuni
         reads: averages of tokens.  compared: comparisons of positions.
     """
     tokens, values, marks, target = map(np.concatenate, zip(*(_of(named, reads, compared, part, tuning) for part in judged), strict=True))
-    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), -1).round(6), marks, target], 1)
+    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), np.prod(values.shape[1:], dtype=int)).round(6), marks, target], 1)
     _, kept, counts = np.unique(key, axis=0, return_index=True, return_counts=True)
     tokens, values, marks, target = tokens[kept], values[kept], marks[kept], target[kept]
     smallest = np.where(values > tuning.leak, values, 1).min((1, 2), initial=1)
     averages = {name: values[:, i] for i, name in enumerate(reads)}
     marked = {name: marks[:, i] for i, name in enumerate(compared)}
-    return Rows(named.header.vocabulary, tokens, averages, marked, 1 / smallest, target.astype(bool), counts)
+    header = named.header
+    return Rows(header.vocabulary, header.predicted, tokens, averages, marked, 1 / smallest, target.astype(bool), counts)
 
 
 def _of(
@@ -79,7 +82,7 @@ def _of(
     scored = sample.scored
     trace = evaluate(named, sample.token_ids, sample.position_ids)
     tokens = sample.token_ids[scored]
-    values = np.zeros((len(tokens), 0, target.shape[1]))
+    values = np.zeros((len(tokens), 0, len(named.header.vocabulary)))
     if reads:
         values = np.stack([_clean(trace.values[name][scored], trace.attention[name], tuning) for name in reads], 1)
     marks = np.zeros((len(tokens), 0))

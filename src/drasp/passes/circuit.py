@@ -61,8 +61,16 @@ def expand(circuit: Circuit, oracle: Oracle, aim: Aim) -> Program:
 
 def header_of(study: Study) -> Header:
     """The header of every program of the model under study."""
-    task = study.task
-    return Header(task.vocabulary, study.transformer.positions, task.predict, getattr(task, "order", None))
+    task, model = study.task, study.transformer
+    return Header(
+        task.vocabulary,
+        model.positions,
+        task.predict,
+        getattr(task, "order", None),
+        model.bidirectional,
+        None if model.padding is None else task.vocabulary[model.padding],
+        getattr(task, "outputs", None),
+    )
 
 
 class _CircuitSearch:

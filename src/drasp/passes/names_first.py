@@ -220,7 +220,8 @@ def _readouts(program: Program, oracle: Oracle, aim: Aim, how: How) -> Iterator[
     answered = [Answered(batch.sample, _probabilities(batch.model_logits)) for batch in batches]
     real = [Judged(a.sample, as_sets(b.model_logits.cpu().numpy(), program)) for a, b in zip(answered, batches, strict=True)]
     few = [a.sample for a in answered[:: tuning.samples.edited_every]]
-    off = [*random_strings(program, tuning.samples, how.rng), *(edited(sample, program, how.rng) for sample in few)]
+    strings = random_strings(program, [a.sample for a in answered], tuning.samples, how.rng)
+    off = [*strings, *(edited(sample, program, how.rng) for sample in few)]
     judging = Judging(real, [_labelled(program, sample, oracle, how) for sample in off], how.spend)
     if oracle.task.predict == "next-token":
         yield from logit_readouts(program, answered, judging, how, aim.names.logits)

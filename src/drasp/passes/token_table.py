@@ -13,7 +13,7 @@ from drasp.learn.pools import Batch
 def token_table(header: Header, batches: Sequence[Batch]) -> Program:
     """The mean of the model's logits for each current token."""
     device = batches[0].model_logits.device
-    total = torch.zeros(len(header.vocabulary), len(header.vocabulary), device=device)
+    total = torch.zeros(len(header.vocabulary), len(header.predicted), device=device)
     counts = torch.zeros(len(header.vocabulary), 1, device=device)
     for batch in batches:
         ids = batch.token_ids[batch.scored]

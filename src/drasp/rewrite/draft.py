@@ -115,7 +115,7 @@ class Draft:
         assert isinstance(statement, Bilinear)
         if isinstance(statement.op, Dense):
             return self.operators[statement.op.name]
-        rows, columns = sides(statement, {read.variable: self.basis(read.variable) for read in statement.reads} | self.header.built_in)
+        rows, columns = sides(statement, {read.variable: self.basis(read.variable) for read in statement.reads}, self.header)
         return statement.op.matrix(self.header.axis(rows), self.header.axis(columns))
 
     def set_matrix(self, name: str, matrix: np.ndarray) -> None:

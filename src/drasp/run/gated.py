@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.formulas import TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number
 from drasp.ir.labels import Label
 from drasp.ir.nodes import (
@@ -30,8 +31,9 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.operators import Dense
-from drasp.ir.program import Program
+from drasp.ir.program import Header, Program
 from drasp.run.gram import gram_factor
 
 
@@ -134,7 +136,7 @@ class Executor:
         return matrix.shape[1]
 
     def logits(self, token_ids: Tensor, position_ids: Tensor, mask: Mask | None = None, observe: Observer | None = None) -> Tensor:
-        """Logits (batch, time, vocabulary) for integer tensors (batch, time).
+        """Logits (batch, time, outputs) for integer tensors (batch, time).
 
         `observe` is called with each point, what it adds, and for a division the hot indices of the variable divided (None if not one-hot).
         """
@@ -146,8 +148,14 @@ class Executor:
         run.logits()
         return {selectors: weights for (selectors, _), weights in run.attention.items()}
 
+    def uniform(self, token_ids: Tensor) -> Tensor:
+        """The uniform average over the keys that each query sees, (batch or 1, time, time)."""
+        hidden = hidden_keys(self.program.header, token_ids)
+        zeros = torch.zeros(1, *token_ids.shape[1:] * 2, device=self.device)
+        return (zeros if hidden is None else torch.where(hidden, -torch.inf, zeros)).softmax(-1)
+
     def scored_logits(self, token_ids: Tensor, position_ids: Tensor, scored: Tensor, mask: Mask | None = None) -> Tensor:
-        """Logits (scored positions, vocabulary), where `scored` marks them, (batch, time): what no other position reads is computed from
+        """Logits (scored positions, outputs), where `scored` marks them, (batch, time): what no other position reads is computed from
         the first scored position on.
         """
         last = since_first(scored)
@@ -157,6 +165,20 @@ class Executor:
 def since_first(scored: Tensor) -> int:
     """How many positions there are from the first that is scored in any sequence, for booleans (batch, time)."""
     return scored.shape[1] - int(scored.any(0).int().argmax())
+
+
+def hidden_keys(header: Header, token_ids: Tensor) -> Tensor | None:
+    """Which keys a query does not see, (batch or 1, time, time) booleans; None where it sees all."""
+    time = token_ids.shape[1]
+    future = None
+    if not header.bidirectional:
+        future = torch.ones(time, time, dtype=torch.bool, device=token_ids.device).triu(1)[None]
+    real = None if header.pad is None else token_ids != header.vocabulary.index(header.pad)
+    if real is None or real.all():
+        return future
+    others = real.any(1, keepdim=True).expand_as(real) if header.bidirectional else real.cumsum(1) > 0
+    padding = ~real[:, None, :] & others[:, :, None]
+    return padding if future is None else padding | future
 
 
 def read_elsewhere(program: Program) -> frozenset[str]:
@@ -212,8 +234,7 @@ class _Run:
         }
         self.projections: dict[str, Tensor] = {}
         self.attention: dict[tuple[tuple[str, ...], int], Tensor] = {}
-        if not self.program.header.bidirectional:
-            self.hidden = torch.ones(self.time, self.time, dtype=torch.bool, device=self.device).triu(1)
+        self.hidden = hidden_keys(self.program.header, token_ids)
 
     def logits(self) -> Tensor:
         for statement in self.program.statements:
@@ -232,7 +253,8 @@ class _Run:
                 dense = self._times(statement, 0, self.matrices[statement.name])
                 self.values[statement.name] = _Value(dense.shape[-1], dense=dense)
             elif isinstance(statement, Prediction):
-                zero = torch.zeros(self.batch, self.count, self.values["token"].size, device=self.device, dtype=self.dtype)
+                size = len(self.program.header.predicted)
+                zero = torch.zeros(self.batch, self.count, size, device=self.device, dtype=self.dtype)
                 return self._constant("prediction", sum((self.projections[name] for name in statement.logits), zero))
             elif not isinstance(statement, Select):
                 self.values[statement.name] = self._elementwise(statement)
@@ -312,14 +334,14 @@ class _Run:
         scale = self._scale(statement, 0, self.time)
         if scale is not None:
             dense = dense * scale[..., None]
-        if not statement.selectors and not self.program.header.bidirectional:
+        if not statement.selectors and not self.program.header.bidirectional and self.program.header.pad is None:
             counts = torch.arange(1, self.time + 1, device=self.device, dtype=self.dtype)
             return _Value(value.size, dense=dense.cumsum(1) / counts[:, None])
         place = statement.selectors, self.count
         if place not in self.attention:
             scores = self._scores(statement.selectors)
-            if not self.program.header.bidirectional:
-                scores = scores.masked_fill(self.hidden[-self.count :], -torch.inf)
+            if self.hidden is not None:
+                scores = torch.where(self.hidden[:, -self.count :], -torch.inf, scores)
             self.attention[place] = scores.softmax(-1)
         return _Value(value.size, dense=self.attention[place] @ dense)
 
@@ -341,16 +363,24 @@ class _Run:
         return _Value(1, dense=sigma)
 
     def _mlp(self, statement: Mlp) -> _Value:
-        op, tensors = statement.op, self.tensors
-        total = self._inputs(statement, [tensors[f"{op}.in.{i}"] for i in range(len(statement.inputs))])
-        centred = total - total.mean(-1, keepdim=True)
-        sigma = tensors.get(f"{op}.sigma")
-        if sigma is None:
-            sigma = (centred.square().mean(-1, keepdim=True) + tensors[f"{op}.eps"]).sqrt()
-        normed = centred / sigma * tensors[f"{op}.gain"] + tensors[f"{op}.shift"]
-        hidden = torch.nn.functional.gelu(normed @ tensors[f"{op}.w_in"] + tensors[f"{op}.b_in"], approximate="tanh")
+        op, tensors, act = statement.op, self.tensors, ACTIVATIONS[statement.act].torch
+        normed = self._normed(statement, self._inputs(statement, [tensors[f"{op}.in.{i}"] for i in range(len(statement.inputs))]))
+        hidden = normed @ tensors[f"{op}.w_in"] + tensors[f"{op}.b_in"]
+        gated = f"{op}.w_gate" in tensors
+        hidden = act(normed @ tensors[f"{op}.w_gate"] + tensors[f"{op}.b_gate"]) * hidden if gated else act(hidden)
         dense = hidden @ tensors[f"{op}.w_out"] + tensors[f"{op}.b_out"]
         return _Value(dense.shape[-1], dense=dense)
+
+    def _normed(self, statement: Mlp, total: Tensor) -> Tensor:
+        op, tensors, kind = statement.op, self.tensors, NORMS[statement.norm]
+        if kind.centred:
+            total = total - total.mean(-1, keepdim=True)
+        if not kind.scaled:
+            return total
+        sigma = tensors.get(f"{op}.sigma")
+        if sigma is None:
+            sigma = (total.square().mean(-1, keepdim=True) + tensors[f"{op}.eps"]).sqrt()
+        return total / sigma * tensors[f"{op}.gain"] + tensors[f"{op}.shift"]
 
     def _elementwise(self, statement: Statement) -> _Value:
         if isinstance(statement, Harden):
@@ -407,8 +437,8 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 _ARITHMETIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"+": torch.add, "-": torch.sub, "*": torch.mul, "/": _divide}
 _FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
-    "relu": lambda x: x[0].clamp(min=0),
-    "gelu": lambda x: torch.nn.functional.gelu(x[0], approximate="tanh"),
+    "relu": lambda x: ACTIVATIONS["relu"].torch(x[0]),
+    "gelu": lambda x: ACTIVATIONS["gelu"].torch(x[0]),
     "step": lambda x: (x[0] > 0).to(x[0].dtype),
     "sign": lambda x: x[0].sign(),
     "min": lambda x: torch.stack(x).amin(0),

@@ -8,11 +8,12 @@ In the formulas below x_i is the vector of a variable at position i, and x / 0 i
 """
 
 from collections.abc import Callable, Sequence
-from math import exp, pi, sqrt, tanh
+from math import exp, sqrt
 from typing import Any
 
 import numpy as np
 
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.formulas import TOLERANCE, Apply, Arithmetic, Coordinate, Formula, Number, Test
 from drasp.ir.labels import Label
 from drasp.ir.nodes import (
@@ -32,15 +33,16 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.program import MLP_PARTS, Program
+from drasp.ir.norms import NORMS
+from drasp.ir.program import Program
 
 Array = np.ndarray[Any, Any]
 Values = dict[str, Array]
-"""By name: a variable (time, size of its basis), the scores of a selector (time, time), a projection (time, vocabulary)."""
+"""By name: a variable (time, size of its basis), the scores of a selector (time, time), a projection (time, outputs)."""
 
 
 def meaning(program: Program, token_ids: Sequence[int], position_ids: Sequence[int]) -> Values:
-    """All that a program computes on one sequence, `prediction` being its logits (time, vocabulary).
+    """All that a program computes on one sequence, `prediction` being its logits (time, outputs).
 
     Args:
         token_ids, position_ids: (time), in range.
@@ -101,24 +103,31 @@ def select(program: Program, s: Select, values: Values) -> Array:
 def attention(program: Program, s: Aggregate, values: Values) -> Array:
     """w_ij = exp(t_ij) / sum_k exp(t_ik), t the sum of the selectors' scores, for the keys j that i sees; 0 for the others.
 
-    Causal attention sees the keys up to i, bidirectional attention all. No selector: t is 0.
+    No selector: t is 0.
     """
     time = len(values["one"])
     weights = np.zeros((time, time))
     for i in range(time):
-        seen = range(time) if program.header.bidirectional else range(i + 1)
+        seen = keys(program, values, i)
         totals = [sum(float(values[selector][i, j]) for selector in s.selectors) for j in seen]
         powers = [exp(total - max(totals)) for total in totals]  # the same share, without overflow
-        for j in seen:
-            weights[i, j] = powers[j] / sum(powers)
+        for j, power in zip(seen, powers, strict=True):
+            weights[i, j] = power / sum(powers)
     return weights
 
 
 def aggregate(program: Program, s: Aggregate, values: Values) -> Array:
     """a_i = sum_j w_ij y_j, over the keys j that i sees."""
     weights, y = attention(program, s, values), taken(values, s.value)
-    seen = [len(y) if program.header.bidirectional else i + 1 for i in range(len(y))]
-    return np.array([weights[i, : seen[i]] @ y[: seen[i]] for i in range(len(y))])
+    return np.array([weights[i, seen] @ y[seen] for i in range(len(y)) for seen in [keys(program, values, i)]])
+
+
+def keys(program: Program, values: Values, i: int) -> list[int]:
+    """The keys that i sees: those up to i, all where attention is bidirectional; not those that are padding, unless there are no others."""
+    header = program.header
+    seen = list(range(len(values["one"]) if header.bidirectional else i + 1))
+    pad = None if header.pad is None else header.vocabulary.index(header.pad)
+    return [j for j in seen if pad is None or values["token"][j, pad] == 0] or seen
 
 
 # Logits.
@@ -131,7 +140,7 @@ def project(program: Program, s: Project, values: Values) -> Array:
 
 def prediction(program: Program, s: Prediction, values: Values) -> Array:
     """The sum of the projections; 0 where there is none. Softmax or sigmoid of it change no prediction and are left out."""
-    total = np.zeros((len(values["one"]), len(program.header.vocabulary)))
+    total = np.zeros((len(values["one"]), len(program.header.predicted)))
     for projection in s.logits:
         total = total + values[projection]
     return total
@@ -159,19 +168,37 @@ def norm(program: Program, s: Norm, values: Values) -> Array:
 
 
 def mlp(program: Program, s: Mlp, values: Values) -> Array:
-    """m_i = gelu(h w_in + b_in) w_out + b_out.
+    """m_i = act(h w_in + b_in) w_out + b_out; with a gate, m_i = (act(h w_gate + b_gate) (h w_in + b_in)) w_out + b_out, unit by unit.
 
-    h = gain (r - mean(r)) / sigma + shift, r = sum_k x_k in_k over the inputs, and sigma = sqrt(variance(r) + eps) where it is not given.
+    r = sum_k x_k in_k over the inputs, and h = `normed`(r).
     """
-    gain, shift, eps, w_in, b_in, w_out, b_out = (tensor(program, f"{s.op}.{part}") for part in MLP_PARTS)
-    streams = sum(taken(values, read) @ tensor(program, f"{s.op}.in.{k}") for k, read in enumerate(s.inputs))
+    w_in, b_in, w_out, b_out = (tensor(program, f"{s.op}.{part}") for part in ("w_in", "b_in", "w_out", "b_out"))
+    act = ACTIVATIONS[s.act].meaning
     rows = []
-    for r in np.asarray(streams):
-        given = f"{s.op}.sigma" in program.operators
-        sigma = tensor(program, f"{s.op}.sigma") if given else np.sqrt(((r - r.mean()) ** 2).mean() + eps)
-        h = gain * divided(r - r.mean(), sigma) + shift
-        rows.append(np.array([gelu(x) for x in (h @ w_in + b_in).tolist()]) @ w_out + b_out)
+    for r in np.asarray(sum(taken(values, read) @ tensor(program, f"{s.op}.in.{k}") for k, read in enumerate(s.inputs))):
+        h = normed(program, s, r)
+        units = (h @ w_in + b_in).tolist()
+        if f"{s.op}.w_gate" in program.operators:
+            gates = (h @ tensor(program, f"{s.op}.w_gate") + tensor(program, f"{s.op}.b_gate")).tolist()
+            hidden = [act(gate) * unit for gate, unit in zip(gates, units, strict=True)]
+        else:
+            hidden = [act(unit) for unit in units]
+        rows.append(np.array(hidden) @ w_out + b_out)
     return np.array(rows)
+
+
+def normed(program: Program, s: Mlp, r: Array) -> Array:
+    """The norm before an mlp, of one position: gain c / sigma + shift, or c itself where it does not scale.
+
+    c = r - mean(r), or r itself where it does not centre; sigma = sqrt(mean(c^2) + eps) where it is not given.
+    """
+    c = r - r.mean() if NORMS[s.norm].centred else r
+    if not NORMS[s.norm].scaled:
+        return c
+    gain, shift, eps = (tensor(program, f"{s.op}.{part}") for part in ("gain", "shift", "eps"))
+    given = f"{s.op}.sigma" in program.operators
+    sigma = tensor(program, f"{s.op}.sigma") if given else np.sqrt((c**2).mean() + eps)
+    return np.asarray(gain * divided(c, sigma) + shift)
 
 
 def harden(program: Program, s: Harden, values: Values) -> Array:
@@ -232,14 +259,9 @@ def formula(program: Program, f: Formula, values: Values, i: int) -> float:
     return -formula(program, f.operand, values, i)
 
 
-def gelu(x: float) -> float:
-    """x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
-    return x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
-
-
 FUNCTIONS: dict[str, Callable[..., float]] = {
-    "relu": lambda x: max(x, 0),
-    "gelu": gelu,
+    "relu": ACTIVATIONS["relu"].meaning,
+    "gelu": ACTIVATIONS["gelu"].meaning,
     "step": lambda x: x > 0,
     "sign": lambda x: (x > 0) - (x < 0),
     "min": min,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import DraspError
-from drasp.ir.formulas import ARITHMETIC, FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Number, Test, divide, gelu
+from drasp.ir.activations import ACTIVATIONS
+from drasp.ir.formulas import ARITHMETIC, FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Number, Test, divide
 from drasp.ir.labels import Label
 from drasp.ir.nodes import (
     BUILT_IN,
@@ -33,7 +34,8 @@ from drasp.ir.nodes import (
     Statement,
     Table,
 )
-from drasp.ir.program import Program, feeds_attention
+from drasp.ir.norms import NORMS
+from drasp.ir.program import Header, Program, feeds_attention
 
 Array = np.ndarray[Any, Any]
 
@@ -177,9 +179,13 @@ def outer(first: Vector, second: Vector, dtype: Any) -> Vector:
     return product.reshape(*product.shape[:2], product.shape[2] * product.shape[3])
 
 
-def softmax(total: Array, first: int | None) -> Array:
-    """Attention (batch, queries, keys) from summed scores, which are overwritten; `first` as in `hide_future`."""
+def softmax(total: Array, first: int | None, padding: Array | None = None) -> Array:
+    """Attention (batch, queries, keys) from summed scores, which are overwritten; `first` as in `hide_future`, `padding` (batch, queries,
+    keys) as of `padding_keys`.
+    """
     hide_future(total, first, -np.inf)
+    if padding is not None:
+        np.copyto(total, -np.inf, where=padding)
     total -= total.max(-1, keepdims=True)
     np.exp(total, out=total)
     total /= total.sum(-1, keepdims=True)
@@ -204,6 +210,17 @@ def hide_future(total: Array, first: int | None, hidden: float) -> None:
         np.copyto(total[:, :, first:], hidden, where=places[:, None] < places)
 
 
+def padding_keys(header: Header, token_ids: Array) -> Array | None:
+    """Which keys a query does not see because they are padding, (batch, time, time) booleans; None where none is hidden."""
+    if header.pad is None:
+        return None
+    real = token_ids != header.vocabulary.index(header.pad)
+    if real.all():
+        return None
+    others = real.any(1, keepdims=True) if header.bidirectional else np.logical_or.accumulate(real, axis=1)
+    return np.broadcast_to(~real[:, None, :], (*real.shape, real.shape[1])) & others[:, :, None]
+
+
 @dataclass(frozen=True)
 class Trace:
     """Everything a program computes on a batch.
@@ -211,8 +228,8 @@ class Trace:
     Attributes:
         vectors: each variable, built-in ones included, as the interpreter holds it.
         attention: for each aggregate its weights, (batch, time, time).
-        projections: for each projection what it adds to the logits, (batch, time, vocabulary).
-        logits: (batch, time, vocabulary).
+        projections: for each projection what it adds to the logits, (batch, time, outputs).
+        logits: (batch, time, outputs).
     """
 
     vectors: Mapping[str, Vector]
@@ -269,9 +286,9 @@ def logits(
     constants: Mapping[str, Array] | None = None,
     scored: Array | None = None,
 ) -> Array:
-    """What `evaluate` gives as logits, (batch, time, vocabulary), in less memory.
+    """What `evaluate` gives as logits, (batch, time, outputs), in less memory.
 
-    With `scored`, booleans (batch, time), those there: (scored positions, vocabulary). What no attention reads is computed there alone.
+    With `scored`, booleans (batch, time), those there: (scored positions, outputs). What no attention reads is computed there alone.
     """
     return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits(scored)
 
@@ -303,6 +320,7 @@ class _Run:
         self.constants = constants
         self.keep = keep
         self.scored: Array | None = None
+        self.padding = padding_keys(program.header, tokens)
         self.vectors: dict[str, Vector] = {
             "token": OneHot(tokens, len(program.header.vocabulary)),
             "pos": OneHot(positions, program.header.positions),
@@ -327,7 +345,7 @@ class _Run:
             if scored is not None and self.scored is None and read_where_scored(statement):
                 self._leave_unscored(scored)
             if isinstance(statement, Prediction):
-                total = np.zeros((*self.shape, len(self.program.header.vocabulary)), self.dtype)
+                total = np.zeros((*self.shape, len(self.program.header.predicted)), self.dtype)
                 for projection in statement.logits:
                     total += self.projections[projection]
                 return total if scored is None else total[:, 0]
@@ -405,7 +423,7 @@ class _Run:
         selectors = tuple(s for s in key if s not in self.constants)
         self.attends[statement.name] = key
         weights = self._kept_attention(key, selectors)
-        if not selectors:
+        if not selectors and self.padding is None:
             return self._uniform(dense(value, self.dtype))
         result = np.empty((*self.shape, self.program.bases[statement.name].size), self.dtype)
         for rows, queries, keys in self._blocks():
@@ -458,6 +476,8 @@ class _Run:
                 for part in parts[1:]:
                     total *= part.odds_block(rows, queries, keys)
                 hide_future(total, first, 0)
+                if self.padding is not None:
+                    np.copyto(total, 0, where=self.padding[rows, queries, keys])
                 sums = total.sum(-1, keepdims=True)
                 if sums.min() > LEAST_ODDS:  # else what a query sees may be lost beside what it would have preferred
                     total /= sums
@@ -465,7 +485,7 @@ class _Run:
             total = np.zeros((rows.stop - rows.start, queries.stop - queries.start, keys.stop), self.dtype)
             for part in parts:
                 total += part.block(rows, queries, keys)
-            return softmax(total, first)
+            return softmax(total, first, None if self.padding is None else self.padding[rows, queries, keys])
 
         return weights
 
@@ -486,14 +506,26 @@ class _Run:
     def _mlp(self, statement: Mlp) -> Array:
         op = statement.op
         total = sum(times_matrix(self._read(r), self._tensor(f"{op}.in.{i}")) for i, r in enumerate(statement.inputs))
-        centred = total - np.mean(total, axis=-1, keepdims=True)
+        normed = self._normed(statement, np.asarray(total))
+        hidden = normed @ self._tensor(f"{op}.w_in") + self._tensor(f"{op}.b_in")
+        act = ACTIVATIONS[statement.act].compute
+        if f"{op}.w_gate" in self.program.operators:
+            hidden = act(normed @ self._tensor(f"{op}.w_gate") + self._tensor(f"{op}.b_gate")) * hidden
+        else:
+            hidden = act(hidden)
+        return hidden @ self._tensor(f"{op}.w_out") + self._tensor(f"{op}.b_out")
+
+    def _normed(self, statement: Mlp, total: Array) -> Array:
+        op, kind = statement.op, NORMS[statement.norm]
+        if kind.centred:
+            total = total - np.mean(total, axis=-1, keepdims=True)
+        if not kind.scaled:
+            return total
         if f"{op}.sigma" in self.program.operators:
             sigma = self._tensor(f"{op}.sigma")
         else:
-            sigma = np.sqrt(np.square(centred).mean(-1, keepdims=True) + self._tensor(f"{op}.eps"))
-        normed = divide(centred, sigma) * self._tensor(f"{op}.gain") + self._tensor(f"{op}.shift")
-        hidden = gelu(normed @ self._tensor(f"{op}.w_in") + self._tensor(f"{op}.b_in"))
-        return hidden @ self._tensor(f"{op}.w_out") + self._tensor(f"{op}.b_out")
+            sigma = np.sqrt(np.square(total).mean(-1, keepdims=True) + self._tensor(f"{op}.eps"))
+        return divide(total, sigma) * self._tensor(f"{op}.gain") + self._tensor(f"{op}.shift")
 
     def _coordinate(self, read: Read, label: Label) -> Array:
         vector = self._read(read)

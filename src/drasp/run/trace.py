@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import DraspError
+from drasp.ir.basis import Basis
 from drasp.ir.labels import label_text
 from drasp.ir.program import Program
 from drasp.run.numpy_fast import Array, evaluate
@@ -25,9 +26,9 @@ class SequenceTrace:
         positions: (time) the position ids.
         variables: for each variable that a statement assigns, (time, size of its basis).
         attention: for each aggregate its weights, query by key: (time, time).
-        projections: for each projection what it adds to the logits, (time, vocabulary).
-        logits: (time, vocabulary).
-        predictions: (time) the token predicted to come next, or the set of tokens that may.
+        projections: for each projection what it adds to the logits, (time, outputs).
+        logits: (time, outputs).
+        predictions: (time) what is predicted, or the set of what may come next.
     """
 
     program: Program
@@ -47,22 +48,23 @@ class SequenceTrace:
         """
         if name not in self.variables and name not in self.projections:
             raise DraspError(f"there is no variable {name}; there are {', '.join([*self.variables, *self.projections])}")
-        basis = self.program.bases["token" if name in self.projections else name]
-        axis = self.program.header.axis(basis)
+        axis = self.program.header.axis(self._basis(name))
         return tuple(label_text(axis.label(index)) for index in axis.ids)
 
+    def _basis(self, name: str) -> Basis:
+        return self.program.header.output if name in self.projections else self.program.bases[name]
+
     def predicted(self, index: int) -> str:
-        """A prediction as text: a token, or a set in the order of the vocabulary."""
+        """A prediction as text: a token or an output, or a set of them in their order."""
         found = self.predictions[index]
         if isinstance(found, str):
             return found
-        return "{" + ", ".join(token for token in self.program.header.vocabulary if token in found) + "}"
+        return "{" + ", ".join(token for token in self.program.header.predicted if token in found) + "}"
 
     def values_text(self, name: str, index: int) -> str:
         """The largest coordinates of a variable or projection at one position: `a 0.5, <bos> 0.5`."""
         vector = (self.projections if name in self.projections else self.variables)[name][index]
-        basis = self.program.bases["token" if name in self.projections else name]
-        axis = self.program.header.axis(basis)
+        axis = self.program.header.axis(self._basis(name))
         order = [i for i in sorted(range(len(vector)), key=lambda i: -abs(vector[i])) if abs(vector[i]) > NEARLY_ZERO]
         shown = [f"{_coordinate(axis.label(i))} {vector[i]:.3g}" for i in sorted(order[:COORDINATES])]
         return (", ".join(shown) or "0") + " ..." * (len(order) > COORDINATES)
@@ -117,11 +119,11 @@ def trace(program: Program, tokens: str | Sequence[str | int], offset: int = 0) 
         raise DraspError(f"{len(ids)} tokens from position {offset} on reach beyond the program's {program.header.positions} positions")
     positions = offset + np.arange(len(ids))
     found = evaluate(program, np.array([ids]), positions[None])
-    logits = found.logits[0]
+    logits, names = found.logits[0], program.header.predicted
     if program.header.predict == "next-token":
-        predictions: tuple[str | frozenset[str], ...] = tuple(vocabulary[i] for i in logits.argmax(-1))
+        predictions: tuple[str | frozenset[str], ...] = tuple(names[i] for i in logits.argmax(-1))
     else:
-        predictions = tuple(frozenset(vocabulary[i] for i in np.flatnonzero(row > 0)) for row in logits)
+        predictions = tuple(frozenset(names[i] for i in np.flatnonzero(row > 0)) for row in logits)
     return SequenceTrace(
         program,
         tuple(vocabulary[i] for i in ids),

@@ -11,6 +11,7 @@ from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
+from drasp.evidence.conventions import conventions
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
 from drasp.evidence.schema import Evidence, NamedPiece
@@ -18,15 +19,18 @@ from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.learn.pools import Study
+from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
-from drasp.model.given import Model, as_transformer, check_fit
+from drasp.model.given import Model, as_transformer
+from drasp.model.told import told_by
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
 from drasp.search.plan import PLAN, Pass
 from drasp.search.runner import Progress, Record, Run, Runner
 from drasp.search.settings import Settings, Tuning
+from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
-from drasp.tasks.user import load_task
+from drasp.tasks.user import as_task
 
 Made = TypeVar("Made")
 
@@ -58,38 +62,45 @@ class Session:
             there, with as much less to spend.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
         arrived: given the program as soon as it is found, and again with each kind of evidence.
+        say: told, in a line, where the task may not be as the model was trained on it.
     """
 
     budget: Budget | None = None
     journal: Journal = field(default_factory=Journal)
     report: Callable[[Progress], None] = _nothing
     arrived: Callable[[Decompilation], None] = _nothing
+    say: Callable[[str], None] = _nothing
 
 
 def decompile(
-    model: Model, task: Task | str, settings: Settings = Settings(), session: Session | None = None, tuning: Tuning = Tuning()
+    model: Model, task: Task | Sequences | str, settings: Settings = Settings(), session: Session | None = None, tuning: Tuning = Tuning()
 ) -> Decompilation:
     """Decompiles a model.
 
     Args:
         model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
             GPT-2-style `HookedTransformer` of TransformerLens.
-        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it; or
+            sequences alone, as `drasp.examples` takes them.
 
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
     session = session or Session()
     transformer = as_transformer(model)
-    task = load_task(task) if isinstance(task, str) else task
-    check_fit(transformer, task, settings.lengths, "the model")
+    told = told_by(model, transformer.vocabulary_size)
+    transformer, task = fitted(transformer, as_task(task), settings.lengths, "the model", told)
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
     budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
     with one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))
+        odd = conventions(study, settings.lengths, settings.seed, tuning.conventions)
+        if odd is not None:
+            session.say(odd.line)
         runner = Runner(study, Run(settings, tuning, budget, session.journal, session.report))
         try:
             searched, frontier = _searched(runner)
+            searched = replace(searched, conventions=odd)
             return _measured(searched, frontier, runner, session.arrived)
         finally:
             runner.interrupts.release()

@@ -5,6 +5,7 @@ from typing import Literal
 
 from drasp.core.budget import BudgetTuning
 from drasp.core.tuning import knob
+from drasp.evidence.conventions import ConventionTuning
 from drasp.evidence.gather import EvidenceTuning
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
 from drasp.naming.tuning import NamesTuning, NamingTuning
@@ -65,6 +66,7 @@ class Tuning:
     """Every number that steers a run, by stage."""
 
     budget: BudgetTuning = field(default_factory=BudgetTuning)
+    conventions: ConventionTuning = field(default_factory=ConventionTuning)
     pools: PoolTuning = field(default_factory=PoolTuning)
     linear_refit: RefitTuning = LINEAR_REFIT
     exact_refit: RefitTuning = field(default_factory=RefitTuning)

@@ -37,7 +37,8 @@ class Algorithm(SuiteTask):
         closed: bool = True,
         valid: Valid | None = None,
     ):
-        super().__init__(name, description, symbols, valid_lengths, positions, "next-token", NUMBERS if symbols == NUMBERS else None)
+        super().__init__(name, description, symbols, valid_lengths, positions, "next-token")
+        self.order = NUMBERS if symbols == NUMBERS else None
         self.draw, self.reply, self.valid = draw, reply, valid
         self._end = np.array([[self.eos if closed else -1]])
 

@@ -49,24 +49,30 @@ def fill(entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return ragged
 
 
+def check_names(where: str, what: str, names: object) -> None:
+    """Raises TaskError unless these are different names of tokens or outputs."""
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise TaskError(f"{where}: {what} must be a tuple of strings")
+    for name in names:
+        if not name.isprintable() or not name or " " in name:
+            raise TaskError(f"{where}: the token {name!r} of the {what} is empty or has a space or an unprintable character")
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise TaskError(f"{where}: {what} has {twice} twice")
+
+
 def check_header(where: str, vocabulary: object, predict: object, positions: object, order: object) -> None:
     """Raises TaskError, which begins with `where`, if a task's members break a rule; `positions` and `order` may be None."""
-    if not isinstance(vocabulary, tuple) or not all(isinstance(token, str) for token in vocabulary):
-        raise TaskError(f"{where}: vocabulary must be a tuple of strings")
-    for token in vocabulary:
-        if not token.isprintable() or not token or " " in token:
-            raise TaskError(f"{where}: the token {token!r} of the vocabulary is empty or has a space or an unprintable character")
-    if len(set(vocabulary)) < len(vocabulary):
-        twice = next(token for i, token in enumerate(vocabulary) if token in vocabulary[:i])
-        raise TaskError(f"{where}: vocabulary has {twice} twice")
-    if vocabulary[-4:] != SPECIAL or len(vocabulary) == 4:
-        raise TaskError(f"{where}: vocabulary must be one or more symbols and then {' '.join(SPECIAL)}")
+    check_names(where, "vocabulary", vocabulary)
+    if not vocabulary:
+        raise TaskError(f"{where}: vocabulary is empty")
     if predict not in ("next-token", "next-token-set"):
         raise TaskError(f"{where}: predict must be next-token or next-token-set, not {predict!r}")
     if positions is not None and (not isinstance(positions, int) or isinstance(positions, bool) or positions < 1):
         raise TaskError(f"{where}: positions must be a whole number above 0, not {positions!r}")
     if order is None:
         return
+    assert isinstance(vocabulary, tuple)
     if not isinstance(order, tuple) or not order or any(token not in vocabulary for token in order) or len(set(order)) < len(order):
         raise TaskError(f"{where}: order must be a tuple of different tokens of the vocabulary")
 
@@ -89,14 +95,13 @@ class SuiteTask(ABC):
         valid_lengths: range,
         positions: int,
         predict: Literal["next-token", "next-token-set"],
-        order: tuple[str, ...] | None = None,
     ):
         self.name = name
         self.description = description
         self.vocabulary = (*symbols, *SPECIAL)
         self.predict = predict
         self.positions = positions
-        self.order = order
+        self.order: tuple[str, ...] | None = None
         self.valid_lengths = valid_lengths
         self.symbols = len(symbols)
         self.bos, self.sep, self.eos, self.pad = range(self.symbols, self.symbols + 4)

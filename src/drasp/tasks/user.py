@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from drasp.errors import DraspError, TaskError
+from drasp.tasks.examples import Sequences, examples
 from drasp.tasks.jsonl import JsonlTask
-from drasp.tasks.protocol import Sample, Task
+from drasp.tasks.protocol import Sample, Task, outputs, padding
 from drasp.tasks.registry import get_task
-from drasp.tasks.sampling import check_header
+from drasp.tasks.sampling import check_header, check_names
+from drasp.tasks.sequences import SequenceTask
 
 MEMBERS = ("name", "vocabulary", "predict", "sample", "answers")
 
@@ -30,6 +32,13 @@ def load_task(spec: str) -> Task:
     return JsonlTask(Path(spec)) if spec.endswith(".jsonl") else get_task(spec)
 
 
+def as_task(given: Task | Sequences | str) -> Task:
+    """A task as it is, by what `load_task` finds it, or of sequences alone."""
+    if isinstance(given, str):
+        return load_task(given)
+    return given if isinstance(given, Task) else examples(given)
+
+
 def is_python(spec: str) -> bool:
     """Whether a task is FILE.py:NAME: to load it runs the file."""
     return spec.rpartition(":")[0].endswith(".py")
@@ -37,28 +46,46 @@ def is_python(spec: str) -> bool:
 
 def checked_sample(task: Task, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> Sample:
     """What `task.sample` returns, as 64-bit integers and booleans. Raises TaskError if it breaks the rules of `Sample`, or fails."""
-    drawn = _call(task, "sample", rng, count, lengths)
+    sample = _arrays(task, "sample", _call(task, "sample", rng, count, lengths))
+    return _checked(task, sample, f"sample({count}, {lengths[0]}-{lengths[1]})", count)
+
+
+def different_sample(task: Task, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> Sample:
+    """As `checked_sample`; where the task knows how many sequences it has, none twice, and fewer where there are not so many."""
+    if not hasattr(task, "different"):
+        return checked_sample(task, rng, count, lengths)
+    sample = _arrays(task, "different", _call(task, "different", rng, count, lengths))
+    return _checked(task, sample, f"different({count}, {lengths[0]}-{lengths[1]})", min(count, len(sample.token_ids)))
+
+
+def _arrays(task: Task, method: str, drawn: Any) -> Sample:
     try:
-        token_ids, position_ids, scored = (np.asarray(array) for array in drawn)
+        return Sample(*(np.asarray(array) for array in drawn))
     except (TypeError, ValueError):
-        raise TaskError(f"task {task.name}: sample() must return three arrays: token ids, position ids, scored positions") from None
-    sample = Sample(token_ids, position_ids, scored)
+        raise TaskError(f"task {task.name}: {method}() must return three arrays: token ids, position ids, scored positions") from None
+
+
+def _checked(task: Task, sample: Sample, call: str, count: int) -> Sample:
     problem = _problem(task, sample, count)
     if problem:
-        raise TaskError(f"task {task.name}: sample({count}, {lengths[0]}-{lengths[1]}) {problem}")
-    return Sample(token_ids.astype(np.int64, copy=False), position_ids.astype(np.int64, copy=False), scored)
+        raise TaskError(f"task {task.name}: {call} {problem}")
+    return Sample(sample.token_ids.astype(np.int64, copy=False), sample.position_ids.astype(np.int64, copy=False), sample.scored)
 
 
 def checked_answers(task: Task, sample: Sample) -> np.ndarray:
-    """What `task.answers` returns. Raises TaskError if it has the wrong shape or type, or fails."""
-    answers = np.asarray(_call(task, "answers", sample.token_ids))
-    sets = task.predict == "next-token-set"
-    shape = sample.token_ids.shape + (len(task.vocabulary),) * sets
+    """What is right after each position of some sequences, as `task.answers` says; -1 for next-token where nobody knows.
+
+    Raises TaskError if it has the wrong shape or type, or fails.
+    """
+    told = hasattr(task, "right")
+    answers = np.asarray(_call(task, "right", sample) if told else _call(task, "answers", sample.token_ids))
+    sets, names = task.predict == "next-token-set", outputs(task)
+    shape = sample.token_ids.shape + (len(names),) * sets
     if answers.shape != shape or answers.dtype.kind not in ("b" if sets else "iu"):
         kind = "booleans" if sets else "integers"
         raise TaskError(f"task {task.name}: answers() must return {kind} of shape {shape}, not {answers.dtype} {answers.shape}")
-    if not sets and not _within(answers[sample.scored], len(task.vocabulary)):
-        raise TaskError(f"task {task.name}: answers() returns ids outside 0-{len(task.vocabulary) - 1}")
+    if not sets and not _within(answers[sample.scored] + told, len(names) + told):
+        raise TaskError(f"task {task.name}: answers() returns ids outside 0-{len(names) - 1}")
     return answers
 
 
@@ -75,15 +102,17 @@ def _problem(task: Task, sample: Sample, count: int) -> str | None:
     most = getattr(task, "positions", None)
     if not _within(position_ids, most):
         return "returns position ids below 0" if most is None else f"returns position ids outside 0-{most - 1}"
-    real = token_ids != len(task.vocabulary) - 1
+    pad = padding(task)
+    within = np.arange(token_ids.shape[1]) < sample.lengths[:, None]
+    real = within if pad is None else token_ids != task.vocabulary.index(pad)
     if (real[:, 1:] & ~real[:, :-1]).any():
-        return "returns tokens behind <pad>; padding must stand on the right"
+        return f"returns tokens behind {pad}; padding must stand on the right"
     if ((np.diff(position_ids) != 1) & real[:, 1:]).any():
         return "returns position ids that are not consecutive"
     if not scored.any(1).all():
         return "returns a sequence without a scored position"
     if (scored & ~real).any():
-        return "scores a position of <pad>"
+        return f"scores a position of {pad or 'padding'}"
     return None
 
 
@@ -112,6 +141,8 @@ def _from_python(path: Path, name: str) -> Task:
             task = task()
         except Exception as error:
             raise TaskError(f"{where}: {name}() failed: {_in_one_line(error)}") from error
+    if isinstance(task, SequenceTask):
+        task.name = name
     lacking = [member for member in MEMBERS if not hasattr(task, member)]
     if lacking:
         raise TaskError(f"{where}: it lacks {', '.join(lacking)}")
@@ -120,6 +151,10 @@ def _from_python(path: Path, name: str) -> Task:
     if not callable(task.sample) or not callable(task.answers):
         raise TaskError(f"{where}: sample and answers must be functions")
     check_header(where, task.vocabulary, task.predict, getattr(task, "positions", None), getattr(task, "order", None))
+    if getattr(task, "outputs", None) is not None:
+        check_names(where, "outputs", task.outputs)
+    if padding(task) not in (None, *task.vocabulary):
+        raise TaskError(f"{where}: padding is {task.padding!r}, which is not in the vocabulary")
     return task
 
 

@@ -40,9 +40,9 @@ def caption(program: Program, statement: Statement) -> str:
     if isinstance(statement, Prediction):
         logits = " + ".join(statement.logits) or "0"
         return (
-            f"the next token: softmax of {logits}"
+            f"{'the next token' if program.header.outputs is None else 'the output'}: softmax of {logits}"
             if program.header.predict == "next-token"
-            else f"each token may come next if {logits} > 0"
+            else f"each {'token' if program.header.outputs is None else 'output'} may come next if {logits} > 0"
         )
     if isinstance(statement, Mlp):
         return f"the model's own MLP of {_list(statement.inputs)}"
@@ -130,7 +130,9 @@ def _nouns(program: Program, statement: Bilinear) -> Nouns:
         return Nouns(row, column, f"{column} that is {row}", thing if statement.query == ONE_READ else None)
     if isinstance(statement, Project):
         row = _noun(program, statement.input, "current")
-        return Nouns(row, "the output token", row, "token" if statement.input == ONE_READ else None)
+        classes = program.header.outputs is not None
+        column, thing = ("the output", "output") if classes else ("the output token", "token")
+        return Nouns(row, column, row, thing if statement.input == ONE_READ else None)
     if isinstance(statement, Table):
         row = _noun(program, statement.input, "current")
         return Nouns(row, "the result", row, None)

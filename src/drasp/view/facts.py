@@ -28,7 +28,9 @@ def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:
     if evidence is None:
         return (counted, Row("evidence", "", "none is recorded for this program"))
     said = evidence.verdict + " (interrupted)" * evidence.interrupted + " (out of time)" * evidence.stopped_by_time
-    reason = (Row("reason", "", text) for text in shortfalls(evidence))
+    reason = [Row("reason", "", text) for text in shortfalls(evidence)]
+    if evidence.conventions is not None:
+        reason.append(Row("warning", "", evidence.conventions.line))
     measured = (row for kind in KINDS for row in evidence.rows(kind))
     gaps = (Row("gap", gap.kind.replace("_", " "), gap.reason) for gap in evidence.gaps)
     return (Row("verdict", "", said), *reason, counted, *map(_piece, evidence.named), *measured, *gaps, *_origin(evidence))

@@ -8,6 +8,7 @@ import numpy as np
 
 from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis, Side, along
+from drasp.ir.basis import NAMED
 from drasp.ir.labels import Label, label_text
 from drasp.ir.primitives.index import COLUMN, ROW, Index, read_index
 from drasp.ir.primitives.primitive import Names, Nouns, Predicate
@@ -52,8 +53,8 @@ class Comparison(Predicate):
             left, right = self.left.values(rows, columns), np.array(self.left.value(self.right, rows, columns))
         else:
             other = self.right.axis(rows, columns)
-            if identity and self.right.plain and axis.basis == other.basis:
-                return compare(along(self.left.side, axis.ids), along(self.right.side, other.ids))
+            if identity and self.right.plain and (axis.basis == other.basis or {axis.basis.kind, other.basis.kind} == set(NAMED)):
+                return compare(along(self.left.side, axis.identities), along(self.right.side, other.identities))
             left, right = self.left.values(rows, columns), self.right.values(rows, columns)
         return compare(left, right) & ~np.isnan(left) & ~np.isnan(right)
 
@@ -89,6 +90,8 @@ class Comparison(Predicate):
                 return f"{name} {relation} {sides.label(right, left.side)}"
             if right.plain and sides.bases[left.side] == sides.bases[right.side]:
                 return f"{name} {relation} {sides.names[right.side]}"
+            if right.plain and {sides.bases[left.side].kind, sides.bases[right.side].kind} == set(NAMED):
+                return f"{sides.called(left.side)} {relation} {sides.called(right.side)}"
         first = left.python(sides)
         second = right.python(sides) if isinstance(right, Index) else left.python_value(right, sides)
         if relation == "!=" and (sides.has_places(left.side) or (isinstance(right, Index) and sides.has_places(right.side))):

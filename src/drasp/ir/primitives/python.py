@@ -19,7 +19,8 @@ def python_label(label: Label, basis: Basis) -> str:
     if isinstance(label, tuple):
         first, second = basis.parts
         return f"{python_label(label[0], first)} * {second.size} + {python_label(label[1], second)}"
-    return f"ID[{python_string(label)}]" if isinstance(label, str) else str(label)
+    of = "OUTPUT_ID" if basis.kind == "output" else "ID"
+    return f"{of}[{python_string(label)}]" if isinstance(label, str) else str(label)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class PythonSides:
     def has_places(self, side: Side) -> bool:
         """Whether the coordinates of a side have places of their own, and some perhaps none."""
         return self.bases[side].kind == "token"
+
+    def called(self, side: Side) -> str:
+        """The names of a side's coordinates."""
+        return f"np.take({'OUTPUTS' if self.bases[side].kind == 'output' else 'VOCABULARY'}, {self.names[side]})"
 
     def place(self, side: Side) -> str:
         """The places of a side's coordinates in their order; NaN where there is none."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from drasp.errors import ProgramError
 from drasp.ir.axis import Array, Axis, Side, along
-from drasp.ir.basis import Basis
+from drasp.ir.basis import NAMED, Basis
 from drasp.ir.labels import (
     Label,
     Range,
@@ -190,13 +190,13 @@ def _is_small(asked: Asked) -> bool:
 
 def _entries_candidates(asked: Asked) -> Iterator[Ranked]:
     """For attention each token; of a large vocabulary the special ones."""
-    if asked.group == "key" and asked.columns.basis.kind == "token":
+    if asked.group == "key" and asked.columns.basis.kind in NAMED:
         yield from ((0, Entries(((token, 1.0),))) for token in asked.columns.labels if _is_small(asked) or is_special(token))
 
 
 def _rows_candidates(asked: Asked) -> Iterator[Ranked]:
     """For attention each pair of tokens of a small vocabulary."""
-    if asked.group == "query and key" and asked.columns.basis.kind == "token" and _is_small(asked):
+    if asked.group == "query and key" and asked.columns.basis.kind in NAMED and _is_small(asked):
         yield from ((1, Rows(((row, ((column, 1.0),)),))) for row in asked.rows.labels for column in asked.columns.labels)
 
 

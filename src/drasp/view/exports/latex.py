@@ -62,7 +62,7 @@ def _picture(program: Program, statement: Bilinear) -> list[str]:
     """A heat map; of a large operator the first rows and columns."""
     matrix = program.matrix(statement.name)
     shown = matrix[:SHOWN, :SHOWN]
-    rows, columns = sides(statement, program.bases)
+    rows, columns = sides(statement, program.bases, program.header)
     if isinstance(statement, Table):
         columns = program.bases[statement.name]
     high, wide = shown.shape

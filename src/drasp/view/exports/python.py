@@ -16,6 +16,7 @@ import numpy as np
 
 from drasp.errors import DraspError
 from drasp.evidence.schema import Evidence
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number, Read, Test
 from drasp.ir.labels import Label, number_text
 from drasp.ir.nodes import (
@@ -34,11 +35,12 @@ from drasp.ir.nodes import (
     Sharpen,
     Statement,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.operators import HARD, Dense, Sum, Symbolic, Term
 from drasp.ir.primitives import RECORDS
 from drasp.ir.primitives.primitive import Predicate
 from drasp.ir.primitives.python import PythonSides, python_label, python_string
-from drasp.ir.program import Program, sides
+from drasp.ir.program import Header, Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
 from drasp.view.captions import captions
@@ -67,16 +69,30 @@ def to_python(program: Program, evidence: Evidence | None = None) -> str:
         )
     writer = _Writer(program)
     body = writer.body()
-    parts = [_docstring(program, evidence), "import base64\n\nimport numpy as np\n" if program.operators else "import numpy as np\n"]
+    helpers = _helpers(body, program.header)
+    parts = [_docstring(program, evidence), _imports(bool(program.operators), any("math." in text for text in helpers))]
     parts.append(writer.constants(body))
-    parts += [f"\n{body}", f"\n{_PREDICT[program.header.predict]}", *(f"\n{text}" for text in _helpers(body, program.header.bidirectional))]
+    rest = [_PREDICT[program.header.predict], *helpers]
+    parts += [f"\n{body}", *(f"\n{_of_outputs(text) if program.header.outputs is not None else text}" for text in rest)]
     if program.operators:
         parts.append(f"\n{writer.tensors()}")
     return "\n".join(parts)
 
 
+def _of_outputs(text: str) -> str:
+    """What puts out tokens puts out classes."""
+    text = text.replace("VOCABULARY[number]", "OUTPUTS[number]").replace("shape[1], len(VOCABULARY))", "shape[1], len(OUTPUTS))")
+    return text.replace("The token that comes next", "The output").replace("set of tokens that may come next", "set of outputs that hold")
+
+
+def _imports(embedded: bool, mathematics: bool) -> str:
+    standard = [f"import {name}\n" for name, needed in (("base64", embedded), ("math", mathematics)) if needed]
+    return "".join([*standard, "\n"] if standard else []) + "import numpy as np\n"
+
+
 def _docstring(program: Program, evidence: Evidence | None) -> str:
     what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
+    what = what if program.header.outputs is None else what.replace("tokens", "outputs").replace("next token", "output")
     lines = ["A D-RASP program in NumPy, written by drasp.", ""]
     lines += textwrap.wrap(
         f"predict(tokens) gives {what} at each position of a sequence, logits(token_ids) the numbers behind it. "
@@ -119,8 +135,8 @@ def _broken(statement: str) -> str:
 
 def _identifiers(program: Program) -> dict[str, str]:
     """For the name of each statement one that Python and the rest of the file leave free."""
-    taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "np", "base64", "token_ids", "position_ids", "logits", "predict"}
-    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
+    taken = {*keyword.kwlist, *dir(builtins), *_HELPERS, "sees", "np", "math", "base64", "token_ids", "position_ids", "logits", "predict"}
+    taken |= {"ID", "ORDER", "PLACE", "VOCABULARY", "OUTPUTS", "OUTPUT_ID", "POSITIONS", "OPERATORS", "HARD", "token", "pos", "one"}
     names = {"token": "token", "pos": "pos", "one": "one"}
     for statement in program.statements:
         name = statement.name
@@ -145,6 +161,9 @@ class _Writer:
         header = self.header
         lines = ["VOCABULARY = [", *_wrapped(_tokens(header.vocabulary)), "]"]
         lines += ["ID = {token: number for number, token in enumerate(VOCABULARY)}", f"POSITIONS = {header.positions}"]
+        if header.outputs is not None:
+            lines += ["OUTPUTS = [", *_wrapped(_tokens(header.outputs)), "]"]
+            lines += ["OUTPUT_ID = {output: number for number, output in enumerate(OUTPUTS)}"]
         if "PLACE" in body and header.order is not None:
             lines += ["", "# The place of each token in the order, by its number; the tokens outside it compare false."]
             lines += ["ORDER = [", *_wrapped(_tokens(header.order)), "]", "PLACE = np.full(len(VOCABULARY), np.nan)"]
@@ -162,7 +181,7 @@ class _Writer:
             lines += _COMMENT.wrap(said[statement.name])
             if isinstance(statement, Prediction):
                 total = " + ".join(self.names[name] for name in statement.logits)
-                lines.append(f"    return {total or 'np.zeros((len(token_ids), len(VOCABULARY)))'}")
+                lines.append(f"    return {total or f'np.zeros((len(token_ids), {len(self.header.predicted)}))'}")
             else:
                 lines.append(_broken(f"    {self.names[statement.name]} = {self.statement(statement)}"))
         return "\n".join(lines) + "\n"
@@ -194,9 +213,13 @@ class _Writer:
             return f"lookup({reads[0]}, {operator}, {self.program.bases[statement.name].size})"
         if isinstance(statement, Aggregate):
             selectors = ", ".join(self.names[name] for name in statement.selectors)
+            if self.program.header.pad is not None:
+                return f"aggregate([{selectors}], {reads[0]}, sees(token_ids))"
             return f"aggregate([{selectors}], {reads[0]})" if selectors else f"average({reads[0]})"
         if isinstance(statement, Mlp):
-            return f'mlp([{", ".join(reads)}], "{statement.op}")'
+            kind = NORMS[statement.norm]
+            how = f"{statement.act}, centred={kind.centred}, scaled={kind.scaled}"
+            return f'mlp([{", ".join(reads)}], "{statement.op}", {how})'
         if isinstance(statement, Harden):
             return f"harden({reads[0]})"
         if isinstance(statement, Sharpen):
@@ -245,7 +268,7 @@ class _Writer:
     def operator(self, statement: Bilinear) -> str:
         if isinstance(statement.op, Dense):
             return f'OPERATORS["{statement.op.name}"]'
-        rows, columns = sides(statement, self.program.bases)
+        rows, columns = sides(statement, self.program.bases, self.header)
         row, column = statement.sides.row, statement.sides.column or "out"
         between = PythonSides({"row": row, "column": column}, {"row": rows, "column": columns})
         return f"lambda {row}, {column}:{OUTER}{_operator(statement.op, between)}"
@@ -303,15 +326,18 @@ def _wrapped(items: Iterable[str], indent: int = 4) -> list[str]:
     return lines
 
 
-def _helpers(body: str, bidirectional: bool) -> list[str]:
+def _helpers(body: str, header: Header) -> list[str]:
     """The functions that the body calls, and those that they call."""
     needed: set[str] = set()
-    texts = _HELPERS | (_BIDIRECTIONAL if bidirectional else {})
+    texts = _HELPERS | (_BIDIRECTIONAL if header.bidirectional else {})
+    if header.pad is not None:
+        texts["aggregate"] = _PADDED["aggregate"]
+        texts["sees"] = _PADDED["bidirectional" if header.bidirectional else "causal"].replace("PAD", python_string(header.pad))
     search = ["\n".join(line for line in body.splitlines() if not line.startswith("    #"))]
     while search:
         text = search.pop()
         for name in texts.keys() - needed:
-            if re.search(rf"(?<![\w.]){name}\(", text):
+            if re.search(rf"(?<![\w.]){name}(\(|, centred=)", text):
                 needed.add(name)
                 search.append(texts[name])
     if "OPERATORS" in body or "mlp" in needed:
@@ -391,13 +417,18 @@ def norm(inputs, op, eps):
     return np.sqrt(np.maximum(((z @ matrix(op, z.shape[1], z.shape[1])) * z).sum(axis=1), 0) + eps)[:, None]
 ''',
     "mlp": '''\
-def mlp(inputs, name):
-    """The model's own MLP with the LayerNorm before it."""
+def mlp(inputs, name, activation, centred, scaled):
+    """The model's own MLP with the norm before it."""
     weights = {part.removeprefix(f"{name}."): array for part, array in OPERATORS.items() if part.startswith(f"{name}.")}
     total = sum(values @ weights[f"in.{number}"] for number, values in enumerate(inputs))
-    centred = total - total.mean(axis=1, keepdims=True)
-    sigma = weights.get("sigma", np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + weights["eps"]))
-    hidden = gelu((divide(centred, sigma) * weights["gain"] + weights["shift"]) @ weights["w_in"] + weights["b_in"])
+    if centred:
+        total = total - total.mean(axis=1, keepdims=True)
+    if scaled:
+        sigma = weights["sigma"] if "sigma" in weights else np.sqrt(np.square(total).mean(axis=1, keepdims=True) + weights["eps"])
+        total = divide(total, sigma) * weights["gain"] + weights["shift"]
+    hidden = total @ weights["w_in"] + weights["b_in"]
+    gated = "w_gate" in weights
+    hidden = activation(total @ weights["w_gate"] + weights["b_gate"]) * hidden if gated else activation(hidden)
     return hidden @ weights["w_out"] + weights["b_out"]
 ''',
     "harden": '''\
@@ -442,11 +473,7 @@ def step(x):
     """1 where x is positive, else 0."""
     return np.where(np.asarray(x) > 0, 1.0, 0.0)
 ''',
-    "gelu": '''\
-def gelu(x):
-    """GELU in its tanh form, as in GPT-2."""
-    return 0.5 * (x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x * (1 + 0.044715 * (x * x))))))
-''',
+    **{name: activation.python for name, activation in ACTIVATIONS.items()},
     "divide": '''\
 def divide(x, n):
     """x / n; 0 where n is 0."""
@@ -469,6 +496,26 @@ def tensor(shape, kind, text):
 ''',
 }
 """The functions that a written file may need, each with all that it says of its own meaning."""
+
+_SEES = '''\
+def sees(token_ids):
+    """Which keys (across) each position sees: {keys}, but no padding, unless there is nothing else."""
+    seen = {seen}
+    real = seen & (np.asarray(token_ids) != ID[PAD])
+    return np.where(real.any(axis=1, keepdims=True), real, seen)
+'''
+
+_PADDED = {
+    "aggregate": '''\
+def aggregate(scores, values, seen):
+    """The average of values under the softmax of the summed scores, of what each position sees."""
+    total = np.where(seen, sum(scores), -np.inf)
+    weights = np.exp(total - total.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)) @ values
+''',
+    "causal": _SEES.format(keys="itself and those before it", seen="np.tri(len(token_ids), dtype=bool)"),
+    "bidirectional": _SEES.format(keys="all of them", seen="np.ones((len(token_ids), len(token_ids)), dtype=bool)"),
+}
 
 _BIDIRECTIONAL = {
     "aggregate": '''\

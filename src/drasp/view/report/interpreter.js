@@ -5,9 +5,12 @@
 const Interpreter = (() => {
   const TOLERANCE = 1e-6;
 
+  const ACTIVATIONS = {
+    /* activations */
+  };
+
   const FUNCTIONS = {
-    relu: (x) => Math.max(x, 0),
-    gelu: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * x * (1 + 0.044715 * x * x))),
+    ...ACTIVATIONS,
     step: (x) => (x > 0 ? 1 : 0),
     sign: Math.sign,
     min: Math.min,
@@ -100,6 +103,7 @@ const Interpreter = (() => {
     constructor(program, ids, positions) {
       this.program = program;
       this.time = ids.length;
+      this.keys = Array.from(ids, (_, i) => this.seen(i, ids));
       const built = (name, values) => ({ size: program.bases[name].size, ids: Int32Array.from(values), scale: null });
       this.vectors = { token: built("token", ids), pos: built("pos", positions), one: built("one", ids.map(() => 0)) };
       this.selects = {};
@@ -111,6 +115,14 @@ const Interpreter = (() => {
         else if (statement.kind === "prediction") this.logits = result;
         else if (statement.kind !== "select") this.vectors[statement.name] = result;
       }
+    }
+
+    /** The keys that a query sees: those up to itself, or all; not those that are padding, unless there are no others. */
+    seen(i, ids) {
+      const { bidirectional, pad } = this.program;
+      const every = Array.from({ length: bidirectional ? this.time : i + 1 }, (_, j) => j);
+      const real = pad === null ? every : every.filter((j) => ids[j] !== pad);
+      return real.length ? real : every;
     }
 
     read({ variable, over }) {
@@ -143,7 +155,7 @@ const Interpreter = (() => {
     }
 
     prediction(statement) {
-      const size = this.program.vocabulary.length;
+      const size = this.program.outputs.length;
       const data = new Float64Array(this.time * size);
       for (const name of statement.logits) this.projections[name].data.forEach((x, i) => (data[i] += x));
       return { size, data };
@@ -154,7 +166,7 @@ const Interpreter = (() => {
       const weights = this.weights(statement.selectors);
       this.attention[statement.name] = weights;
       const { size } = value;
-      if (statement.selectors.length === 0) return { size, data: this.uniform(dense(value), size) };
+      if (statement.selectors.length === 0 && this.program.pad === null) return { size, data: this.uniform(dense(value), size) };
       const data = new Float64Array(this.time * size);
       for (let i = 0; i < this.time; i++) {
         for (let j = 0; j < this.time; j++) {
@@ -181,23 +193,22 @@ const Interpreter = (() => {
       return all ? data.map((_, i) => sum[i % size] / this.time) : data;
     }
 
-    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees. */
+    /** Attention (time, time): the softmax of the summed scores over the keys that the query sees, padding left out. */
     weights(selectors) {
       const { time } = this;
       const total = new Float64Array(time * time);
-      const seen = (i) => (this.program.bidirectional ? time : i + 1);
       for (const name of selectors) {
         const { reads, op } = this.selects[name];
         const left = this.times(reads[0], op);
         const key = this.read(reads[1]);
-        for (let i = 0; i < time; i++) for (let j = 0; j < seen(i); j++) total[i * time + j] += inner(left, i, key, j);
+        for (let i = 0; i < time; i++) for (const j of this.keys[i]) total[i * time + j] += inner(left, i, key, j);
       }
       for (let i = 0; i < time; i++) {
-        const row = total.subarray(i * time, i * time + seen(i));
-        const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
+        const row = total.subarray(i * time, (i + 1) * time);
+        const largest = this.keys[i].reduce((a, j) => Math.max(a, row[j]), -Infinity);
         let sum = 0;
-        for (let j = 0; j < row.length; j++) sum += row[j] = Math.exp(row[j] - largest);
-        for (let j = 0; j < row.length; j++) row[j] /= sum;
+        for (const j of this.keys[i]) sum += row[j] = Math.exp(row[j] - largest);
+        for (const j of this.keys[i]) row[j] /= sum;
       }
       return total;
     }
@@ -222,7 +233,7 @@ const Interpreter = (() => {
       return { size, data };
     }
 
-    mlp({ reads, tensors }) {
+    mlp({ reads, tensors, act, centred, scaled }) {
       const tensor = (name) => this.program.tensors[tensors[name]];
       const row = (name) => tensor(name).data;
       const parts = reads.map((read, i) => this.times(read, tensors[`in.${i}`]));
@@ -231,17 +242,23 @@ const Interpreter = (() => {
       for (const part of parts) part.data.forEach((x, i) => (total[i] += x));
       for (let i = 0; i < this.time; i++) {
         const here = total.subarray(i * size, (i + 1) * size);
-        const mean = here.reduce((a, b) => a + b, 0) / size;
+        const mean = centred ? here.reduce((a, b) => a + b, 0) / size : 0;
         for (let c = 0; c < size; c++) here[c] -= mean;
+        if (!scaled) continue;
         const square = here.reduce((sum, x) => sum + x * x, 0) / size;
         const sigma = "sigma" in tensors ? row("sigma")[0] : Math.sqrt(square + row("eps")[0]);
         for (let c = 0; c < size; c++) here[c] = divide(here[c], sigma) * row("gain")[c] + row("shift")[c];
       }
-      const hidden = timesMatrix({ size, data: total }, tensor("w_in"), this.time);
-      hidden.data.forEach((x, i) => (hidden.data[i] = FUNCTIONS.gelu(x + row("b_in")[i % hidden.size])));
-      const out = timesMatrix(hidden, tensor("w_out"), this.time);
-      out.data.forEach((x, i) => (out.data[i] = x + row("b_out")[i % out.size]));
-      return out;
+      const affine = (vector, part) => {
+        const found = timesMatrix(vector, tensor(`w_${part}`), this.time);
+        found.data.forEach((x, i) => (found.data[i] = x + row(`b_${part}`)[i % found.size]));
+        return found;
+      };
+      const normed = { size, data: total };
+      const hidden = affine(normed, "in");
+      const gate = "w_gate" in tensors ? affine(normed, "gate") : null;
+      hidden.data.forEach((x, i) => (hidden.data[i] = gate ? ACTIVATIONS[act](gate.data[i]) * x : ACTIVATIONS[act](x)));
+      return affine(hidden, "out");
     }
 
     harden(statement) {

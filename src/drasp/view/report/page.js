@@ -47,6 +47,7 @@ const bdi = (text, attributes = {}) => el("bdi", attributes, text);
 
 function label(basis, index) {
   if (basis.kind === "token") return tokenText(data.program.vocabulary[index]);
+  if (basis.kind === "output") return tokenText(data.program.outputs[index]);
   if (basis.kind === "position") return String(index);
   if (basis.kind === "one") return "1";
   if (basis.kind !== "pair") return `[${index}]`;
@@ -245,13 +246,13 @@ function operator(statement) {
   if (!program) return [];
   if (!matrix) return [el("p", {}, "This operator is too large to be shown in the page.")];
   const bases = statement.reads.map(({ variable }) => data.program.bases[variable]);
-  const token = data.program.bases.token;
+  const { output } = data.program;
   const derived = { kind: "derived", size: matrix.columns };
   const text = ({ variable, over }) => (over === null ? variable : `${variable} / ${over}`);
   const [first, second] = statement.reads;
   const sides = {
     select: () => [side(bases[0], `q: ${text(first)}`), side(bases[1], `k: ${text(second)}`)],
-    project: () => [side(bases[0], `inp: ${text(first)}`), side(token, "out: next token")],
+    project: () => [side(bases[0], `inp: ${text(first)}`), side(output, output.kind === "token" ? "out: next token" : "out")],
     table: () => [side(bases[0], `inp: ${text(first)}`), side(derived, "result")],
     compare: () => [side(bases[0], `x: ${text(first)}`), side(bases[1], `y: ${text(second)}`)],
     norm: () => [joinedSide(bases, statement.reads.map(text).join(", ")), joinedSide(bases, statement.reads.map(text).join(", "))],
@@ -377,7 +378,7 @@ function valueOf(statement) {
 }
 
 function basisOf(statement) {
-  return data.program.bases[statement.name] ?? data.program.bases.token;
+  return data.program.bases[statement.name] ?? data.program.output;
 }
 
 const ROWS_AT_ONCE = 12;
@@ -472,12 +473,12 @@ let cellWidth = 24;
 
 function strips() {
   const { ids, run } = state;
-  const { vocabulary, predict } = data.program;
+  const { vocabulary, outputs, predict } = data.program;
   const time = ids.length;
   const predicted = Interpreter.predictions(program, run.logits);
   const example = exampleShown();
   const tokens = ids.map((id) => tokenText(vocabulary[id]));
-  const words = predict === "next-token" ? predicted.map((id) => tokenText(vocabulary[id])) : [];
+  const words = predict === "next-token" ? predicted.map((id) => tokenText(outputs[id])) : [];
   const longest = [...tokens, ...words].reduce((most, text) => Math.max(most, [...text].length), 1);
   cellWidth = Math.max(20, Math.min(longest * 7.3 + 8, time > 60 ? 30 : 64));
   const box = at("strips");
@@ -512,16 +513,16 @@ function predictionBlocks(predicted, words, example) {
   const answers = (i) => example?.model[i];
   const marks = predicted.map((said, i) => (answers(i) ? (sameAnswer(said, answers(i)) ? "✓" : "✗") : "·"));
   if (data.program.predict === "next-token") {
-    const recorded = predicted.map((_, i) => (answers(i) ? label(data.program.bases.token, answers(i)[0]) : "·"));
+    const recorded = predicted.map((_, i) => (answers(i) ? label(data.program.output, answers(i)[0]) : "·"));
     return [
-      title("The next token"),
+      title(data.program.output.kind === "token" ? "The next token" : "The output"),
       textRow("program", words, "token predicted"),
       ...(example ? [textRow("model, recorded", recorded, "token predicted"), textRow("same", marks, "marks")] : []),
     ];
   }
   const ever = new Set([...predicted, ...Object.values(example?.model ?? {})].flat());
   const rows = [...ever].toSorted((a, b) => a - b).slice(0, 40);
-  const labels = rows.map((id) => label(data.program.bases.token, id));
+  const labels = rows.map((id) => label(data.program.output, id));
   const block = (sets, who) =>
     gridBlock(labels, 16, 1, (r, i) => (sets[i]?.includes(rows[r]) ? 1 : 0), (r, i) => `${positionText(i)}\n${who}: ${labels[r]} ${sets[i]?.includes(rows[r]) ? "may" : "may not"} come next`);
   const recorded = predicted.map((_, i) => answers(i));
@@ -573,9 +574,9 @@ function point(place) {
   at("position").setAttribute("aria-valuetext", positionText(place));
   const cursor = at("cursor");
   cursor.style.left = `calc(var(--labels) + ${place * cellWidth}px)`;
-  const { vocabulary } = data.program;
+  const { vocabulary, outputs } = data.program;
   const predicted = Interpreter.predictions(program, state.run.logits)[place];
-  const said = (ids) => (data.program.predict === "next-token" ? [ids].flat().map((id) => tokenText(vocabulary[id])).join("") : `{${ids.map((id) => tokenText(vocabulary[id])).join(", ")}}`);
+  const said = (ids) => (data.program.predict === "next-token" ? [ids].flat().map((id) => tokenText(outputs[id])).join("") : `{${ids.map((id) => tokenText(outputs[id])).join(", ")}}`);
   const model = exampleShown()?.model[place];
   const entries = statements.filter((statement) => statement.kind !== "select" && !(statement.kind === "prediction" && statement.logits.length === 1));
   at("readout").replaceChildren(
@@ -706,10 +707,12 @@ function table(head, rows, caption) {
   );
 }
 
+/** A share with its interval; of all inputs there is none, and where nobody knows what is right there is no share. */
 function shareCell(found) {
+  if (!found) return "–";
   const bar = el("span", { class: "bar" }, el("i"));
   bar.firstChild.style.width = `${100 * found.accuracy}%`;
-  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, ` [${share(found.low)}, ${share(found.high)}]`), bar);
+  return el("span", { class: "share" }, el("b", {}, share(found.accuracy)), el("small", {}, found.low === found.high ? "" : ` [${share(found.low)}, ${share(found.high)}]`), bar);
 }
 
 function evidenceBody() {

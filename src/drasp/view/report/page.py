@@ -16,6 +16,7 @@ from drasp.errors import DraspError, TaskError
 from drasp.evidence.examples import Example
 from drasp.evidence.kind import Row
 from drasp.evidence.schema import Evidence
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
@@ -104,15 +105,18 @@ def _description(task: str) -> str:
 
 def _notes(evidence: Evidence) -> list[str]:
     said = {"The search was interrupted.": evidence.interrupted, "The search ran out of time.": evidence.stopped_by_time}
-    return [text for text, so in said.items() if so] + [f"{text[:1].upper()}{text[1:]}." for text in shortfalls(evidence)]
+    odd = [] if evidence.conventions is None else [evidence.conventions.line]
+    return [text for text, so in said.items() if so] + [f"{text[:1].upper()}{text[1:]}." for text in (*odd, *shortfalls(evidence))]
 
 
 def _bands(evidence: Evidence) -> list[Json]:
     """Band by band the match and what stands beside it; nothing where match was not measured."""
     match, task, model_task, baseline = evidence.match, evidence.task, evidence.model_task, evidence.baseline
-    if match is None or task is None or model_task is None or baseline is None:
+    if match is None or baseline is None:
         return []
-    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}, "task": task, "model_task": model_task}
+    shares = {"match": match, **{f.name: getattr(baseline, f.name) for f in fields(baseline)}}
+    if task is not None and model_task is not None:
+        shares |= {"task": task, "model_task": model_task}
     return [
         {"lengths": list(band.lengths), **{key: to_json(share.bands[i]) for key, share in shares.items()}}
         for i, band in enumerate(match.bands)
@@ -123,13 +127,14 @@ def _example(program: Program, example: Example) -> Json:
     """A recorded example with its tokens as indices; `model` gives for every scored position the ids that the model predicts."""
     vocabulary, sets = program.header.vocabulary, program.header.predict == "next-token-set"
     places = {token: index for index, token in enumerate(vocabulary)}
+    outputs = {output: index for index, output in enumerate(program.header.predicted)}
     said = [(answer,) if isinstance(answer, str) else answer for answer in example.model]
-    known = {token for tokens in (example.tokens, *said) for token in tokens} <= set(vocabulary)
+    known = set(example.tokens) <= set(places) and {output for answer in said for output in answer} <= set(outputs)
     fits = 0 <= example.positions <= program.header.positions - len(example.tokens) and example.tokens
     inside = len(said) == len(example.scored) and all(0 <= place < len(example.tokens) for place in example.scored)
     if not (known and fits and inside and all(isinstance(answer, str) != sets for answer in example.model)):
         raise DraspError("evidence.json is damaged: examples: one does not fit the program")
-    answers = [sorted(places[token] for token in tokens) for tokens in said]
+    answers = [sorted(outputs[output] for output in answer) for answer in said]
     ids = [places[token] for token in example.tokens]
     return {"ids": ids, "first": example.positions, "model": dict(zip(map(str, example.scored), answers, strict=True))}
 
@@ -161,10 +166,17 @@ def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def interpreter_script() -> str:
+    """The interpreter of the page, with the activations in their place."""
+    text = (files("drasp.view.report") / "interpreter.js").read_text(encoding="utf-8")
+    return text.replace("/* activations */", "\n".join(f"{name}: {record.javascript}," for name, record in ACTIVATIONS.items()))
+
+
 def _filled(data: Json) -> str:
     """The template with the data, the style sheet and the scripts in their places."""
     folder = files("drasp.view.report")
-    style, interpreter, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "interpreter.js", "page.js"))
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    interpreter = interpreter_script()
     parts = {
         "title": html.escape(f"{(data['evidence'] or {}).get('task') or data['name']}: a D-RASP program"),
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(interpreter)} {_hash(script)}",

@@ -20,6 +20,7 @@ from drasp.ir.nodes import (
     Sharpen,
     Statement,
 )
+from drasp.ir.norms import NORMS
 from drasp.ir.program import Program, tensor_names
 from drasp.lang.printer import statement_text
 from drasp.view.captions import caption
@@ -40,7 +41,8 @@ def program_data(program: Program, characters: float, entries: float = ENTRIES_A
         entries: how many they may have together, likewise.
 
     Returns:
-        "vocabulary", "positions", "predict", "bidirectional"; "bases" of the variables; "statements"; "tensors", to which the statements
+        "vocabulary", "outputs" (the vocabulary, where it has no others), "output" (their basis), "positions", "predict", "bidirectional",
+        "pad"; "bases" of the variables; "statements"; "tensors", to which these
         refer by their place in that list: {"shape", "symmetric", "rank", "data"}. The data are the entries row by row (of a symmetric one
         the upper triangle) as little-endian doubles, compressed by zlib, in base64. Where `rank` is not null they are those of two factors,
         (rows, rank) and (rank, columns), in single precision: so are large operators of small rank written where the program would not fit.
@@ -50,9 +52,12 @@ def program_data(program: Program, characters: float, entries: float = ENTRIES_A
     header = program.header
     return {
         "vocabulary": list(header.vocabulary),
+        "outputs": list(header.predicted),
+        "output": _basis(header.output),
         "positions": header.positions,
         "predict": header.predict,
         "bidirectional": header.bidirectional,
+        "pad": None if header.pad is None else header.vocabulary.index(header.pad),
         "bases": {name: _basis(basis) for name, basis in program.bases.items()},
         "statements": statements,
         "tensors": tensors.packed(characters, entries),
@@ -153,7 +158,9 @@ def _special(program: Program, statement: Statement, tensors: _Tensors) -> Json:
         return {"eps": program.norm_eps(statement)}
     if isinstance(statement, Mlp):
         names = (name for name in tensor_names(statement) if name in program.operators)
-        return {"tensors": {name.removeprefix(f"{statement.op}."): tensors.add(program.operators[name]) for name in names}}
+        kind = NORMS[statement.norm]
+        how: Json = {"act": statement.act, "centred": kind.centred, "scaled": kind.scaled}
+        return how | {"tensors": {name.removeprefix(f"{statement.op}."): tensors.add(program.operators[name]) for name in names}}
     if isinstance(statement, Sharpen):
         return {"power": statement.power}
     if isinstance(statement, Compute):
