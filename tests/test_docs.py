@@ -27,6 +27,7 @@ NOT_RUN = {
     "python benchmarks/browser.py RUNS": "tests/test_report.py calls it, where there is a browser",
     "pip install 'drasp[plots]'": "it installs a package",
     "drasp convert FILE.pt --config config.json --out DIR": "tests/test_convert.py does, with files that it makes",
+    "pip install drasp transformers": "it installs packages",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
@@ -225,4 +226,4 @@ def test_a_model_and_strings_of_ones_own_in_fifteen_lines_at_the_most() -> None:
     found = names["found"]
     assert found.program.header.vocabulary == ("a", "b", "c")
     assert found.evidence.verdict in ("decompiled", "imitated")
-    assert found.program.trace("cabbabcab").predictions[-1] == "c"
+    assert found.program.trace(list("cabbabcab")).predictions[-1] == "c"

@@ -18,7 +18,7 @@ from drasp.learn.pools import Study
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
 from drasp.model.told import Told
-from drasp.tasks.protocol import Sample, Task, parts
+from drasp.tasks.protocol import Asked, Sample, Task, parts
 from drasp.tasks.user import checked_answers, checked_sample, different_sample
 from drasp.view.facts import terminal
 from drasp.view.report.page import report
@@ -127,6 +127,12 @@ predict next-token
 logits1 = project(op={"1": 1})
 prediction = softmax(logits1)
 """
+
+
+def test_what_a_bidirectional_model_reads_is_all_of_a_sequence() -> None:
+    task = drasp.examples(SUMS, scored=0)
+    assert parts(task.for_model(Asked(20, bidirectional=True))).all_inputs  # type: ignore[attr-defined]
+    assert not parts(task.for_model(Asked(20))).all_inputs  # type: ignore[attr-defined]  # 5 inputs, each of them five times
 
 
 def test_all_inputs_are_judged_and_have_no_interval() -> None:

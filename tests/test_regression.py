@@ -80,3 +80,9 @@ def test_a_strength_that_decides_all_stays_finite():
     strength = fit(choices, terms, {0: 0.0}, TUNING)[0]
     assert 5 < strength < 100
     assert choices.total_variation(scores_of({0: strength}, terms)) < 0.01
+
+
+def test_attention_that_reads_nothing_has_no_term():
+    """As that of heads of which the search left no selector between variables."""
+    weights = np.full((3, 2), 0.5)
+    assert list(selected(Choices(weights, weights > 0), np.zeros((0, 3, 2), dtype=np.float32), np.zeros(0), TUNING)) == []

@@ -5,7 +5,7 @@ import numpy as np
 from drasp.errors import DraspError
 from drasp.model.told import Told
 from drasp.model.transformer import Transformer, cut
-from drasp.tasks.protocol import Task, padding
+from drasp.tasks.protocol import Asked, Task, padding
 from drasp.tasks.sampling import SuiteTask
 from drasp.tasks.user import checked_answers, checked_sample
 
@@ -23,7 +23,7 @@ def fitted(transformer: Transformer, task: Task, lengths: tuple[int, int], model
         DraspError: the task breaks its rules, or has more tokens, outputs or positions than the model, or other ids.
     """
     if hasattr(task, "for_model"):
-        task = task.for_model(transformer.positions, told.tokens)
+        task = task.for_model(Asked(transformer.positions, told.tokens, transformer.bidirectional))
     vocabulary, outputs = task.vocabulary, getattr(task, "outputs", None)
     tokens, predicted = transformer.vocabulary_size, transformer.outputs
     if len(vocabulary) > tokens or (isinstance(task, SuiteTask) and len(vocabulary) < tokens):

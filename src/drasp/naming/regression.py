@@ -58,12 +58,15 @@ def scores_of(strengths: Strengths, terms: Array) -> Array:
 
 
 def selected(choices: Choices, terms: Array, costs: Array, tuning: RegressionTuning) -> Iterator[Strengths]:
-    """Ever more terms with their strengths, from the first on, until they explain enough or a further one adds too little.
+    """Ever more terms with their strengths, from the first on, until they explain enough or a further one adds too little. None where
+    there is no term.
 
     Args:
         terms: (terms, rows, choices), what each gives each choice.
         costs: (terms), the numbers of each besides its strength: of two terms worth about the same the plainer is taken.
     """
+    if not len(terms):
+        return
     strengths: Strengths = {}
     spread = _spread(choices.open / choices.open.sum(1, keepdims=True), terms)
     least = before = choices.excess(np.zeros(choices.wanted.shape))

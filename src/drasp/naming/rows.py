@@ -61,7 +61,7 @@ def rows_of(named: Program, reads: Sequence[str], judged: Iterable[Judged], tuni
         reads: averages of tokens.  compared: comparisons of positions.
     """
     tokens, values, marks, target = map(np.concatenate, zip(*(_of(named, reads, compared, part, tuning) for part in judged), strict=True))
-    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), -1).round(6), marks, target], 1)
+    key = np.concatenate([tokens[:, None], values.reshape(len(tokens), np.prod(values.shape[1:], dtype=int)).round(6), marks, target], 1)
     _, kept = np.unique(key, axis=0, return_index=True)
     tokens, values, marks, target = tokens[kept], values[kept], marks[kept], target[kept]
     smallest = np.where(values > tuning.leak, values, 1).min((1, 2), initial=1)

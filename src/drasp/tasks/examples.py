@@ -1,13 +1,14 @@
 """A task in one call: sequences, and where predictions on them count."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from drasp.errors import DraspError, TaskError
-from drasp.tasks.protocol import Task
+from drasp.tasks.protocol import Asked, Task
 from drasp.tasks.sampling import LONGEST, check_header, check_names
 from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
 
@@ -67,11 +68,11 @@ def examples(
         check_names("examples", "outputs", names)
     given = sequences if callable(sequences) else list(_listed(sequences))
     known = None if vocabulary is None else tuple(vocabulary)
-    return _Examples(_Asked(given, _checked_scored(scored), answers, names, known, predict, pad, offset))
+    return _Examples(_Arguments(given, _checked_scored(scored), answers, names, known, predict, pad, offset))
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Arguments:
     """What `examples` was given, checked."""
 
     sequences: "list[Given] | Draw"
@@ -90,7 +91,7 @@ class _Examples(SequenceTask):
 
     name = "examples"
 
-    def __init__(self, asked: _Asked):
+    def __init__(self, asked: _Arguments):
         self.asked = asked
         self.predict, self.outputs, self.offset, self.positions = asked.predict, asked.outputs, asked.offset, asked.positions
         self.padding = None if asked.pad is None else _name(asked.pad, "pad")
@@ -114,12 +115,15 @@ class _Examples(SequenceTask):
         for ids in (self.rows or list(map(self._ids, seen)))[:LOOKED_AT]:
             self.mark(ids)
 
-    def for_model(self, positions: int, tokens: tuple[str, ...] | None) -> "_Examples":
+    def for_model(self, model: Asked) -> "_Examples":
         """See `drasp.tasks.protocol.Task`."""
-        asked = replace(self.asked, positions=positions if self.offset == "random" else None)
+        tokens = model.tokens
+        asked = replace(self.asked, positions=model.positions if self.offset == "random" else None)
         if asked.vocabulary is None and tokens is not None and self._codes.form != "numbers" and set(self.vocabulary) <= set(tokens):
             asked = replace(asked, vocabulary=tokens[: 1 + max(tokens.index(token) for token in self.vocabulary)])
-        return self if asked == self.asked else _Examples(asked)
+        found = copy(self) if asked == self.asked else _Examples(asked)
+        found.name, found.bidirectional, found._parts = self.name, model.bidirectional, None
+        return found
 
     def scored(self, ids: Ids) -> np.ndarray:
         """See `SequenceTask`."""

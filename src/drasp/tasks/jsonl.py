@@ -21,12 +21,14 @@ Every sequence in the range of lengths asked for is drawn equally often. A third
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drasp.errors import TaskError
+from drasp.tasks.protocol import Asked
 from drasp.tasks.sampling import SPECIAL, check_header, check_names
 from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
 
@@ -73,11 +75,13 @@ class JsonlTask(SequenceTask):
         stop = next((tokens.index(token) for token in (SEP, EOS) if token in tokens), len(tokens))
         return stop - (tokens[:1] == [BOS])
 
-    def for_model(self, positions: int, tokens: tuple[str, ...] | None) -> "JsonlTask":
+    def for_model(self, model: Asked) -> "JsonlTask":
         """See `drasp.tasks.protocol.Task`: with random offsets and no positions said, those of the model."""
+        found = copy(self)
+        found.bidirectional, found._parts = model.bidirectional, None
         if self.offset == "random" and not self._said_positions:
-            self.positions, self._parts = positions, None
-        return self
+            found.positions = model.positions
+        return found
 
     def _read_header(self, where: str, line: str) -> None:
         header = _object(where, line, {"vocabulary": list, "predict": str}, {"positions": int, **OPTIONAL}, "header")

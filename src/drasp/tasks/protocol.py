@@ -55,7 +55,7 @@ class Task(Protocol):
     * `right(sample)`: as `answers`, where the tokens alone do not tell; an integer of -1 says that nobody knows what is right;
     * `different(rng, count, lengths)`: as `sample`, but no sequence twice, and fewer where there are not so many;
     * `parts()`: what is searched on and what is judged on, see `Parts`;
-    * `for_model(positions, tokens)`: the same task for a model of so many positions, its tokens in id order where it tells.
+    * `for_model(model)`: the same task for a model, see `Asked`.
     """
 
     name: str
@@ -73,6 +73,20 @@ class Task(Protocol):
         booleans (batch, time, vocabulary), which tokens may come next at every scored position (any value elsewhere).
         """
         ...
+
+
+class Asked(NamedTuple):
+    """What a task hears of the model that is asked.
+
+    Attributes:
+        positions: how many it has.
+        tokens: its tokens in id order; None where it does not tell.
+        bidirectional: whether its attention sees what comes later too.
+    """
+
+    positions: int
+    tokens: tuple[str, ...] | None = None
+    bidirectional: bool = False
 
 
 class Parts(NamedTuple):

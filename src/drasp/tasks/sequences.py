@@ -39,6 +39,7 @@ class SequenceTask(ABC):
         description: one line in plain words.
         offset: the position of the first token, or "random".
         rows: the sequences as ids (time); None where `drawn` draws them.
+        bidirectional: whether the model reads what comes behind the last scored place too.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SequenceTask(ABC):
     offset: int | Literal["random"] = 0
     rows: Sequence[Ids] | None = None
     drawn: Drawn | None = None
+    bidirectional: bool = False
     _parts: Parts | None = None
 
     @abstractmethod
@@ -119,17 +121,18 @@ class SequenceTask(ABC):
         return other
 
     def _read(self, rows: Sequence[Ids]) -> list[Ids]:
-        """What a prediction can depend on: each sequence up to its last scored place."""
-        return [ids[: self.scored(ids).max() + 1] for ids in rows]
+        """What a prediction can depend on: each sequence up to its last scored place, or all of it."""
+        return list(rows) if self.bidirectional else [ids[: self.scored(ids).max() + 1] for ids in rows]
 
     def _every_input(self) -> list[Ids] | None:
         """All inputs that the function gives, where they are few: every choice of a token at each place, all of which have come up."""
         rng, asked = np.random.default_rng(0), 0
         found: dict[bytes, Ids] = {}
         for _ in range(ROUNDS):
-            for ids in self._asked(rng, ALL_AT_MOST if asked else ALL_AT_MOST // 20, (0, ALL_AT_MOST)):
-                found.setdefault(ids[: self.scored(ids).max() + 1].tobytes(), ids)
-                asked += 1
+            drawn = self._asked(rng, ALL_AT_MOST if asked else ALL_AT_MOST // 20, (0, ALL_AT_MOST))
+            asked += len(drawn)
+            for ids, read in zip(drawn, self._read(drawn), strict=True):
+                found.setdefault(read.tobytes(), ids)
             whole = _inputs(self._read(list(found.values())))
             if not asked or not whole or whole > ALL_AT_MOST or (asked > 3 * whole and len(found) < COVERED * whole):
                 return None
