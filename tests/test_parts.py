@@ -9,6 +9,8 @@ import torch
 from drasp.errors import UnsupportedModelError
 from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.program import Header
+from drasp.lang.parser import parse
+from drasp.lang.printer import print_program
 from drasp.model.forward import forward
 from drasp.model.frozen import FrozenTransformer
 from drasp.model.parts.positions import sinusoidal
@@ -181,3 +183,14 @@ def test_a_description_is_filled_from_tensors_and_what_is_left_out_is_nothing() 
     assert len(model.sha256) == 64
     other = Transformer(torch.ones(6, 4), 2 * torch.ones(4, 3), (block,), positions=9)
     assert other.sha256 != model.sha256
+
+
+@pytest.mark.parametrize(("mlp", "norm", "version"), [("gelu", "layer", 1), ("relu", "layer", 2), ("gelu", "rms", 2)])
+def test_a_program_says_what_its_mlp_is_made_of_and_needs_a_newer_format_for_that(mlp: str, norm: str, version: int) -> None:
+    model = random_parts(1, seed=0, mlp=mlp, norm=norm)
+    program = lift(model, header_of(model))
+    text = print_program(program)
+    assert text.startswith(f"drasp {version}\n")
+    assert (", act=relu" in text) == (mlp == "relu")
+    assert (", norm=rms" in text) == (norm == "rms")
+    assert parse(text, program.operators) == program

@@ -38,13 +38,18 @@ def print_program(program: Program, comments: Mapping[str, str] | None = None) -
     lines = [(statement_text(s, program.header), (comments or {}).get(s.name)) for s in program.statements]
     column = min(max((len(line) for line, comment in lines if comment), default=0), WIDEST) + 2
     body = [line if not comment else f"{line:<{column - 2}}  # {' '.join(comment.split())}" for line, comment in lines]
-    return "\n".join([*_header_lines(program.header), "", *body, ""])
+    return "\n".join([f"drasp {_version(program)}", *_header_lines(program.header), "", *body, ""])
+
+
+def _version(program: Program) -> int:
+    """The first version of the format that says all of it."""
+    header = program.header
+    return 1 if header.outputs is None and header.pad is None and all(map(_is_as_in_gpt2, program.statements)) else 2
 
 
 def _header_lines(header: Header) -> list[str]:
     numbers = {token: int(token) for token in (*header.vocabulary, *header.predicted) if NUMERAL.fullmatch(token)}
-    lines = [f"drasp {1 if header.outputs is None and header.pad is None else 2}"]
-    lines.append(f"vocabulary {_tokens_text(header.vocabulary, numbers)}")
+    lines = [f"vocabulary {_tokens_text(header.vocabulary, numbers)}"]
     if header.outputs is not None:
         lines.append(f"outputs {_tokens_text(header.outputs, numbers)}")
     lines += [f"positions {header.positions}", f"predict {header.predict}"]
@@ -122,6 +127,10 @@ def _inputs_text(statement: Norm | Mlp) -> str:
 def _kinds(statement: Mlp) -> tuple[tuple[str, str], tuple[str, str]]:
     """The activation and the norm, which stand in the text where they are not those of GPT-2."""
     return ("act", statement.act), ("norm", statement.norm)
+
+
+def _is_as_in_gpt2(statement: Statement) -> bool:
+    return not isinstance(statement, Mlp) or all(value == getattr(Mlp, name) for name, value in _kinds(statement))
 
 
 def _operator_text(op: Operator, names: Names) -> str:

@@ -30,7 +30,7 @@ def check_same(model: nn.Module, found: Transformer, places: Places, name: str) 
         UnsupportedModelError: they differ; it says where the difference begins.
     """
     rng = np.random.default_rng(0)
-    like = next(model.parameters())
+    like = next(model.parameters()).detach()
     if like.dtype not in TOLERANCE:  # half precision is too coarse to tell models apart: what it holds is run in single precision
         model, like = deepcopy(model).float(), like.float()
     shape = (SEQUENCES, min(found.positions, LONGEST))

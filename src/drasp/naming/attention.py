@@ -21,7 +21,7 @@ from drasp.ir.primitives.primitive import Primitive
 from drasp.ir.primitives.record import Asked, Group
 from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, feeds_attention
-from drasp.learn.evaluation import predictions
+from drasp.learn.evaluation import alike, predictions
 from drasp.naming.regression import Choices, selected
 from drasp.naming.samples import Samples
 from drasp.naming.tuning import AttentionTuning
@@ -247,7 +247,7 @@ def _where_it_matters(program: Program, heads: Sequence[Aggregate], samples: Sam
         other = evaluate(program, sample.token_ids, sample.position_ids, constants=means)
         samples.spend(2 * len(program.statements))
         before, after = (predictions(t.logits[sample.scored], program.header.predict) for t in (trace, other))
-        changed = (before != after).reshape(len(before), -1).any(1)
+        changed = ~alike(before, after)
         found.append(sample.token_ids[sample.scored][changed & (np.nonzero(sample.scored)[1] > 0)])
     tokens = np.unique(np.concatenate(found))
     return tokens if len(tokens) else None
