@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from drasp.model.transformer import Transformer
+if TYPE_CHECKING:
+    from drasp.model.transformer import Transformer
 
 
 @dataclass(frozen=True, order=True)
@@ -45,7 +46,7 @@ class Wiring:
     constants: Mapping[Receiver, np.ndarray] = field(repr=False)
 
 
-def anatomy(model: Transformer) -> dict[Receiver, list[Sender]]:
+def anatomy(model: "Transformer") -> dict[Receiver, list[Sender]]:
     """Every receiver, in the order in which they read, with everything that it can read, in the order in which that is computed."""
     found: dict[Receiver, list[Sender]] = {}
     stream = [Sender("token"), Sender("pos")] if model.embeds_positions else [Sender("token")]
@@ -69,7 +70,7 @@ def anatomy(model: Transformer) -> dict[Receiver, list[Sender]]:
     return found
 
 
-def full_wiring(model: Transformer) -> Wiring:
+def full_wiring(model: "Transformer") -> Wiring:
     """The wiring of the model itself: everybody reads everything."""
     every = anatomy(model)
     constants = {}

@@ -4,17 +4,16 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drasp.errors import DraspError, TaskError
-from drasp.tasks.examples import Sequences, examples
-from drasp.tasks.jsonl import JsonlTask
 from drasp.tasks.protocol import Sample, Task, outputs, padding
-from drasp.tasks.registry import get_task
 from drasp.tasks.sampling import check_header, check_names
-from drasp.tasks.sequences import SequenceTask
+
+if TYPE_CHECKING:
+    from drasp.tasks.examples import Sequences
 
 MEMBERS = ("name", "vocabulary", "predict", "sample", "answers")
 
@@ -29,13 +28,18 @@ def load_task(spec: str) -> Task:
         return _from_python(Path(file), name)
     if spec.endswith(".py"):
         raise TaskError(f"{spec}: say which object in the file is the task: {spec}:NAME")
+    from drasp.tasks.jsonl import JsonlTask  # here, as what only checks tasks needs none of them
+    from drasp.tasks.registry import get_task
+
     return JsonlTask(Path(spec)) if spec.endswith(".jsonl") else get_task(spec)
 
 
-def as_task(given: Task | Sequences | str) -> Task:
+def as_task(given: "Task | Sequences | str") -> Task:
     """A task as it is, by what `load_task` finds it, or of sequences alone."""
     if isinstance(given, str):
         return load_task(given)
+    from drasp.tasks.examples import examples
+
     return given if isinstance(given, Task) else examples(given)
 
 
@@ -141,6 +145,8 @@ def _from_python(path: Path, name: str) -> Task:
             task = task()
         except Exception as error:
             raise TaskError(f"{where}: {name}() failed: {_in_one_line(error)}") from error
+    from drasp.tasks.sequences import SequenceTask
+
     if isinstance(task, SequenceTask):
         task.name = name
     lacking = [member for member in MEMBERS if not hasattr(task, member)]
