@@ -116,6 +116,22 @@ def test_a_readout_of_an_average_becomes_one_line_of_forms():
     assert agreement(best.program, Judging(fresh, fresh)) >= 0.97
 
 
+def test_three_classes_in_order_become_one_form():
+    """`c` where there are as many a as b, by one share in twenty; a program that reads a sign off a sum of counts."""
+    text = (
+        'drasp 1\nvocabulary "a" "b" "c" <bos> <sep> <eos> <pad>\npositions 30\npredict next-token\n\n'
+        'a1 = aggregate(s=[], v=token)\nm1 = 20*a1["a"] - 20*a1["b"]\n'
+        'logits1 = project(inp=m1, op={0: {"a": 1, "b": -1}})\nlogits2 = project(op={"c": 1})\nprediction = softmax(logits1 + logits2)\n'
+    )
+    given = parse(text)
+    judging = Judging(*([judged(given, sample) for sample in _samples(seed)] for seed in (0, 1)))
+    found = list(name_readout(given, given, judging, ReadoutTuning()))
+    best = max(found, key=lambda named: named.agreement)
+    assert best.agreement >= 0.97
+    assert size(best.program).numbers <= 7
+    assert sum(isinstance(s, Project) for s in best.program.statements) == 2
+
+
 def test_what_a_readout_takes_is_counted_and_it_stops_in_the_middle():
     dense, budget = _dense(np.eye(7)), Budget.of_work(10)
     judging = replace(_judged(dense), spend=budget.spend)

@@ -93,7 +93,7 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
     fitting = _Fitting(named, groups, real, off, tuning, partial(judging.spend, tuning.fit_work))
-    for assemble in (_line, _line_with_token, _line_by_token):
+    for assemble in (_ordered, _line, _line_with_token, _line_by_token):
         yield from _formed(assemble(fitting), judging)
     for compares in _compared(named, _averages_read(dense, "position"), tuning):
         marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])
@@ -228,20 +228,62 @@ class _Fitting:
         """The outputs that are predicted everywhere."""
         return tuple((token, 1.0) for c, token in enumerate(self.predicted) if self.real.outputs[:, c].all())
 
+    def goes_without(self, group: _Group) -> bool:
+        """Whether a group needs no form of its own: of next tokens it is the one that is predicted where no other's form is positive. Its
+        logit is 0 then, as is that of what is never predicted, of which it must be the first.
+        """
+        never = np.flatnonzero(~self.real.outputs.any(0))
+        alone = len(group.together) == 1 and not group.otherwise
+        return self.named.header.predict == "next-token" and alone and not (never < group.together[0]).any()
+
     def names(self) -> Iterator[str]:
         return (name for name in _fresh(self.named) if name not in self.real.marks)
+
+
+def _ordered(fitting: _Fitting) -> Program | None:
+    """The program whose readout is one form for three classes, as of a sign: one is predicted where it is large, one where it is small,
+    and the third between.
+    """
+    groups = [g for g in fitting.groups if len(g.together) == 1 and not g.otherwise]
+    if len(groups) != 3 or len(fitting.groups) != 3 or fitting.named.header.predict != "next-token":
+        return None
+    for low, between, high in ((0, 1, 2), (1, 0, 2), (0, 2, 1)):
+        classes = (groups[low].together[0], groups[between].together[0], groups[high].together[0])
+        rows = tolerable(_in_order(fitting.real, fitting.coordinates, classes), fitting.tuning.form)
+        off = _in_order(fitting.off, fitting.coordinates, classes)
+        form = None if rows is None else fit_form(rows, off, fitting.tuning.form, fitting.check_time)
+        if form is not None and form.coefficients[-1] > 0:
+            names = [fitting.predicted[c] for c in classes]
+            whole = replace(form, coefficients=form.coefficients[:-1])
+            line = Compute(next(fitting.names()), (_formula(whole, fitting.coordinates),))
+            constant = Entries(((names[1], float(form.coefficients[-1])),))
+            middle = Project(f"logits_{line.name}_between", ONE_READ, Sum((Term(1.0, constant),)))
+            return with_readout(fitting.named, [*_projected(line, [((names[0], -1.0), (names[2], 1.0))]), middle])
+    return None
+
+
+def _in_order(rows: Rows, coordinates: Sequence[Coordinate], classes: tuple[int, int, int]) -> Labelled:
+    """What must be positive for three classes to lie in order: the last coefficient is how far the middle one reaches to both sides."""
+    low, between, high = (rows.outputs[:, c] for c in classes)
+    features = rows.features(coordinates)
+    reach = features[:, -1:]
+    kinds = [(high, 1, -1), (low, -1, -1), (between, 1, 1), (between, -1, 1)]
+    parts = [np.concatenate([sign * features[where], side * reach[where]], 1) for where, sign, side in kinds]
+    counts = np.concatenate([rows.counts[where] for where, *_ in kinds])
+    return Labelled(np.concatenate(parts), np.ones(len(counts), dtype=bool), counts)
 
 
 def _line(fitting: _Fitting, more: Sequence[Coordinate] = ()) -> Program | None:
     """The program whose readout is one line with one form a group: of averages and comparisons, and of `more`."""
     coordinates = [*fitting.coordinates, *more]
-    real = [tolerable(_labelled(group, fitting.real, coordinates), fitting.tuning.form) for group in fitting.groups]
-    if None in real:
+    real = [(g, tolerable(_labelled(g, fitting.real, coordinates), fitting.tuning.form)) for g in fitting.groups]
+    formed = [(group, rows) for group, rows in real if rows is not None]
+    if any(rows is None and not fitting.goes_without(group) for group, rows in real) or len(formed) < max(1, len(real) - 1):
         return None
-    formulas = [_fit(group, rows, fitting, coordinates) for group, rows in zip(fitting.groups, real, strict=True)]
+    formulas = [_fit(group, rows, fitting, coordinates) for group, rows in formed]
     if None in formulas:
         return None
-    entries = [group.entries(fitting.predicted) for group in fitting.groups]
+    entries = [group.entries(fitting.predicted) for group, _ in formed]
     if fitting.always:
         formulas, entries = [*formulas, Number(1.0)], [*entries, fitting.always]
     line = Compute(next(fitting.names()), tuple(f for f in formulas if f is not None))
