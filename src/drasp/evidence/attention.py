@@ -83,10 +83,11 @@ class Attention:
 
 @dataclass(frozen=True)
 class AttentionTuning(KindTuning):
-    """It decides the verdict, and is cheap."""
+    """It decides the verdict, and gets what it needs of what is left."""
 
     least: int = knob(50, unit="sequences a band", origin="chosen: two misses among 50 are beyond a standard error of .99")
     most: int = knob(300, unit="sequences", origin="chosen: 100 a band, of which three misses are beyond it")
+    enough: int = knob(100, unit="sequences a band, for which it may take all that is left", origin="chosen: the verdict hangs on it")
     close: float = knob(0.05, unit="total variation at the most", origin="that of a named attention that is not `behaviour only`")
     pairs: int = knob(1 << 23, unit="query-key pairs at once, of all heads and attentions", origin="chosen: 64 MB in double precision")
 

@@ -137,7 +137,7 @@ class _Gathering:
 
     def _attempt(self, kind: Kind[Any]) -> tuple[dict[str, Any], str | None]:
         try:
-            self.bench.budget = self.budget.next(1.0 if kind.tuning.enough else kind.tuning.share, kind.tuning.seconds)
+            self.bench.budget = self.budget.next(1.0) if kind.tuning.enough else self._share(kind)
             self.bench.sequences = self._sequences(kind)
             return dict(kind.measure(self.bench, kind.tuning)), None
         except KeyboardInterrupt:
@@ -158,6 +158,10 @@ class _Gathering:
         except OSError:  # nobody reads it any more
             pass
 
+    def _share(self, kind: Kind[Any]) -> Budget:
+        """What a kind may spend; beyond that only on what is enough."""
+        return self.budget.next(kind.tuning.share, kind.tuning.seconds)
+
     def _sequences(self, kind: Kind[Any]) -> int:
         """On how many sequences the budget lets a kind measure. Raises NotMeasured where that is no evidence."""
         tuning, runs = kind.tuning, kind.runs(self.bench.program)
@@ -165,9 +169,8 @@ class _Gathering:
             return tuning.most
         cost = runs * self._cost()
         bands = len(task_bands(self.bench.question.examinee.task, self.bench.question.settings.lengths)) if kind.a_band else 1
-        left = self.tuning.planned * self.bench.budget.left()
-        all_of_it = int(min(left / cost, tuning.most)) if cost else tuning.most
-        share = int(min(tuning.share * left / cost, tuning.most)) if cost and tuning.enough else all_of_it
+        left, share = (self.tuning.planned * budget.left() for budget in (self.bench.budget, self._share(kind)))
+        all_of_it, share = (int(min(part / cost, tuning.most)) if cost else tuning.most for part in (left, share))
         count = max(share, min(tuning.enough * bands, all_of_it))
         if count < tuning.least * bands:
             raise NotMeasured(f"its budget suffices for {count} sequences; fewer than {tuning.least * bands} are no evidence")
