@@ -74,7 +74,15 @@ def test_each_line_costs_what_it_is_worth(judged):
     costs = {line.statement: line.match for line in leave_one_out(program, fresh, Budget.of_seconds())}
     assert set(costs) == {"a1", "logits1", "logits2"}
     assert costs["a1"] < 0.7
-    assert costs["logits2"] == 1.0  # the mean of a constant is the constant
+    assert costs["logits2"] == 1.0
+
+
+def test_a_constant_is_left_out_as_its_mean_is_the_constant(judged):
+    always = parse(MAJORITY.replace('{"0": 4, "1": 4}', '{"1": 40}'))
+    fresh = draw(Examinee(get_task("bin_majority"), always.logits, (0, 150)), 150, np.random.default_rng(0))
+    costs = {line.statement: line.match for line in leave_one_out(always, fresh, Budget.of_seconds())}
+    assert costs["a1"] == 1.0
+    assert costs["logits2"] < 0.7
 
 
 def test_the_true_answers_of_a_file_are_read_off_the_whole_sequence(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 from drasp.core.budget import Budget
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Bench, Kind, KindTuning, Row
-from drasp.ir.nodes import Prediction, Project, Select
+from drasp.ir.nodes import ONE_READ, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import EvaluationSet, predictor, spend, work
 from drasp.run.numpy_fast import evaluate
@@ -18,8 +18,8 @@ from drasp.run.numpy_fast import evaluate
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """The match, in the worst length band, with one statement ablated: its value replaced by its mean, a selector left out, nothing
-    refitted.
+    """The match, in the worst length band, with one statement ablated: its value replaced by its mean, a selector or a constant left out,
+    nothing refitted.
     """
 
     statement: str
@@ -52,7 +52,9 @@ def leave_one_out(program: Program, evaluation: EvaluationSet, budget: Budget) -
 
 
 def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[str, np.ndarray]:
-    """The mean of each projection over the scored positions, of each variable over all but padding; for a selector an empty array."""
+    """The mean of each projection over the scored positions, of each variable over all but padding; 0 of a constant one; for a selector an
+    empty array.
+    """
     totals: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
     feeding = feeds_attention(program)
@@ -69,6 +71,8 @@ def _means(program: Program, evaluation: EvaluationSet, budget: Budget) -> dict[
             totals[statement.name] = totals.get(statement.name, 0) + value.sum(0)
             counts[statement.name] = counts.get(statement.name, 0) + len(value)
     means = {name: total / counts[name] for name, total in totals.items()}
+    constant = {s.name for s in program.statements if isinstance(s, Project) and s.input == ONE_READ}
+    means |= {name: np.zeros_like(means[name]) for name in constant}  # whose mean is no ablation
     return means | {s.name: np.zeros(0) for s in program.statements if isinstance(s, Select)}
 
 
@@ -86,7 +90,7 @@ def _rows(found: Sequence[LeaveOneOut] | None) -> Sequence[Row]:
 LINES = Kind(
     name="lines",
     question="What does match become without each line?",
-    how="On some of the sequences of match, in the worst length band; the line's mean stands in for it, and nothing is refitted.",
+    how="On some of the sequences of match, in the worst band; a line by its mean, a constant by nothing; nothing is refitted.",
     runs=lambda program: float(len(program.statements)),
     measure=_measure,
     rows=_rows,
