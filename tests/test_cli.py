@@ -194,7 +194,7 @@ def _truncated(folder: Path) -> None:
 
 def _wrong_type(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
 
 
 def _no_config(folder: Path) -> None:
@@ -226,7 +226,7 @@ def _not_a_number(folder: Path) -> None:
         (_pickled, "model.safetensors"),
         (_only_a_pickle, "pickle"),
         (_truncated, "model.safetensors"),
-        (_wrong_type, "llama"),
+        (_wrong_type, "mamba"),
         (_no_config, "config.json"),
         (_missing, "c_attn.weight"),
         (_wrong_shape, "c_attn.weight"),

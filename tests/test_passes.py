@@ -379,7 +379,8 @@ def transformer(heads=1, **changes):
 def even(model):
     """The Transformer with a block that adds nothing, no positions, and embeddings that are all as long: its norms are constant."""
     block = model.blocks[0]
-    block = replace(block, **{name: 0 * getattr(block, name) for name in ("w_head_out", "b_head_out", "w_out", "b_out")})
+    mlp = replace(block.mlp, w_out=0 * block.mlp.w_out, b_out=0 * block.mlp.b_out)
+    block = replace(block, w_head_out=0 * block.w_head_out, b_head_out=0 * block.b_head_out, mlp=mlp)
     centred = model.token_embedding - model.token_embedding.mean(1, keepdims=True)
     embedding = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     return replace(model, blocks=(block,), token_embedding=embedding, position_embedding=0 * model.position_embedding)

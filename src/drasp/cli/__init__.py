@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from typing import Any
 
 from drasp.cli import check, convert, decompile, export, report, run, show, tasks, train
 from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
@@ -45,9 +45,19 @@ def _discard_output() -> None:
     os.close(null)
 
 
+class _Version(argparse.Action):
+    """Looks the version up only where it is asked for: what does that is slow to import."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"drasp {version('drasp')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="drasp", description="Decompiles small trained Transformers into readable, executable programs.")
-    parser.add_argument("--version", action="version", version=f"drasp {version('drasp')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:
         command = commands.add_parser(module.__name__.rpartition(".")[2], help=module.TEXT, description=module.TEXT)
