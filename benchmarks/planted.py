@@ -4,8 +4,9 @@
 
 A program has one or two layers of one or two heads, each head of a random kind (`KINDS`), and a readout of tables, copies, or linear forms,
 some of which an MLP computes. One is taken if on random strings every head matters (its mean or the uniform average in its place changes
-the answer of one sequence in ten) and nothing is undecided (no logit that counts, or difference of the two largest, is within `MARGIN` of
-0), and if the compiled model attends within .001 of the program and predicts the same. What is random but not taken is drawn again.
+the answers to one sequence in ten, and so does a table of the current token in the place of all heads), if nothing is undecided (no logit
+that counts, or difference of the two largest, is within `MARGIN` of 0), and if the compiled model attends within .001 of the program and
+predicts the same. Until then another is drawn.
 
 Sequences are `<bos>` and 0 to 50 letters, whose shares differ from one sequence to the next; every position is scored. A head is recovered
 if some attention of the found program is within .05 of it, total variation on fresh sequences. Equal is the share of the strings of eight
@@ -159,7 +160,8 @@ def _heads(rng: np.random.Generator, letters: Sequence[str]) -> tuple[list[str],
             selects = {**KINDS, **ABOVE}[kind](draw)
             names = [f"s{name}_{number}" for number in range(len(selects))]
             lines += [f"{s} = select({text})" for s, text in zip(names, selects, strict=True)]
-            lines.append(f"a{name} = aggregate(s={'+'.join(names) or '[]'}, v=token)")
+            value = draw.one(below) if kind == "what is asked" else "token"  # which token is there is known
+            lines.append(f"a{name} = aggregate(s={'+'.join(names) or '[]'}, v={value})")
             here.append(f"a{name}")
             kinds.append(kind)
         below = here
@@ -263,17 +265,33 @@ def _matters(program: Program, sample: Sample) -> bool:
     """Whether each average is needed, as it is."""
     trace = evaluate(program, *sample[:2])
     answers = predictions(trace.logits, program.header.predict)
+    if _changed(_by_token(answers, sample), answers, sample) < MATTERS:
+        return False
     for head in [s for s in program.statements if isinstance(s, Aggregate)]:
         mean = trace.values[head.name][sample.scored].mean(0)
         others = [evaluate(program, *sample[:2], constants={head.name: mean}).logits]
         if head.selectors:
             uniform = [replace(s, selectors=()) if s == head else s for s in program.statements]
             others.append(evaluate(program.with_statements(alive(uniform), program.operators), *sample[:2]).logits)
-        for logits in others:
-            changed = predictions(logits, program.header.predict) != answers
-            if (changed.reshape(*sample.scored.shape, -1).any(2) & sample.scored).any(1).mean() < MATTERS:
-                return False
+        if any(_changed(predictions(logits, program.header.predict), answers, sample) < MATTERS for logits in others):
+            return False
     return True
+
+
+def _changed(other: np.ndarray, answers: np.ndarray, sample: Sample) -> float:
+    """The share of sequences with another answer at a scored position."""
+    different = (other != answers).reshape(*sample.scored.shape, -1).any(2)
+    return float((different & sample.scored).any(1).mean())
+
+
+def _by_token(answers: np.ndarray, sample: Sample) -> np.ndarray:
+    """The most frequent answer at each current token, (batch, time) or (batch, time, vocabulary)."""
+    found = answers.copy()
+    for token in np.unique(sample.token_ids[sample.scored]):
+        here = sample.token_ids == token
+        kinds, counts = np.unique(answers[here & sample.scored], axis=0, return_counts=True)
+        found[here] = kinds[counts.argmax()]
+    return found
 
 
 def is_program(model: Transformer, program: Program, sample: Sample) -> bool:
@@ -357,10 +375,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="the number of the first; each has a random stream of its own")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--time", type=float, default=60.0, help="seconds for each")
+    parser.add_argument("--work", type=int, default=200_000, help="that each may take")
     parser.add_argument("--out", type=Path, help="a folder for the programs")
     arguments = parser.parse_args()
-    settings = Settings(lengths=LENGTHS, time=arguments.time, evidence="quick")
+    settings = Settings(lengths=LENGTHS, work=arguments.work, evidence="quick")
     print(HEADER, flush=True)
     outcomes = []
     for number in range(arguments.first, arguments.first + arguments.count):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from drasp.core.budget import Budget
+from drasp.ir.nodes import ONE_READ
 from drasp.ir.program import Header, Program
 from drasp.lang.parser import parse
 from drasp.learn.trial import Doing
@@ -57,6 +58,20 @@ def described(program: Program, averages: dict[Sender, str], needed: list[Source
     steps = list(describe_heads(inside, seen(program, averages), needed, near, how()))
     assert all(isinstance(step, Doing) for step in steps)
     return inside
+
+
+def test_a_key_that_all_queries_look_at_is_said_once():
+    program = parse(
+        HEADER
+        + """s1 = select(k=token, op={"a": 3, <bos>: -12})
+a1 = aggregate(s=s1, v=token)
+logits1 = project(inp=a1, op=(out == inp))
+prediction = softmax(logits1)
+"""
+    )
+    inside = described(program, {FIRST: "a1"}, [Source((FIRST,), "token")], heads=1, near=0.02)
+    assert [s.query for s in inside.chosen[FIRST].selects] == [ONE_READ]
+    assert inside.chosen[FIRST].selects[0].op.numbers() == 2
 
 
 LINES = """s1 = select(q=pos, k=pos, op=12*(k == q - 1))

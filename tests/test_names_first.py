@@ -50,6 +50,14 @@ def test_a_model_that_counts_becomes_a_program_in_symbols():
     assert any(trial.over == "all" for trial in trials)
 
 
+def test_what_is_better_is_kept_before_anything_else_is_tried():
+    oracle, steps = oracle_for("D2"), []
+    driven(oracle, Budget.of_seconds(), steps, steps)
+    first = next(number for number, step in enumerate(steps) if not isinstance(step, Trial))
+    assert steps[first] is steps[first - 1].candidate
+    assert all(trial.trying == "the readout named" for trial in steps[:first])
+
+
 class Noting(list):
     """Notes what of a budget is spent when something is found."""
 

@@ -112,6 +112,7 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
             candidate = _Best(named.program, match, faithful=faithful)
             if _worth(candidate, aim) > _worth(found, aim):
                 found = candidate
+                yield Found(named.program)
     except OutOfBudget:
         given.oracle.journal.stopped(given.budget)
         given.budget.check()
