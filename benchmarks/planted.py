@@ -43,8 +43,8 @@ MARGIN = 0.01
 MATTERS = 0.1
 CLOSE = 0.05
 HEADER = (
-    "| planted | layers | heads | readout | heads recovered | total variation | equal | match | statements planted, found | numbers | "
-    "verdict | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| planted | layers | heads | readout | heads recovered | total variation | equal | match | statements planted, found | opaque | "
+    "numbers | verdict | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -329,12 +329,13 @@ def equal(planted: Program, found: Program, rng: np.random.Generator) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one model: the row of the table, and what is added up."""
+    """What came of one model: the row of the table, and what is added up. Symbolic: the program has no opaque statement."""
 
     row: str
     heads: int
     recovered: int
     equal: bool
+    symbolic: bool
 
 
 def outcome(number: int, seed: int, settings: Settings, out: Path | None) -> Outcome:
@@ -363,11 +364,12 @@ def outcome(number: int, seed: int, settings: Settings, out: Path | None) -> Out
         f"{share:.4f}",
         f"{match.worst.accuracy:.4f}" if match else "gap",
         f"{len(planted.program.statements)}, {size.statements}",
+        f"{size.opaque}",
         f"{size.numbers}",
         found.evidence.verdict,
         f"{seconds:.0f}",
     ]
-    return Outcome("| " + " | ".join(cells) + " |", len(far), recovered, share == 1)
+    return Outcome("| " + " | ".join(cells) + " |", len(far), recovered, share == 1, size.opaque == 0)
 
 
 def main() -> None:
@@ -375,7 +377,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="the number of the first; each has a random stream of its own")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=int, default=200_000, help="that each may take")
+    parser.add_argument("--work", type=int, default=100_000, help="that each may take")
     parser.add_argument("--out", type=Path, help="a folder for the programs")
     arguments = parser.parse_args()
     settings = Settings(lengths=LENGTHS, work=arguments.work, evidence="quick")
@@ -385,8 +387,8 @@ def main() -> None:
         outcomes.append(outcome(number, arguments.seed, settings, arguments.out))
         print(outcomes[-1].row, flush=True)
     heads, recovered = sum(each.heads for each in outcomes), sum(each.recovered for each in outcomes)
-    same = sum(each.equal for each in outcomes)
-    print(f"\n{recovered} of {heads} heads recovered, {same} of {len(outcomes)} programs equal on all strings")
+    same, said = sum(each.equal for each in outcomes), sum(each.equal and each.symbolic for each in outcomes)
+    print(f"\n{recovered} of {heads} heads recovered; {same} of {len(outcomes)} programs equal on all strings, {said} of them in symbols")
 
 
 if __name__ == "__main__":

@@ -132,6 +132,16 @@ def test_three_classes_in_order_become_one_form():
     assert sum(isinstance(s, Project) for s in best.program.statements) == 2
 
 
+def test_outputs_that_are_seldom_both_predicted_are_no_alternatives_for_certain():
+    matrix = np.full((7, 7), -1.0)
+    matrix[:4, 0] = (2.03, -1.98, 0, 1.01)  # a iff 2a + bos > 2b
+    matrix[:4, 1] = (-2.03, 1.98, 0, 0.51)  # b iff 2b + bos / 2 > 2a: both where a and b are as many
+    dense = _dense(matrix)
+    *merged, last = name_readout(dense, dense, _judged(dense), ReadoutTuning(form=FormTuning(noise=0.4)))
+    assert max(named.agreement for named in merged) < 0.9
+    assert last.agreement >= 0.97
+
+
 def test_what_a_readout_takes_is_counted_and_it_stops_in_the_middle():
     dense, budget = _dense(np.eye(7)), Budget.of_work(10)
     judging = replace(_judged(dense), spend=budget.spend)

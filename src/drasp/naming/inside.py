@@ -7,6 +7,7 @@ import numpy as np
 
 from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Prediction, Project, Read, Select, Statement
 from drasp.ir.operators import Sum
+from drasp.ir.primitives.tables import Entries, Rows
 from drasp.ir.program import Header, Program, alive
 from drasp.learn.trial import Doing, Steps
 from drasp.learn.values import Source
@@ -152,6 +153,9 @@ def _ladder(inside: Inside, head: Sender, how: How) -> list[NamedHead]:
     """Ever closer descriptions of a head."""
     program, variables = inside.below(head.layer), inside.variables(head.layer)
     features = list(features_between(program, variables, variables, how.tuning))
+    if how.tuning == inside.tuning.exact:  # one table by pairs, none by keys beside it
+        paired = {f.key for f in features if isinstance(f.primitive, Rows)}
+        features = [f for f in features if f.key not in paired or not isinstance(f.primitive, Entries)]
     return describe(program, features, inside.rows[head], f"s{head.layer}_{head.head}_", how)
 
 

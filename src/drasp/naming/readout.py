@@ -89,12 +89,15 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
         if statements:
             program = with_readout(named, statements)
             yield Named(program, agreement(program, judging), tuple(s.name for s in statements))
-    groups = _groups(real, dense.header.predict == "next-token", tuning.form.noise)
+    one_only = dense.header.predict == "next-token"
+    groups, exact = (_groups(real, one_only, noise) for noise in (tuning.form.noise, 0.0))
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
     fitting = _Fitting(named, groups, real, off, tuning, partial(judging.spend, tuning.fit_work))
     for assemble in (_ordered, _line, _line_with_token, _line_by_token):
         yield from _formed(assemble(fitting), judging)
+    if len(groups) < len(exact) <= tuning.classes_at_most:  # what seldom differs may yet be meant to
+        yield from _formed(_line(replace(fitting, groups=exact)), judging)
     for compares in _compared(named, _averages_read(dense, "position"), tuning):
         marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])
         real, off = _task_and_off(marked, reads, judging, tuning, [c.name for c in compares])
