@@ -21,7 +21,7 @@ from drasp.errors import DraspError
 from drasp.ir.formulas import Apply, Arithmetic, Coordinate, Formula, Negate, Number
 from drasp.ir.nodes import Aggregate, Compute, Prediction, Project, Select
 from drasp.ir.program import Program
-from drasp.model.transformer import Block, LayerNorm, Transformer
+from drasp.model.transformer import Block, FeedForward, LayerNorm, Transformer
 
 CONSTANT = 128.0
 EPS = 1e-5
@@ -108,9 +108,8 @@ class _Compiler:
             if isinstance(statement, Project):
                 unembedding += self._read(statement.input.variable) @ program.matrix(statement.name)
         tokens = self._written("token", np.eye(places["token"].size))
-        tensors = [array.astype(np.float32) for array in (tokens, positions, unembedding)]
-        final = self._norm(2 * len(blocks) + 1)
-        return Transformer(*tensors, blocks, final, (1 / float(np.sqrt(width)),) * len(blocks), "planted")
+        tokens, positions, unembedding = (array.astype(np.float32) for array in (tokens, positions, unembedding))
+        return Transformer(tokens, unembedding, blocks, positions, self._norm(2 * len(blocks) + 1), sha256="planted")
 
     def _read(self, variable: str) -> np.ndarray:
         """What takes a variable out of the normed stream: (D, size). Both its copies are read, which cancels an error in the mean."""
@@ -128,7 +127,7 @@ class _Compiler:
         """The LayerNorm of what is there before a time: its gain undoes the division."""
         others = sum(place.time < time for place in self.places.values()) - 3
         root = np.sqrt(2 * (CONSTANT**2 + 2 + others / 2) / (2 * self.half))
-        return LayerNorm(np.full(2 * self.half, root, np.float32), np.zeros(2 * self.half, np.float32), EPS)
+        return LayerNorm(np.full(2 * self.half, root, np.float32), eps=EPS)
 
     def _block(self, layer: int, width: int) -> Block:
         """One layer; `width` is that of a head."""
@@ -146,11 +145,11 @@ class _Compiler:
             size = self.places[head.name].size
             value[number][:, :size] = self._read(head.value.variable)
             out[number][:size] = self._written(head.name, np.eye(size))
-        bias = np.zeros((count, width))
         w_in, b_in, w_out = self._mlp(2 * layer + 2)
-        nothing = np.zeros(2 * self.half)
-        arrays = (query, key, value, bias, bias, bias, out, nothing, w_in, b_in, w_out, nothing)
-        return Block(self._norm(2 * layer + 1), self._norm(2 * layer + 2), *(array.astype(np.float32) for array in arrays))
+        query, key, value, out = (array.astype(np.float32) for array in (query, key, value, out))
+        mlp = FeedForward(w_in.astype(np.float32), w_out.astype(np.float32), b_in.astype(np.float32))
+        norms = [self._norm(2 * layer + time) for time in (1, 2)]
+        return Block(query, key, value, out, norm_attention=norms[0], norm_mlp=norms[1], mlp=mlp)
 
     def _asked(self, head: Aggregate) -> dict[str, np.ndarray]:
         """For each variable of the keys what the queries ask of it: (D, size)."""
