@@ -26,12 +26,14 @@ from drasp.model.transformer import Block, FeedForward, LayerNorm, Transformer
 CONSTANT = 128.0
 EPS = 1e-5
 STEEP = 8.0
+NEAREST = 0.005
+"""How near to 0 the forms of steps may come."""
 
 Form = Mapping[tuple[str, str | int], float]
 """A linear form: for each variable and coordinate a coefficient; of `one` the constant."""
 
 
-def compile_program(program: Program, margin: float = 0.005) -> Transformer:
+def compile_program(program: Program, margin: float = NEAREST) -> Transformer:
     """The Transformer that computes a program, in single precision.
 
     Args:
