@@ -5,8 +5,8 @@
 A program has one or two layers of one or two heads, each head of a random kind (`KINDS`), and a readout of tables, copies, or linear forms,
 some of which an MLP computes. One is taken if on random strings every head matters (its mean or the uniform average in its place changes
 the answers to one sequence in ten, and so does a table of the current token in the place of all heads), if nothing is undecided (no logit
-that counts, or difference of the two largest, is within `MARGIN` of 0, no form within `NEAREST`), and if the compiled model attends within .001 of the program and
-predicts the same. Until then another is drawn.
+that counts, or difference of the two largest, is within `MARGIN` of 0, no form within `NEAREST`), and if the compiled model attends within
+.001 of the program and predicts the same. Until then another is drawn.
 
 Sequences are `<bos>` and 0 to 50 letters, whose shares differ from one sequence to the next; every position is scored. A head is recovered
 if some attention of the found program is within .05 of it, total variation on fresh sequences. Equal is the share of the strings of eight
@@ -256,11 +256,12 @@ def plant(rng: np.random.Generator) -> Planted:
 def _decided(program: Program, sample: Sample) -> bool:
     """Whether no prediction hangs on a hair, nor a step on what attention leaks."""
     trace = evaluate(program, *sample[:2])
-    for form in (linear(f.arguments[0]) for s in program.statements if isinstance(s, Compute) for f in s.formulas if isinstance(f, Apply)):
-        parts = [
-            c * trace.value(name)[sample.scored][:, program.header.axis(program.bases[name]).index(at)] for (name, at), c in form.items()
-        ]
-        if np.abs(sum(parts)).min() < NEAREST:
+    steps = [f for s in program.statements if isinstance(s, Compute) for f in s.formulas]
+    for form in [linear(step.arguments[0]) for step in steps if isinstance(step, Apply)]:
+        total = np.zeros(sample.scored.sum())
+        for (name, label), coefficient in form.items():
+            total += coefficient * trace.value(name)[sample.scored][:, program.header.axis(program.bases[name]).index(label)]
+        if np.abs(total).min() < NEAREST:
             return False
     logits = trace.logits[sample.scored]
     if program.header.predict == "next-token-set":
