@@ -12,7 +12,7 @@ from drasp.ir.program import Header, Program, alive
 from drasp.learn.trial import Doing, Steps
 from drasp.learn.values import Source
 from drasp.model.wiring import Sender
-from drasp.naming.attention import Attention, How, NamedHead, Queries, attention_rows, describe, described_by, features_between
+from drasp.naming.attention import Attention, Feature, How, NamedHead, Queries, attention_rows, describe, described_by, features_between
 from drasp.naming.tuning import InsideTuning
 from drasp.tasks.protocol import Sample
 
@@ -38,6 +38,7 @@ class Inside:
         ladders: for each head ever closer descriptions.
         chosen: the description taken of each; two heads of a layer that attend alike share one.
         rows: for each head the rows of its attention that it was described by.
+        exact: the heads whose ladder goes on to exact descriptions.
     """
 
     header: Header
@@ -47,6 +48,7 @@ class Inside:
     ladders: dict[Sender, list[NamedHead]] = field(default_factory=dict)
     chosen: dict[Sender, NamedHead] = field(default_factory=dict)
     rows: dict[Sender, Queries] = field(default_factory=dict)
+    exact: set[Sender] = field(default_factory=set)
 
     def program(self, sources: Sequence[Source]) -> Program:
         """The described heads with the averages that `sources` ask for, and a projection that reads each of these."""
@@ -114,12 +116,13 @@ def _parts(source: Source) -> Iterator[Source]:
         source = Source(source.heads[1:], source.of)
 
 
-def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], near: float, how: How) -> Steps[bool]:
+def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source], near: float | None, how: How) -> Steps[bool]:
     """Describes the heads that the sources need, and those below them that their attention may depend on; whether anything is new.
 
     Args:
-        near: total variation within which the shortest description of each head is taken.
+        near: total variation within which the shortest description of each head is taken; None: described as exactly as can be.
     """
+    within = inside.tuning.exact.near if near is None else near
     before = dict(inside.chosen)
     top = max((head.layer for source in needed for head in source.heads), default=-1)
     direct = {head for source in needed for head in source.heads}
@@ -130,15 +133,17 @@ def describe_heads(inside: Inside, seen: Sequence[Seen], needed: Sequence[Source
                 if head not in inside.ladders or any(before[h] != inside.chosen[h] for h in before if h.layer < layer):
                     yield Doing(f"describing head {number} of layer {layer}")
                     _describe_head(inside, seen, head, how)
-                if near == inside.tuning.exact.near and inside.ladders[head][-1].total_variation > near:
+                if near is None and head not in inside.exact and inside.ladders[head][-1].total_variation > within:
                     yield Doing(f"describing head {number} of layer {layer} exactly")
-                    inside.ladders[head] += _ladder(inside, head, replace(how, tuning=inside.tuning.exact))
-                _choose(inside, head, near)
+                    inside.ladders[head] += _exact_ladder(inside, head, how)
+                    inside.exact.add(head)
+                _choose(inside, head, within)
     return before != inside.chosen
 
 
 def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How) -> None:
     last = head.layer == inside.layers - 1
+    inside.exact.discard(head)
     real = [s.sample.scored if last else s.sample.real(inside.header.bidirectional) for s in seen]
     given = [Attention(s.sample, s.attention[head], where) for s, where in zip(seen, real, strict=True)]
     rows = attention_rows(inside.below(head.layer), given, [ONE_READ, *inside.variables(head.layer)], how)
@@ -146,17 +151,26 @@ def _describe_head(inside: Inside, seen: Sequence[Seen], head: Sender, how: How)
         inside.ladders[head] = [NamedHead((), 0.0)]
         return
     inside.rows[head] = rows
-    inside.ladders[head] = _ladder(inside, head, how)
+    inside.ladders[head] = _ladder(inside, head, _features(inside, head, how), how)
 
 
-def _ladder(inside: Inside, head: Sender, how: How) -> list[NamedHead]:
+def _exact_ladder(inside: Inside, head: Sender, how: How) -> list[NamedHead]:
+    """Closer ones, with strengths as small as they are; of tables one by pairs, none by keys beside it."""
+    how = replace(how, tuning=inside.tuning.exact)
+    features = _features(inside, head, how)
+    paired = {f.key for f in features if isinstance(f.primitive, Rows)}
+    return _ladder(inside, head, [f for f in features if f.key not in paired or not isinstance(f.primitive, Entries)], how)
+
+
+def _features(inside: Inside, head: Sender, how: How) -> list[Feature]:
+    """What a head's descriptions may be made of."""
+    variables = inside.variables(head.layer)
+    return list(features_between(inside.below(head.layer), variables, variables, how.tuning))
+
+
+def _ladder(inside: Inside, head: Sender, features: Sequence[Feature], how: How) -> list[NamedHead]:
     """Ever closer descriptions of a head."""
-    program, variables = inside.below(head.layer), inside.variables(head.layer)
-    features = list(features_between(program, variables, variables, how.tuning))
-    if how.tuning == inside.tuning.exact:  # one table by pairs, none by keys beside it
-        paired = {f.key for f in features if isinstance(f.primitive, Rows)}
-        features = [f for f in features if f.key not in paired or not isinstance(f.primitive, Entries)]
-    return describe(program, features, inside.rows[head], f"s{head.layer}_{head.head}_", how)
+    return describe(inside.below(head.layer), features, inside.rows[head], f"s{head.layer}_{head.head}_", how)
 
 
 def _choose(inside: Inside, head: Sender, near: float) -> None:

@@ -280,8 +280,8 @@ def _line(fitting: _Fitting, more: Sequence[Coordinate] = ()) -> Program | None:
     """The program whose readout is one line with one form a group: of averages and comparisons, and of `more`."""
     coordinates = [*fitting.coordinates, *more]
     real = [(g, tolerable(_labelled(g, fitting.real, coordinates), fitting.tuning.form)) for g in fitting.groups]
-    formed = [(group, rows) for group, rows in real if rows is not None]
-    if any(rows is None and not fitting.goes_without(group) for group, rows in real) or len(formed) < max(1, len(real) - 1):
+    formed, left = [(g, rows) for g, rows in real if rows is not None], [g for g, rows in real if rows is None]
+    if not formed or len(left) > 1 or not all(map(fitting.goes_without, left)):
         return None
     formulas = [_fit(group, rows, fitting, coordinates) for group, rows in formed]
     if None in formulas:

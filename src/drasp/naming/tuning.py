@@ -86,15 +86,6 @@ class HeadTuning:
     attention: AttentionTuning = field(default_factory=AttentionTuning)
 
 
-EXACT_ATTENTION = AttentionTuning(
-    near=0.0002,
-    transport=0.0001,
-    factors=(1.0,),
-    grids=(1.0, 0.1, 0.01, 0.001),
-    regression=RegressionTuning(terms=12, enough=1e-8, gain=1e-7, number_cost=0.0),
-)
-
-
 @dataclass(frozen=True)
 class InsideTuning:
     """How heads are described from the model's own attention.
@@ -107,7 +98,13 @@ class InsideTuning:
     near: tuple[float, ...] = knob((0.05, 0.02, 0.005), unit="total variation", origin="chosen")
     alike: float = knob(0.01, unit="total variation that a head may lose by sharing another's description", origin="chosen")
     attention: AttentionTuning = field(default_factory=AttentionTuning)
-    exact: AttentionTuning = field(default_factory=lambda: EXACT_ATTENTION)
+    exact: AttentionTuning = AttentionTuning(
+        near=0.0002,
+        transport=0.0001,
+        factors=(1.0,),
+        grids=(1.0, 0.1, 0.01, 0.001),
+        regression=RegressionTuning(terms=12, enough=1e-8, gain=1e-7, number_cost=0.0),
+    )
 
 
 @dataclass(frozen=True)

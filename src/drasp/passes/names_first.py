@@ -168,7 +168,7 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
     be; its readout is named behind them. The one before, where that fails.
     """
     inside = given.inside
-    for near in (inside.tuning.near[-1], inside.tuning.exact.near):
+    for near in (inside.tuning.near[-1], None):
         yield from describe_heads(inside, given.seen, needed, near, given.how)
         fitted = yield from _heads_fitted(given, inside.program(needed))
         if fitted is not None:
