@@ -78,7 +78,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise DraspError(f"{path}: missing; a model folder holds {CONFIG} and {WEIGHTS}") from None
     except OSError as error:
         raise DraspError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DraspError(f"{path}: not JSON: {error}") from None
     if not isinstance(config, dict):
         raise DraspError(f"{path}: expected a JSON object, found {type(config).__name__}")

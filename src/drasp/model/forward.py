@@ -154,8 +154,8 @@ class TorchTransformer:
         stream = found["embedding"] = self._embedded(ids)
         for layer, block in enumerate(self._blocks):
             stream = found[f"layer {layer}"] = block.forward(stream, ids, layer)
-        found["norm"] = self._norm_final(stream)
-        found["output"] = self._logits(token_ids, None)
+        normed = found["norm"] = self._norm_final(stream)
+        found["output"] = self._unembedded(normed)
         return found
 
     def _logits(
@@ -169,7 +169,10 @@ class TorchTransformer:
         stream = self._embedded(ids)
         for layer, block in enumerate(self._blocks):
             stream = block.forward(stream, ids, layer, hook, scored if layer == self.layers - 1 else None)
-        logits = self._norm_final(stream) @ self._unembedding
+        return self._unembedded(self._norm_final(stream))
+
+    def _unembedded(self, normed: Tensor) -> Tensor:
+        logits = normed @ self._unembedding
         return logits if self._unembedding_bias is None else logits + self._unembedding_bias
 
     def _ids(self, token_ids: np.ndarray | Tensor, position_ids: np.ndarray | Tensor | None) -> _Ids:

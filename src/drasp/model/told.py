@@ -1,6 +1,5 @@
 """What a model tells of its tokens: its tokenizer, and the ids of its special tokens."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from typing import Any
 
 from drasp.errors import DraspError
 from drasp.model.bundled import resolve_model
-
-SPECIAL = ("bos", "sep", "eos", "pad")
+from drasp.model.checkpoint import CONFIG, read_json
+from drasp.tasks.sampling import SPECIAL
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,13 @@ def told_by(model: object, size: int) -> Told:
     """
     if isinstance(model, str | os.PathLike):
         folder = resolve_model(os.fspath(model))[0]
-        config = _json(folder / "config.json")
+        config = _json(folder / CONFIG)
         for name, read in (("tokenizer.json", _of_tokenizer), ("vocab.json", dict), ("task.json", _of_record)):
             data = _json(folder / name)
             tokens = _in_order(read(data), size) if data else None
             if tokens is not None:
                 return Told(tokens, None, name)
-        return Told(None, _special(config, size), "config.json")
+        return Told(None, _special(config, size), CONFIG)
     tokenizer: Any = getattr(model, "tokenizer", None)
     held: Any = getattr(model, "config", None)
     tokens = _in_order(tokenizer.get_vocab(), size) if hasattr(tokenizer, "get_vocab") else None
@@ -60,12 +59,11 @@ def told_by(model: object, size: int) -> Told:
     return Told(None, _special(held.to_dict(), size), "its config") if hasattr(held, "to_dict") else Told()
 
 
-def _json(file: Path) -> Any:
+def _json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(file)
+    except DraspError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _of_tokenizer(data: Mapping[str, Any]) -> dict[Any, Any]:
@@ -89,5 +87,5 @@ def _in_order(ids: Mapping[Any, Any], size: int) -> tuple[str, ...] | None:
 
 
 def _special(config: Mapping[str, Any], size: int) -> dict[str, int]:
-    ids = {f"<{name}>": config.get(f"{name}_token_id") for name in SPECIAL}
+    ids = {token: config.get(f"{token.strip('<>')}_token_id") for token in SPECIAL}
     return {token: i for token, i in ids.items() if type(i) is int and i < size}

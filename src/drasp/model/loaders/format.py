@@ -164,6 +164,11 @@ def off_reasons(config: Config, off: Mapping[str, object], what: str) -> list[st
     ]
 
 
+def with_bias(name: str, shape: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a weight and of its bias."""
+    return {f"{name}.weight": shape, f"{name}.bias": (outputs,)}
+
+
 def per_head(array: np.ndarray, heads: int) -> np.ndarray:
     """(..., H * Dh) -> (H, ..., Dh)."""
     return np.ascontiguousarray(np.moveaxis(array.reshape(*array.shape[:-1], heads, -1), -2, 0))

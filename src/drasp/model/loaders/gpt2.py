@@ -17,6 +17,7 @@ from drasp.model.loaders.format import (
     number_reasons,
     per_head,
     size_reasons,
+    with_bias,
 )
 from drasp.model.transformer import Block, FeedForward, LayerNorm, Transformer
 
@@ -51,10 +52,8 @@ def expected_shapes(config: Config) -> Shapes:
     }
     for layer in range(config["n_layer"]):
         for name, shape in block.items():
-            shapes[f"h.{layer}.{name}.weight"] = shape
-            shapes[f"h.{layer}.{name}.bias"] = shape[-1:]
-    shapes |= {"ln_f.weight": (width,), "ln_f.bias": (width,), "lm_head.weight": (config["vocab_size"], width)}
-    return shapes
+            shapes |= with_bias(f"h.{layer}.{name}", shape, shape[-1])
+    return shapes | with_bias("ln_f", (width,), width) | {"lm_head.weight": (config["vocab_size"], width)}
 
 
 def _tied(config: Config) -> tuple[str, str] | None:
@@ -133,16 +132,16 @@ def _nano(config: Config) -> Config:
     return _as_gpt2(config, "gelu" if "bias" in config else "gelu_new")
 
 
+_TURNED = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
+"""The matrices that nanoGPT has the other way round."""
+
+
 def _nano_shapes(config: Config) -> Shapes:
-    shapes = expected_shapes(_nano(config))
-    matrices = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
-    return {name: shape[::-1] if name.endswith(matrices) else shape for name, shape in shapes.items()}
+    return {name: shape[::-1] if name.endswith(_TURNED) else shape for name, shape in expected_shapes(_nano(config)).items()}
 
 
 def _nano_build(config: Config, weights: Weights, sha256: str) -> Transformer:
-    shapes = expected_shapes(_nano(config))
-    matrices = (".c_attn.weight", ".c_proj.weight", ".c_fc.weight")
-    turned = {name: weights[name].T if name.endswith(matrices) else weights[name] for name in shapes if name in weights}
+    turned = {name: tensor.T if name.endswith(_TURNED) else tensor for name, tensor in weights.items()}
     return _build(_nano(config), turned, sha256)
 
 
@@ -183,18 +182,16 @@ def _min_shapes(config: Config) -> Shapes:
     shapes: dict[str, tuple[int, ...]] = {
         "tok_emb.weight": (config["vocab_size"], width),
         "pos_emb": (1, config["block_size"], width),
-        "ln_f.weight": (width,),
-        "ln_f.bias": (width,),
         "head.weight": (config["vocab_size"], width),
-    }
+    } | with_bias("ln_f", (width,), width)
     matrices = {f"attn.{part}": (width, width) for part in ("key", "query", "value", "proj")}
     matrices |= {"mlp.0": (4 * width, width), "mlp.2": (width, 4 * width)}
     for layer in range(config["n_layer"]):
         prefix = f"blocks.{layer}."
         for norm in ("ln1", "ln2"):
-            shapes |= {f"{prefix}{norm}.weight": (width,), f"{prefix}{norm}.bias": (width,)}
+            shapes |= with_bias(f"{prefix}{norm}", (width,), width)
         for name, shape in matrices.items():
-            shapes |= {f"{prefix}{name}.weight": shape, f"{prefix}{name}.bias": shape[:1]}
+            shapes |= with_bias(f"{prefix}{name}", shape, shape[0])
     return shapes
 
 

@@ -12,6 +12,7 @@ from drasp.model.loaders.format import (
     division_reasons,
     number_reasons,
     size_reasons,
+    with_bias,
 )
 from drasp.model.loaders.rotary import rotary_of, rotary_reasons
 from drasp.model.transformer import Block, FeedForward, LayerNorm, Transformer
@@ -27,7 +28,7 @@ def _reasons(config: Config) -> list[str]:
 def _shapes(config: Config) -> Shapes:
     width, hidden, tokens = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     shapes: dict[str, tuple[int, ...]] = {"embed_in.weight": (tokens, width), "embed_out.weight": (tokens, width)}
-    shapes |= {"final_layer_norm.weight": (width,), "final_layer_norm.bias": (width,)}
+    shapes |= with_bias("final_layer_norm", (width,), width)
     matrices = {
         "attention.query_key_value": (3 * width, width),
         "attention.dense": (width, width),
@@ -37,9 +38,9 @@ def _shapes(config: Config) -> Shapes:
     for layer in range(config["num_hidden_layers"]):
         prefix = f"layers.{layer}."
         for name in ("input_layernorm", "post_attention_layernorm"):
-            shapes |= {f"{prefix}{name}.weight": (width,), f"{prefix}{name}.bias": (width,)}
+            shapes |= with_bias(f"{prefix}{name}", (width,), width)
         for name, shape in matrices.items():
-            shapes |= {f"{prefix}{name}.weight": shape, f"{prefix}{name}.bias": shape[:1]}
+            shapes |= with_bias(f"{prefix}{name}", shape, shape[0])
     if config.get("attention_bias", True) is False:
         shapes = {name: shape for name, shape in shapes.items() if ".attention." not in name or not name.endswith(".bias")}
     return shapes

@@ -9,6 +9,7 @@ from drasp.model.loaders.format import (
     Shapes,
     Weights,
     activation_reasons,
+    division_reasons,
     number_reasons,
     per_head,
     shared_heads,
@@ -32,8 +33,7 @@ def _reasons(config: Config) -> list[str]:
     sizes = ("vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     reasons = size_reasons(config, sizes)
     reasons += size_reasons(config, [name for name in ("head_dim", "num_key_value_heads") if config.get(name) is not None])
-    if not reasons and config["num_attention_heads"] % _shared(config):
-        reasons.append(f"num_attention_heads {config['num_attention_heads']} is not divisible by num_key_value_heads {_shared(config)}")
+    reasons += division_reasons(config, "num_attention_heads", "num_key_value_heads")
     reasons += number_reasons(config, "rms_norm_eps", 1e-6) + activation_reasons(config, "hidden_act", "silu")
     return reasons or rotary_reasons(config, _head(config), 1.0)
 

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from drasp.model.loaders.format import ACTIVATIONS, Config, Format, Shapes, Weights, number_reasons, off_reasons, shared_heads, size_reasons
+from drasp.model.loaders.format import (
+    ACTIVATIONS,
+    Config,
+    Format,
+    Shapes,
+    Weights,
+    division_reasons,
+    number_reasons,
+    off_reasons,
+    shared_heads,
+    size_reasons,
+)
 from drasp.model.transformer import Block, FeedForward, LayerNorm, Norm, RMSNorm, Rotary, Transformer
 
 _CHOICES: dict[str, tuple[object, ...]] = {
@@ -53,9 +64,7 @@ def _reasons(config: Config) -> list[str]:
         reasons.append("final_rms is True, though the other norms are not RMSNorms")
     if config.get("normalization_type") is not None:
         reasons += number_reasons(config, "eps", 1e-5)
-    if not reasons and config["n_heads"] % _shared(config):
-        reasons.append(f"n_heads {config['n_heads']} is not divisible by n_key_value_heads {_shared(config)}")
-    return reasons
+    return reasons + division_reasons(config, "n_heads", "n_key_value_heads")
 
 
 def _shapes(config: Config) -> Shapes:
