@@ -115,6 +115,13 @@ class Measured:
     trivial: Mapping[str, Predictor]
     cost: float = 0.0
 
+    @property
+    def answered(self) -> EvaluationSet:
+        """The sequences. Raises NotMeasured where nobody knows what is right on them."""
+        if not self.fresh.answered:
+            raise NotMeasured("nobody knows what is right on these sequences")
+        return self.fresh
+
 
 class NotMeasured(Exception):
     """A kind cannot be measured here; the message says why."""

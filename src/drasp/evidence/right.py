@@ -27,13 +27,10 @@ def right(measured: Measured, tuning: RightTuning) -> Banded:
         NotMeasured: the model is seldom right, or nobody knows what is.
     """
 
-    if not measured.fresh.answered:
-        raise NotMeasured("nobody knows what is right on these sequences")
-
     def model_right(chunk: Chunk) -> np.ndarray:
         return chunk.right(chunk.model, chunk.truth)
 
-    found = measured.fresh.score(lambda chunk: chunk.right(measured.predicted(chunk), chunk.model), model_right)
+    found = measured.answered.score(lambda chunk: chunk.right(measured.predicted(chunk), chunk.model), model_right)
     sequences = 0 if found is None else found.all.sequences
     if found is None or sequences < tuning.least:
         raise NotMeasured(f"the model gets {sequences} of the sequences right; fewer than {tuning.least} are no evidence")

@@ -119,7 +119,8 @@ def attention(program: Program, s: Aggregate, values: Values) -> Array:
 def aggregate(program: Program, s: Aggregate, values: Values) -> Array:
     """a_i = sum_j w_ij y_j, over the keys j that i sees."""
     weights, y = attention(program, s, values), taken(values, s.value)
-    return np.array([weights[i, seen] @ y[seen] for i in range(len(y)) for seen in [keys(program, values, i)]])
+    seen = [keys(program, values, i) for i in range(len(y))]
+    return np.array([weights[i, seen[i]] @ y[seen[i]] for i in range(len(y))])
 
 
 def keys(program: Program, values: Values, i: int) -> list[int]:

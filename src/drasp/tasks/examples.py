@@ -1,7 +1,6 @@
 """A task in one call: sequences, and where predictions on them count."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -115,14 +114,14 @@ class _Examples(SequenceTask):
         for ids in (self.rows or list(map(self._ids, seen)))[:LOOKED_AT]:
             self.mark(ids)
 
-    def for_model(self, model: Asked) -> "_Examples":
+    def for_model(self, model: Asked) -> SequenceTask:
         """See `drasp.tasks.protocol.Task`."""
         tokens = model.tokens
         asked = replace(self.asked, positions=model.positions if self.offset == "random" else None)
         if asked.vocabulary is None and tokens is not None and self._codes.form != "numbers" and set(self.vocabulary) <= set(tokens):
             asked = replace(asked, vocabulary=tokens[: 1 + max(tokens.index(token) for token in self.vocabulary)])
-        found = copy(self) if asked == self.asked else _Examples(asked)
-        found.name, found.bidirectional, found._parts = self.name, model.bidirectional, None
+        found = super().for_model(model) if asked == self.asked else _Examples(asked).for_model(model)
+        found.name = self.name
         return found
 
     def scored(self, ids: Ids) -> np.ndarray:
@@ -137,8 +136,7 @@ class _Examples(SequenceTask):
         """See `SequenceTask`."""
         places = self.scored(ids)
         if self.asked.answers is None:
-            following = np.append(ids, -1)[places + 1]
-            return Mark(places, np.full(len(places), -1) if self.outputs is not None else following)
+            return Mark(places, self.following(ids, places))
         found = self._user("answers", self.asked.answers, ids)
         sets = self.predict == "next-token-set"
         alone = isinstance(found, set | frozenset) if sets else isinstance(found, Hashable) and not isinstance(found, tuple)

@@ -21,7 +21,6 @@ Every sequence in the range of lengths asked for is drawn equally often. A third
 
 import json
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +74,9 @@ class JsonlTask(SequenceTask):
         stop = next((tokens.index(token) for token in (SEP, EOS) if token in tokens), len(tokens))
         return stop - (tokens[:1] == [BOS])
 
-    def for_model(self, model: Asked) -> "JsonlTask":
+    def for_model(self, model: Asked) -> SequenceTask:
         """See `drasp.tasks.protocol.Task`: with random offsets and no positions said, those of the model."""
-        found = copy(self)
-        found.bidirectional, found._parts = model.bidirectional, None
+        found = super().for_model(model)
         if self.offset == "random" and not self._said_positions:
             found.positions = model.positions
         return found
@@ -150,8 +148,7 @@ class JsonlTask(SequenceTask):
         what = "sets" if self.predict == "next-token-set" else "answers"
         listed = sequence.get(what)
         if listed is None:
-            following = np.append(ids, -1)[places + 1]
-            return following if self.outputs is None else np.full(len(places), -1)
+            return self.following(ids, places)
         if len(listed) != len(places):
             raise TaskError(f"{where}: {len(listed)} {what} for {len(places)} scored positions")
         if what == "answers":

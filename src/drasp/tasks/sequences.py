@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from drasp.errors import TaskError
-from drasp.tasks.protocol import Parts, Sample
+from drasp.tasks.protocol import Asked, Parts, Sample
 
 ALL_AT_MOST = 20_000
 """Inputs: of so many every one is judged."""
@@ -67,6 +67,16 @@ class SequenceTask(ABC):
     def scored(self, ids: Ids) -> np.ndarray:
         """Its scored places."""
         return self.mark(ids).places
+
+    def following(self, ids: Ids, places: np.ndarray) -> np.ndarray:
+        """The token that follows each place, -1 behind the last; where outputs are no tokens nobody knows what is right."""
+        return np.append(ids, -1)[places + 1] if self.outputs is None else np.full(len(places), -1)
+
+    def for_model(self, model: Asked) -> "SequenceTask":
+        """See `drasp.tasks.protocol.Task`."""
+        found = copy(self)
+        found.bidirectional, found._parts = model.bidirectional, None
+        return found
 
     def length(self, ids: Ids) -> int:
         """The length by which a sequence belongs to a band: its tokens."""

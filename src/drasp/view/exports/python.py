@@ -72,17 +72,22 @@ def to_python(program: Program, evidence: Evidence | None = None) -> str:
     helpers = _helpers(body, program.header)
     parts = [_docstring(program, evidence), _imports(bool(program.operators), any("math." in text for text in helpers))]
     parts.append(writer.constants(body))
-    rest = [_PREDICT[program.header.predict], *helpers]
-    parts += [f"\n{body}", *(f"\n{_of_outputs(text) if program.header.outputs is not None else text}" for text in rest)]
+    parts += [f"\n{body}", f"\n{_predict(program.header)}", *(f"\n{text}" for text in helpers)]
     if program.operators:
         parts.append(f"\n{writer.tensors()}")
     return "\n".join(parts)
 
 
-def _of_outputs(text: str) -> str:
-    """What puts out tokens puts out classes."""
-    text = text.replace("VOCABULARY[number]", "OUTPUTS[number]").replace("shape[1], len(VOCABULARY))", "shape[1], len(OUTPUTS))")
-    return text.replace("The token that comes next", "The output").replace("set of tokens that may come next", "set of outputs that hold")
+def _predict(header: Header) -> str:
+    classes = header.outputs is not None
+    if header.predict == "next-token":
+        return _NEXT_TOKEN.format(names=_outputs(header), what="The output" if classes else "The token that comes next")
+    return _NEXT_TOKEN_SET.format(names=_outputs(header), what="outputs that hold" if classes else "tokens that may come next")
+
+
+def _outputs(header: Header) -> str:
+    """What the names of the logits are called in the file."""
+    return "VOCABULARY" if header.outputs is None else "OUTPUTS"
 
 
 def _imports(embedded: bool, mathematics: bool) -> str:
@@ -91,8 +96,10 @@ def _imports(embedded: bool, mathematics: bool) -> str:
 
 
 def _docstring(program: Program, evidence: Evidence | None) -> str:
-    what = "the next token" if program.header.predict == "next-token" else "the set of tokens that may come next"
-    what = what if program.header.outputs is None else what.replace("tokens", "outputs").replace("next token", "output")
+    classes = program.header.outputs is not None
+    what = f"the set of {'outputs' if classes else 'tokens'} that may come next"
+    if program.header.predict == "next-token":
+        what = "the output" if classes else "the next token"
     lines = ["A D-RASP program in NumPy, written by drasp.", ""]
     lines += textwrap.wrap(
         f"predict(tokens) gives {what} at each position of a sequence, logits(token_ids) the numbers behind it. "
@@ -330,6 +337,7 @@ def _helpers(body: str, header: Header) -> list[str]:
     """The functions that the body calls, and those that they call."""
     needed: set[str] = set()
     texts = _HELPERS | (_BIDIRECTIONAL if header.bidirectional else {})
+    texts["project"] = _PROJECT.format(names=_outputs(header))
     if header.pad is not None:
         texts["aggregate"] = _PADDED["aggregate"]
         texts["sees"] = _PADDED["bidirectional" if header.bidirectional else "causal"].replace("PAD", python_string(header.pad))
@@ -355,18 +363,24 @@ _BUILT_IN = {
     "one": "    one = np.ones((len(token_ids), 1))",
 }
 
-_PREDICT = {
-    "next-token": '''\
+_NEXT_TOKEN = '''\
 def predict(tokens):
-    """The token that comes next at each position of a sequence, a list of tokens such as ["<bos>", ...]."""
-    return [VOCABULARY[number] for number in logits([ID[token] for token in tokens]).argmax(axis=1)]
-''',
-    "next-token-set": '''\
+    """{what} at each position of a sequence, a list of tokens such as ["<bos>", ...]."""
+    return [{names}[number] for number in logits([ID[token] for token in tokens]).argmax(axis=1)]
+'''
+
+_NEXT_TOKEN_SET = '''\
 def predict(tokens):
-    """The set of tokens that may come next at each position of a sequence, a list of tokens such as ["<bos>", ...]."""
-    return [{VOCABULARY[number] for number in np.flatnonzero(row > 0)} for row in logits([ID[token] for token in tokens])]
-''',
-}
+    """The set of {what} at each position of a sequence, a list of tokens such as ["<bos>", ...]."""
+    return [{{{names}[number] for number in np.flatnonzero(row > 0)}} for row in logits([ID[token] for token in tokens])]
+'''
+
+_PROJECT = '''\
+def project(values, op):
+    """What a variable adds to the logits."""
+    return values @ matrix(op, values.shape[1], len({names}))
+'''
+
 
 _HELPERS = {
     "one_hot": '''\
@@ -395,11 +409,7 @@ def average(values):
     """At each position the average of the values so far."""
     return np.cumsum(values, axis=0) / np.arange(1, len(values) + 1)[:, None]
 ''',
-    "project": '''\
-def project(values, op):
-    """What a variable adds to the logits."""
-    return values @ matrix(op, values.shape[1], len(VOCABULARY))
-''',
+    "project": _PROJECT.format(names="VOCABULARY"),
     "lookup": '''\
 def lookup(values, op, size):
     """The row of a table for each position."""
