@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import io
 import json
-import random
 import re
 import shlex
 import shutil
@@ -232,7 +231,6 @@ def test_a_model_and_strings_of_ones_own_in_fifteen_lines_at_the_most() -> None:
 
     script, _ = _blocks("README.md", "python")
     assert len(script.splitlines()) <= 15
-    random.seed(0)
     torch.manual_seed(0)
     names: dict[str, Any] = {}
     exec(script, names)
