@@ -59,17 +59,17 @@ def test_what_an_interrupted_search_may_spend_does_not_hang_on_what_the_journal_
     assert [each.phase for each in told] == ["interrupted, saving the best program so far"]
 
 
-@pytest.mark.parametrize("seconds", [1, 10, 20, 23, 30, 39])
+@pytest.mark.parametrize("seconds", [1, 10, 20, 30, 100, 199])
 def test_in_a_short_run_every_stage_gets_some_time_and_none_ends_before_an_earlier_one(seconds):
     ends = [PLAN.until(Budget.of_seconds(seconds), share).limit for share in SHARES]
     assert ends[0] > 0
     assert ends == sorted(ends)
-    assert ends[1] == pytest.approx(seconds - min(PLAN.reserve, seconds / 2))
+    assert PLAN.until(Budget.of_seconds(seconds), PLAN.measured).limit - ends[-2] == pytest.approx(min(PLAN.reserve, seconds / 2))
     assert ends[0] / ends[1] == pytest.approx(LOOSE.until / STRICT.until)
     assert ends[-1] < seconds
 
 
-@pytest.mark.parametrize("seconds", [40, 600, inf])
+@pytest.mark.parametrize("seconds", [201, 600, inf])
 def test_in_a_longer_run_the_shares_are_those_of_the_plan(seconds):
     assert [PLAN.until(Budget.of_seconds(seconds), share).limit for share in SHARES] == [share * seconds for share in SHARES]
 

@@ -65,7 +65,7 @@ class Plan:
     Attributes:
         stages: ways to a program; what they find are the candidates.
         chosen, named, measured: shares of the run's budget by which the result is chosen among them, named, and measured.
-        reserve: seconds that the last stage leaves for what comes after it, however short the run, but half of it at the most.
+        reserve: seconds that are left for the evidence, however short the run, but half of it at the most.
         early, early_seconds: by how much naming after a pass may exceed its stage: a share of the budget, so many seconds at the most.
     """
 
@@ -83,13 +83,12 @@ class Plan:
         return self.stages[-1]
 
     def until(self, budget: Budget, share: float, seconds: float = inf) -> Budget:
-        """The slice of a run's budget that ends at a share of it. In a short run the last stage ends sooner, for the reserve; what ends
-        before it, and after it, does so in proportion.
+        """The slice of a run's budget that ends at a share of it. In a short run all that comes before the evidence ends sooner, in
+        proportion, for its reserve.
         """
-        last = self.last.until
-        sooner = 1 - min(self.reserve * budget.pace, budget.whole / 2) / budget.whole
-        if sooner < last:
-            share = share * sooner / last if share <= last else 1 - (1 - share) * (1 - sooner) / (1 - last)
+        if share <= self.named:
+            reserve = min(self.reserve * budget.pace, budget.whole / 2)
+            share *= min(1.0, (self.measured - reserve / budget.whole) / self.named)
         return budget.until(share, seconds)
 
 
