@@ -30,6 +30,7 @@ NOT_RUN = {
     "python benchmarks/browser.py RUNS": "tests/test_report.py calls it, where there is a browser",
     "pip install 'drasp[plots]'": "it installs a package",
     "drasp convert FILE.pt --config config.json --out DIR": "tests/test_convert.py does, with files that it makes",
+    "drasp train D2 --out runs/d2-twin --norm rms --position none --activation relu --steps 2000": "tests/test_train.py trains such a one",
     "pip install drasp transformers": "it installs packages",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import drasp.train
 from drasp.cli import main
 from drasp.errors import DraspError, RunFolderError, TaskError
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
+from drasp.model.trainable import Architecture, Trainable
 from drasp.tasks.protocol import Sample
 from drasp.train import TrainSettings, train
 
@@ -82,6 +84,39 @@ def test_transformers_and_drasp_load_what_was_trained(tmp_path: Path, task: Firs
     with torch.no_grad():
         expected = model.eval()(torch.tensor(sample.token_ids), position_ids=torch.tensor(sample.position_ids)).logits
     assert (logits - expected).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"norm": "rms"},
+        {"norm": "none"},
+        {"position": "none"},
+        {"position": "rotary", "activation": "silu"},
+        {"activation": "relu"},
+        {"norm": "none", "position": "rotary", "activation": "gelu_exact", "layers": 2},
+    ],
+    ids=lambda parts: "-".join(map(str, parts.values())),
+)
+def test_a_folder_of_other_parts_is_the_model_that_was_trained(tmp_path: Path, parts: dict[str, object]) -> None:
+    architecture = replace(Architecture(vocabulary=6, positions=154, layers=1, heads=2, width=8), **parts)
+    model, sample = Trainable(architecture, seed=0).double(), FirstLetter().sample(np.random.default_rng(0), 20, (0, 150))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.normal_(generator=torch.Generator().manual_seed(p.numel()))
+    (tmp_path / "config.json").write_text(json.dumps(model.config()))
+    save_file(model.weights(), tmp_path / "model.safetensors")
+    ids, positions = torch.tensor(sample.token_ids), torch.tensor(sample.position_ids)
+    expected = model(ids, positions, torch.ones_like(ids, dtype=torch.bool)).detach().view(*ids.shape, -1)
+    logits = forward(load_transformer(tmp_path), sample.token_ids, sample.position_ids, torch.float64)
+    assert (logits - expected).abs().max() <= 1e-9 * expected.abs().max()
+
+
+def test_other_parts_are_asked_for_by_name(tmp_path: Path) -> None:
+    record = train(FirstLetter(), tmp_path / "out", replace(TINY, norm="rms", position="rotary", activation="relu"))
+    assert "--norm rms --position rotary --activation relu" in record["command"]
+    (block,) = load_transformer(tmp_path / "out").blocks
+    assert (block.norm_mlp.name, block.mlp.activation, load_transformer(tmp_path / "out").rotary.dimensions) == ("rms", "relu", 4)
 
 
 def test_it_learns_and_stops_when_perfect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +269,10 @@ def test_settings_that_make_no_sense_are_listed_together() -> None:
         TrainSettings(layers=0, lengths=(5, 3), seed=-1, learning_rate=float("nan"))
     with pytest.raises(DraspError, match="width 16 is not divisible by heads 3"):
         TrainSettings(heads=3)
+    with pytest.raises(DraspError, match="norm 'batch' is not one of layer, rms, none; activation 'tanh' is not one of gelu, gelu_exact,"):
+        TrainSettings(norm="batch", activation="tanh")
+    with pytest.raises(DraspError, match="rotary positions turn pairs, and a head's width, 3, is odd"):
+        TrainSettings(width=6, heads=2, position="rotary")
 
 
 def test_a_task_without_positions_cannot_be_trained(tmp_path: Path) -> None:

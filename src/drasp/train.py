@@ -1,4 +1,4 @@
-"""Trains a small GPT-2 on a task: one plain loop that writes a Hugging Face folder."""
+"""Trains a small Transformer on a task: one plain loop that writes a model folder."""
 
 import json
 import math
@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from drasp.core.intervals import BAND_EDGES
 from drasp.core.threads import ONE_THREAD_WIDTH, one_thread
 from drasp.errors import DraspError, RunFolderError, TaskError
+from drasp.ir.activations import ACTIVATIONS
 from drasp.learn.evaluation import has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
-from drasp.model.gpt2 import EPS, GPT2
+from drasp.model.trainable import NORMS, POSITIONS, Architecture, Trainable
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_answers, checked_sample, is_python
 
@@ -49,6 +50,8 @@ class TrainSettings:
         batch: sequences a step.
         weight_decay: of all matrices, not of biases and LayerNorms.
         dropout: share of activations and attention weights dropped in training.
+        norm: "layer", "rms" or "none". position: "learned", "rotary" or "none". activation: "gelu" (the tanh form), "gelu_exact", "relu"
+            or "silu".
     """
 
     layers: int = 1
@@ -61,6 +64,9 @@ class TrainSettings:
     batch: int = 64
     weight_decay: float = 0.01
     dropout: float = 0.0
+    norm: str = "layer"
+    position: str = "learned"
+    activation: str = "gelu"
 
     def __post_init__(self) -> None:
         """Raises DraspError listing every value that makes no sense."""
@@ -81,6 +87,11 @@ class TrainSettings:
             reasons.append(f"weight decay {self.weight_decay} is negative")
         if not 0 <= self.dropout < 1:
             reasons.append(f"dropout {self.dropout} is not in [0, 1)")
+        for name, known in (("norm", NORMS), ("position", POSITIONS), ("activation", ACTIVATIONS)):
+            if getattr(self, name) not in known:
+                reasons.append(f"{name} {getattr(self, name)!r} is not one of {', '.join(known)}")
+        if not reasons and self.position == "rotary" and self.width // self.heads % 2:
+            reasons.append(f"rotary positions turn pairs, and a head's width, {self.width // self.heads}, is odd")
         if reasons:
             raise DraspError(f"training settings: {'; '.join(reasons)}")
 
@@ -108,7 +119,8 @@ def train(
     source: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Trains a GPT-2 and writes `config.json`, `model.safetensors` (as transformers reads them) and `task.json` into `out`.
+    """Trains a Transformer and writes `config.json`, `model.safetensors` and `task.json` into `out`: a GPT-2 as transformers reads it; with
+    another norm or other positions, a `HookedTransformer` as TransformerLens does.
 
     The loss counts scored positions only: cross entropy for next-token, binary cross entropy over the vocabulary for next-token-set.
     An unfinished training of the same settings in `out` is continued, and ends with the same weights as one never interrupted. The same
@@ -131,7 +143,7 @@ def train(
     out = Path(out)
     target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     identity = _identity(task, settings, target)
-    model = GPT2(len(task.vocabulary), _positions(task), settings.layers, settings.heads, settings.width, settings.dropout, settings.seed)
+    model = Trainable(_architecture(task, settings), settings.seed)
     model.to(target)
     state = _State(model, settings)
     checked_answers(task, checked_sample(task, np.random.default_rng(0), settings.batch, settings.lengths))  # before anything is replaced
@@ -150,7 +162,7 @@ def train(
 class _State:
     """Everything that changes during training; random numbers depend on the seed and the step alone."""
 
-    def __init__(self, model: GPT2, settings: TrainSettings):
+    def __init__(self, model: Trainable, settings: TrainSettings):
         self.model = model
         self.settings = settings
         self.parameters = dict(model.named_parameters())
@@ -264,7 +276,7 @@ def _batches(task: Task, sample: Sample, size: int, device: torch.device) -> Ite
         )
 
 
-def _loss(model: GPT2, batch: _Batch, generator: torch.Generator | None) -> Tensor:
+def _loss(model: Trainable, batch: _Batch, generator: torch.Generator | None) -> Tensor:
     logits = model(batch.tokens, batch.positions, batch.scored, generator)
     if batch.answers.ndim == 1:
         return F.cross_entropy(logits, batch.answers.long())
@@ -325,9 +337,8 @@ def _write_model(described: _Described, state: _State, out: Path) -> dict[str, A
             ],
         }
     )
-    weights = {name: p.detach().cpu() for name, p in state.parameters.items()}
-    _write(out / CONFIG, _json(_config(task, settings)))
-    _write(out / WEIGHTS, save(weights, metadata={"format": "pt"}))
+    _write(out / CONFIG, _json(_config(task, state.model)))
+    _write(out / WEIGHTS, save(state.model.weights(), metadata={"format": "pt"}))
     _write(out / RECORD, record)
     return json.loads(record)
 
@@ -337,25 +348,23 @@ def _from(folder: Path, source: str) -> str:
     return os.path.relpath(source, folder) if is_python(source) or source.endswith(".jsonl") else source
 
 
-def _config(task: Task, settings: TrainSettings) -> dict[str, Any]:
-    """What transformers reads as the configuration of a `GPT2LMHeadModel`."""
-    special = {f"{name}_token_id": task.vocabulary.index(f"<{name}>") for name in ("bos", "eos", "pad")}
-    return {
-        "activation_function": "gelu_new",
-        "architectures": ["GPT2LMHeadModel"],
-        "attn_pdrop": settings.dropout,
-        "embd_pdrop": settings.dropout,
-        "layer_norm_epsilon": EPS,
-        "model_type": "gpt2",
-        "n_embd": settings.width,
-        "n_head": settings.heads,
-        "n_layer": settings.layers,
-        "n_positions": _positions(task),
-        "resid_pdrop": settings.dropout,
-        "tie_word_embeddings": True,
-        "vocab_size": len(task.vocabulary),
-        **special,
-    }
+def _config(task: Task, model: Trainable) -> dict[str, Any]:
+    names = [name for name in ("bos", "eos", "pad") if model.is_gpt2 and f"<{name}>" in task.vocabulary]
+    return model.config() | {f"{name}_token_id": task.vocabulary.index(f"<{name}>") for name in names}
+
+
+def _architecture(task: Task, settings: TrainSettings) -> Architecture:
+    return Architecture(
+        len(task.vocabulary),
+        _positions(task),
+        settings.layers,
+        settings.heads,
+        settings.width,
+        settings.norm,
+        settings.position,
+        settings.activation,
+        settings.dropout,
+    )
 
 
 def _positions(task: Task) -> int:
@@ -373,10 +382,10 @@ def _command(described: _Described) -> str:
         f"drasp train {described.source} --out {name} --layers {settings.layers} --heads {settings.heads} --width {settings.width} "
         f"--lengths {_range(settings.lengths)} --steps {settings.steps} --seed {settings.seed}"
     )
-    for field in ("learning_rate", "weight_decay", "dropout"):
+    for field in ("learning_rate", "weight_decay", "dropout", "norm", "position", "activation"):
         value = getattr(settings, field)
         if value != getattr(usual, field):
-            command += f" --{field.replace('_', '-')} {value:g}"
+            command += f" --{field.replace('_', '-')} {value if isinstance(value, str) else f'{value:g}'}"
     return command
 
 

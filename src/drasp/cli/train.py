@@ -8,7 +8,7 @@ from drasp.cli.arguments import add_lengths, device, dropout, positive, rate, se
 from drasp.cli.say import say
 from drasp.errors import DraspError
 
-TEXT = "train a small GPT-2 on a task"
+TEXT = "train a small Transformer on a task, a GPT-2 unless another part is asked for"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--weight-decay", type=dropout, default=0.01, help="of all matrices, each step times the learning rate (default: 0.01)"
     )
     parser.add_argument("--dropout", type=dropout, default=0.0, help="share of activations dropped in training (default: 0)")
+    parser.add_argument("--norm", choices=["layer", "rms", "none"], default="layer", help="(default: layer)")
+    parser.add_argument("--position", choices=["learned", "rotary", "none"], default="learned", help="(default: learned)")
+    parser.add_argument("--activation", choices=["gelu", "gelu_exact", "relu", "silu"], default="gelu", help="(default: gelu)")
     parser.add_argument("--checkpoints", type=steps, default=(), help="also write the model after these steps, like 500,1000,2000")
     parser.add_argument("--seed", type=seed, default=0, help="of weights and sequences (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
@@ -47,6 +50,9 @@ def command(arguments: argparse.Namespace) -> int:
         learning_rate=arguments.learning_rate,
         dropout=arguments.dropout,
         weight_decay=arguments.weight_decay,
+        norm=arguments.norm,
+        position=arguments.position,
+        activation=arguments.activation,
     )
     if settings.width % settings.heads:
         raise DraspError(f"--width {settings.width} is not divisible by --heads {settings.heads}")
