@@ -27,6 +27,8 @@ SWAPPED = Swapped(
 )
 ATTENTION = Attention((Attended((), ("a1",), ((0, 0), (0, 1)), 0.0123, True, SHARE, True),), SHARE, True)
 
+INTERCHANGE = Interchange((SWAPPED,), ("m1",), ())
+
 
 def sample_evidence(program: Program, task: str = "tomita4", **changed: Any) -> Evidence:
     """Every kind with invented figures, but for a gap where `language` should be."""
@@ -52,7 +54,7 @@ def sample_evidence(program: Program, task: str = "tomita4", **changed: Any) -> 
         lines=tuple(LeaveOneOut(statement.name, 0.125) for statement in program.statements[:-1]),
         examples=(),
         off_task=OffTask(AGREEMENT, None),
-        interchange=Interchange((SWAPPED,), ("m1",), ()),
+        interchange=INTERCHANGE,
         named=(NamedPiece("attention", (first,), 0.99, True, total_variation=0.1234),),
         gaps=(Gap("language", "its budget ran out before it was done"),),
     )

@@ -53,8 +53,8 @@ def test_at_first_every_kind_is_a_gap_and_then_one_after_the_other_arrives():
     assert found[0].unfinished
     assert found[0].verdict == "not decompiled"
     assert [len(each.gaps) for each in found] == list(range(len(KINDS), -1, -1))
-    assert found[1].verdict == "imitated"  # as far as is known when match has been measured
-    assert found[2].verdict == found[-1].verdict == "decompiled"
+    assert found[1].verdict == found[2].verdict == "imitated"  # as far as is known when match has been measured
+    assert found[3].verdict == found[-1].verdict == "decompiled"
     assert found[-1].matched_at == found[-1].match.worst.low
     assert found[-1].match.all.sequences == 500
     assert found[-1].frontier[0].measured_on == "evidence"
@@ -79,7 +79,7 @@ def test_a_kind_that_fails_is_a_gap_and_the_rest_stays(broken, error):
     assert set(_reasons(found)) == missing
     assert "\n" not in _reasons(found)[broken]
     assert f"{broken.replace('_', ' ')} not measured: {_reasons(found)[broken]}" in told
-    assert found.verdict == {"match": "not decompiled", "attention": "imitated"}.get(broken, "decompiled")
+    assert found.verdict == {"match": "not decompiled", "attention": "imitated", "interchange": "imitated"}.get(broken, "decompiled")
     if broken == "match":
         assert found.reason == f"match could not be measured: {_reasons(found)['match']}"
         assert _reasons(found)["lines"] == "match was not measured"
@@ -110,7 +110,7 @@ def test_an_interruption_leaves_what_was_measured(stopped):
 
 def test_quick_evidence_leaves_out_what_is_slow():
     found = _gathered(Budget.of_seconds(100), evidence="quick")[-1]
-    assert _reasons(found) == dict.fromkeys(("off_task", "interchange", "language"), "left out by --evidence quick")
+    assert _reasons(found) == dict.fromkeys(("off_task", "language"), "left out by --evidence quick")
 
 
 def test_without_a_budget_all_that_runs_anything_is_a_gap():

@@ -7,7 +7,7 @@ import pytest
 
 from drasp.core.budget import Budget
 from drasp.evidence.interchange import InterchangeTuning, groups, interchange
-from drasp.evidence.kind import Bench, Question
+from drasp.evidence.kind import Bench, NotMeasured, Question
 from drasp.ir.nodes import Project
 from drasp.ir.program import Header
 from drasp.lang.parser import parse
@@ -52,7 +52,7 @@ def test_an_exact_program_changes_as_the_model_does(exact):
         for swap in ("value", "reading")[: 1 + head]:
             assert getattr(variable, swap).all.agreement == 1.0
             assert getattr(variable, swap).changed.agreement == 1.0
-            assert getattr(variable, swap).changed.pairs > 20
+            assert getattr(variable, swap).changed.pairs > 10
             assert getattr(variable, swap).baseline.unmoved < 1.0
 
 
@@ -104,4 +104,5 @@ def test_averages_are_told_apart_by_their_attention_and_under_uniform_attention_
 
 
 def test_no_two_sequences_alike_give_no_evidence():
-    assert _measured(parse(MAJORITY), load_transformer(ZOO / "bin_majority"), "bin_majority", (0, 150), 4) is None
+    with pytest.raises(NotMeasured, match="no two sequences have the same scored positions"):
+        _measured(parse(MAJORITY), load_transformer(ZOO / "bin_majority"), "bin_majority", (0, 150), 4)

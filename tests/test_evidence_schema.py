@@ -109,7 +109,7 @@ def test_a_file_that_is_no_evidence_is_told_in_one_line(text, tmp_path):
 
 
 def test_every_kind_says_what_it_asks_how_and_at_what_cost():
-    names = ["match", "attention", "right", "mistakes", "lines", "examples", "off_task", "interchange", "language"]
+    names = ["match", "attention", "interchange", "right", "mistakes", "lines", "examples", "off_task", "language"]
     assert [kind.name for kind in KINDS] == names
     for kind in KINDS:
         assert kind.question.endswith("?")

@@ -176,7 +176,7 @@ def test_logits_that_are_a_sum_of_projections_are_found_again():
         logits = evaluate(program, sample.token_ids, sample.position_ids).logits[sample.scored]
         weights = np.exp(logits - logits.max(1, keepdims=True))
         answered.append(Answered(sample, weights / weights.sum(1, keepdims=True)))
-    judged = [Judged(a.sample, as_sets(a.probabilities, program)) for a in answered]
+    judged = [Judged(a.sample, as_sets(a.probabilities, program.header.predict)) for a in answered]
     blank = parse(HEADER + "a_0_0t = aggregate(s=[], v=token)\nlogits0 = project(inp=a_0_0t, op=0)\nprediction = softmax(logits0)\n")
     first, *_, best = logit_readouts(blank, answered, Judging(judged, judged), how(), LogitTuning())
     assert len(first.statements) == 1

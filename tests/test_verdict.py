@@ -14,10 +14,11 @@ from drasp.view.exports.python import to_python
 from drasp.view.facts import shortfalls, terminal
 from drasp.view.notebook.html import program_html
 from drasp.view.report.page import report
-from sample_evidence import ATTENTION, sample_evidence
+from sample_evidence import ATTENTION, INTERCHANGE, sample_evidence
 
 PROGRAM = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
 FAR = replace(ATTENTION.attentions[0], total_variation=0.5, close=False, faithful=False)
+HOLDS, MOVED = (replace(INTERCHANGE, variables=(replace(INTERCHANGE.variables[0], faithful=kept),)) for kept in (True, False))
 FAILS = replace(ATTENTION, attentions=(FAR,), faithful=False)
 
 
@@ -28,28 +29,31 @@ def _match(right):
 
 
 @pytest.mark.parametrize(
-    ("right", "attention", "asked", "expected"),
+    ("right", "attention", "interchange", "asked", "expected"),
     [
-        (1000, ATTENTION, {}, "decompiled"),
-        (1000, FAILS, {}, "imitated"),
-        (1000, None, {}, "imitated"),
-        (950, ATTENTION, {}, "decompiled below"),
-        (950, FAILS, {}, "imitated below"),
-        (800, ATTENTION, {}, "decompiled below"),  # .9 of all lengths together
-        (799, ATTENTION, {}, "not decompiled"),
-        (950, ATTENTION, {"least": 1.0}, "not decompiled"),
-        (950, ATTENTION, {"match": 0.9}, "decompiled"),
-        (1000, ATTENTION, {"numbers": 1}, "pruned"),
-        (950, ATTENTION, {"numbers": 1}, "not decompiled"),
-        (1000, ATTENTION, {"statements": 1}, "not decompiled"),
+        (1000, ATTENTION, HOLDS, {}, "decompiled"),
+        (1000, FAILS, HOLDS, {}, "imitated"),
+        (1000, None, HOLDS, {}, "imitated"),
+        (1000, ATTENTION, MOVED, {}, "imitated"),
+        (1000, ATTENTION, None, {}, "imitated"),
+        (950, ATTENTION, MOVED, {}, "imitated below"),
+        (950, ATTENTION, HOLDS, {}, "decompiled below"),
+        (950, FAILS, HOLDS, {}, "imitated below"),
+        (800, ATTENTION, HOLDS, {}, "decompiled below"),  # .9 of all lengths together
+        (799, ATTENTION, HOLDS, {}, "not decompiled"),
+        (950, ATTENTION, HOLDS, {"least": 1.0}, "not decompiled"),
+        (950, ATTENTION, HOLDS, {"match": 0.9}, "decompiled"),
+        (1000, ATTENTION, HOLDS, {"numbers": 1}, "pruned"),
+        (950, ATTENTION, HOLDS, {"numbers": 1}, "not decompiled"),
+        (1000, ATTENTION, HOLDS, {"statements": 1}, "not decompiled"),
     ],
 )
-def test_the_verdict_hangs_on_match_size_and_attention(right, attention, asked, expected):
-    assert verdict(PROGRAM, _match(right), attention, Settings(**asked)) == expected
+def test_the_verdict_hangs_on_match_size_attention_and_interchange(right, attention, interchange, asked, expected):
+    assert verdict(PROGRAM, _match(right), attention, interchange, Settings(**asked)) == expected
 
 
 def test_without_match_there_is_no_verdict():
-    assert verdict(PROGRAM, None, ATTENTION, Settings()) == "not decompiled"
+    assert verdict(PROGRAM, None, ATTENTION, HOLDS, Settings()) == "not decompiled"
 
 
 SHOWN = "that of a1 (uniform) is not (for head 0.0, 0.1: total variation 0.500; in its place the model predicts the same on 0.999"
@@ -73,7 +77,12 @@ def test_nothing_is_said_where_nothing_falls_short():
 
 def test_attention_that_fits_and_is_not_all_of_the_models_is_said():
     missing = replace(ATTENTION, together=Share.of((0, 50), 10, 100), faithful=False)
-    (text,) = shortfalls(sample_evidence(PROGRAM, verdict="imitated", attention=missing))
+    (text,) = shortfalls(sample_evidence(PROGRAM, verdict="imitated", attention=missing, interchange=HOLDS))
     assert text.startswith(
         "not all of the model's attention is in the program: all of it in place, other heads ablated, the model predicts the same on 0.100"
     )
+
+
+def test_an_average_that_is_not_what_the_heads_hold_is_said():
+    (text,) = shortfalls(sample_evidence(PROGRAM, verdict="imitated", interchange=MOVED))
+    assert text.startswith("not all of its averages are what the model's heads hold: a1 (both predict the same after ")

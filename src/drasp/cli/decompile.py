@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--work", type=positive, help="instead of a time, how many statements may be run on batches: the same result on every machine"
     )
     parser.add_argument(
-        "--evidence", choices=("full", "quick"), default="full", help="quick leaves out what is slow: off the task, interchanges, language"
+        "--evidence", choices=("full", "quick"), default="full", help="quick leaves out what is slow: off the task, language"
     )
     parser.add_argument("--force", action="store_true", help="replace a finished run")
 

@@ -49,7 +49,7 @@ class Attended:
         total_variation: between it and that of these heads which is farthest from it.
         close: whether that is little. If not, it is not the model's, but it may do the same there.
         patched: how often the model predicts what it did when these heads attend so, in the worst length band.
-        faithful: whether that is as often as is asked of the program.
+        faithful: whether that is as often as is asked of the program; where it matches less, as often as it matches.
     """
 
     selectors: Selectors
@@ -73,7 +73,7 @@ class Attention:
     Attributes:
         together: how often the model predicts what it did when all heads attend as the program says, and those that it says nothing of are
             ablated, in the worst length band.
-        faithful: whether that, and each attention alone, is as often as is asked of the program.
+        faithful: whether that, and each attention alone, is as often as is asked of the program, or as it matches.
     """
 
     attentions: tuple[Attended, ...]
@@ -111,14 +111,17 @@ def attention(bench: Bench, tuning: AttentionTuning) -> Attention:
     bands = task_bands(bench.question.examinee.task, bench.question.settings.lengths)
     shares = [_worst(bands, [(chunk.band, marks[run]) for chunk, marks in zip(chunks, right, strict=True)]) for run in range(len(runs))]
 
+    asked = bench.question.settings.match
+    wanted = asked if bench.match is None else min(asked, bench.match.worst)
+
     def attended(key: Selectors, patched: Share) -> Attended:
         far = max(distances[key][head] for head in own[key])
         heads = tuple((head.layer, head.head) for head in own[key])
         averages = both.attentions[key]
-        return Attended(key, averages, heads, round(far, 4), far <= tuning.close, patched, holds(patched, bench.question.settings.match))
+        return Attended(key, averages, heads, round(far, 4), far <= tuning.close, patched, holds(patched, wanted))
 
     found = tuple(map(attended, own, shares[:-1]))
-    faithful = all(each.faithful for each in found) and holds(shares[-1], bench.question.settings.match)
+    faithful = all(each.faithful for each in found) and holds(shares[-1], wanted)
     return Attention(found, shares[-1], faithful)
 
 

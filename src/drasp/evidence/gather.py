@@ -111,7 +111,7 @@ def _judged(evidence: Evidence, searched: Searched, question: Question) -> Evide
     frontier = tuple(
         replace(entry, match=match, measured_on="evidence") if entry.file == PROGRAM_FILE else entry for entry in searched.frontier
     )
-    judged = verdict(searched.program, evidence.match, evidence.attention, question.settings)
+    judged = verdict(searched.program, evidence.match, evidence.attention, evidence.interchange, question.settings)
     return replace(evidence, verdict=judged, matched_at=evidence.match.worst.low, frontier=frontier)
 
 

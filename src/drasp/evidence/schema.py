@@ -149,12 +149,12 @@ class Evidence:
     model_task: Banded | None = None
     baseline: Baseline[Banded] | None = None
     attention: Attention | None = field(default=None, metadata={"kind": ATTENTION})
+    interchange: Interchange | None = field(default=None, metadata={"kind": INTERCHANGE})
     right: Banded | None = field(default=None, metadata={"kind": RIGHT})
     mistakes: Mistakes | None = field(default=None, metadata={"kind": MISTAKES})
     lines: tuple[LeaveOneOut, ...] | None = field(default=None, metadata={"kind": LINES})
     examples: tuple[Example, ...] | None = field(default=None, metadata={"kind": EXAMPLES})
     off_task: OffTask | None = field(default=None, metadata={"kind": OFF_TASK})
-    interchange: Interchange | None = field(default=None, metadata={"kind": INTERCHANGE})
     language: Language | None = field(default=None, metadata={"kind": LANGUAGE})
     named: tuple[NamedPiece, ...] = ()
     frontier: tuple[FrontierEntry, ...] = ()

@@ -1,22 +1,40 @@
 """What readouts are named on: sequences of the task and off it, with what the program to be named predicts on them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drasp.ir.program import Program
+from drasp.ir.program import Predict, Program
 from drasp.learn.evaluation import predictions
-from drasp.run.numpy_fast import evaluate
+from drasp.run.numpy_fast import Trace, evaluate
 from drasp.tasks.protocol import Sample
 
 
 @dataclass(frozen=True)
+class Swap:
+    """An interchange intervention (Geiger et al., "Causal Abstractions of Neural Networks", 2021).
+
+    Attributes:
+        other: as many sequences with the same scored positions, from which some averages take their values.
+        averages: their names; a program need not have all of them.
+    """
+
+    other: Sample
+    averages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Judged:
-    """Sequences, and what the program to be named predicts at their scored positions: booleans (scored positions, vocabulary)."""
+    """Sequences, and what the program to be named predicts at their scored positions: booleans (scored positions, vocabulary).
+
+    Attributes:
+        swap: what is swapped in them, if anything.
+    """
 
     sample: Sample
     predicted: np.ndarray
+    swap: Swap | None = None
 
 
 @dataclass(frozen=True)
@@ -55,16 +73,26 @@ def agreement(program: Program, judging: Judging) -> float:
     """The share of scored positions off the task at which a program predicts as judged, of the outputs that vary on it."""
     varying = np.concatenate([part.predicted for part in judging.real])
     varies = varying.any(0) & ~varying.all(0)
-    same = [(predicted(program, part.sample) == part.predicted)[:, varies].all(1) for part in judging.each(judging.off, program)]
+    same = [(predicted(program, part.sample, part.swap) == part.predicted)[:, varies].all(1) for part in judging.each(judging.off, program)]
     return float(np.concatenate(same).mean())
 
 
-def predicted(program: Program, sample: Sample) -> np.ndarray:
+def predicted(program: Program, sample: Sample, swap: Swap | None = None) -> np.ndarray:
     """(scored positions, vocabulary): whether each token is predicted."""
-    return as_sets(evaluate(program, sample.token_ids, sample.position_ids).logits[sample.scored], program)
+    return as_sets(run(program, sample, swap).logits[sample.scored], program.header.predict)
 
 
-def as_sets(logits: np.ndarray, program: Program) -> np.ndarray:
-    """What logits (n, vocabulary) predict, as booleans (n, vocabulary)."""
-    found = predictions(logits, program.header.predict)
-    return found if found.ndim == 2 else found[:, None] == np.arange(len(program.header.predicted))
+def run(program: Program, sample: Sample, swap: Swap | None = None) -> Trace:
+    """All that a program computes; what is swapped keeps the attention that it had."""
+    if swap is None:
+        return evaluate(program, sample.token_ids, sample.position_ids)
+    other = evaluate(program, swap.other.token_ids, swap.other.position_ids)
+    values = {name: other.value(name) for name in swap.averages if name in program.by_name}
+    found = evaluate(program, sample.token_ids, sample.position_ids, constants=values)
+    return replace(found, attention={**other.attention, **found.attention})
+
+
+def as_sets(logits: np.ndarray, predict: Predict) -> np.ndarray:
+    """What logits (n, outputs) predict, as booleans (n, outputs)."""
+    found = predictions(logits, predict)
+    return found if found.ndim == 2 else found[:, None] == np.arange(logits.shape[1])

@@ -7,9 +7,8 @@ import numpy as np
 
 from drasp.ir.formulas import Coordinate
 from drasp.ir.program import Program
-from drasp.naming.judged import Judged
+from drasp.naming.judged import Judged, run
 from drasp.naming.tuning import ReadoutTuning
-from drasp.run.numpy_fast import evaluate
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _of(
     """Of each scored position: token (n), averages (n, reads, vocabulary), comparisons (n, compared), prediction (n, vocabulary)."""
     sample, target = part.sample, part.predicted
     scored = sample.scored
-    trace = evaluate(named, sample.token_ids, sample.position_ids)
+    trace = run(named, sample, part.swap)
     tokens = sample.token_ids[scored]
     values = np.zeros((len(tokens), 0, len(named.header.vocabulary)))
     if reads:

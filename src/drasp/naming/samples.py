@@ -45,7 +45,9 @@ def draw_samples(program: Program, oracle: Oracle, tuning: SampleTuning, spend: 
             spend(len(program.statements))  # a program that is still long takes its time
             yield found
 
-    given = [(sample, as_sets(batch.model_logits.cpu().numpy(), program)) for sample, batch in zip(samples, batches, strict=True)]
+    given = [
+        (sample, as_sets(batch.model_logits.cpu().numpy(), program.header.predict)) for sample, batch in zip(samples, batches, strict=True)
+    ]
     real = list(label(given))
     off = [*random_strings(program, samples, tuning, rng), *(edited(sample, program, rng) for sample in samples[:: tuning.edited_every])]
     every = max(1, len(samples) // tuning.head_batches)

@@ -117,19 +117,6 @@ class LogitTuning:
 
 
 @dataclass(frozen=True)
-class NamesTuning:
-    """How a whole model is named, before anything is pruned."""
-
-    values: ValueTuning = field(default_factory=ValueTuning)
-    inside: InsideTuning = field(default_factory=InsideTuning)
-    logits: LogitTuning = field(default_factory=LogitTuning)
-    readout_seconds: float = knob(30.0, unit="seconds at the most for the readout behind one description of all heads", origin="chosen")
-    fit: RefitTuning = field(default_factory=lambda: RefitTuning(targets="hard", steps=100, rate=0.03, rounds=6))
-    digits: int = knob(3, unit="significant digits of what was fitted", origin="chosen")
-    faithful_worth: int = knob(9, unit="numbers, a statement counts two, that a faithful program may be longer", origin="chosen")
-
-
-@dataclass(frozen=True)
 class FormTuning:
     """How linear threshold functions are fitted and rounded."""
 
@@ -177,6 +164,24 @@ class ReadoutTuning:
         0.95, unit="share of positions off the task, below which a name describes behaviour only", origin="chosen"
     )
     form: FormTuning = field(default_factory=FormTuning)
+
+
+@dataclass(frozen=True)
+class NamesTuning:
+    """How a whole model is named, before anything is pruned."""
+
+    values: ValueTuning = field(default_factory=ValueTuning)
+    inside: InsideTuning = field(default_factory=InsideTuning)
+    logits: LogitTuning = field(default_factory=LogitTuning)
+    readout_seconds: float = knob(30.0, unit="seconds at the most for the readout behind one description of all heads", origin="chosen")
+    fit: RefitTuning = field(default_factory=lambda: RefitTuning(targets="hard", steps=100, rate=0.03, rounds=6))
+    digits: int = knob(3, unit="significant digits of what was fitted", origin="chosen")
+    swapped_readout: ReadoutTuning = ReadoutTuning(form=FormTuning(sparsity=(1e-3, 1e-4, 1e-5), agreement_enough=1.0, agreement_lost=0.002))
+    swapped: float = knob(0.95, unit="agreement after swaps that change something", origin="evidence/interchange.py")
+    faithful_match: float = knob(0.005, unit="match, where it is below what is asked, that a program may lose for that", origin="chosen")
+    faithful_worth: int = knob(
+        9, unit="numbers, a statement counts two, that a program may be longer for each kind of faith", origin="chosen"
+    )
 
 
 @dataclass(frozen=True)

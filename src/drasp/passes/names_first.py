@@ -3,22 +3,23 @@ of that. Nothing is expanded, and only a program's few numbers are ever fitted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.seeds import Stream
-from drasp.ir.nodes import Aggregate, Select, Statement
+from drasp.ir.nodes import Select
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.learn.adam import Schedule
 from drasp.learn.circuit import Edges
 from drasp.learn.oracle import Oracle
+from drasp.learn.pools import Batch
 from drasp.learn.strengths import fit_attention, fit_strengths
 from drasp.learn.trial import Doing, Found, Steps, Trial
-from drasp.learn.values import Attended, Patched, Source, attended, sources, value_circuit
+from drasp.learn.values import Source, attended, sources, value_circuit
 from drasp.model.frozen import FrozenTransformer
 from drasp.naming.attention import How
 from drasp.naming.inside import Inside, Seen, describe_heads
@@ -28,6 +29,7 @@ from drasp.naming.readout import Named, name_readout
 from drasp.naming.samples import edited, random_strings
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import header_of
+from drasp.passes.faith import Faith, StandsFor
 from drasp.passes.shorten import shortened
 from drasp.tasks.protocol import Sample
 
@@ -39,10 +41,11 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
     sequences = attended(oracle, tuning.values, budget)
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
     inside = Inside(header_of(oracle.study), edges.wired.layers, edges.wired.heads, tuning.inside)
-    frozen = FrozenTransformer(oracle.study.transformer, oracle.device)
     seen = [Seen(part.batch.sample, {head: w.cpu().numpy() for head, w in part.attention.items()}) for part in sequences]
-    given = _Given(edges, oracle, aim, budget, how, sequences, seen, inside, frozen)
-    best = _Best(None, 0.0)
+    swapping = _labelled_batches(oracle, aim)[:: aim.naming.samples.edited_every]
+    faith = Faith(edges, FrozenTransformer(oracle.study.transformer, oracle.device), sequences, swapping, budget)
+    given = _Given(oracle, aim, budget, how, faith, seen, inside)
+    best = _Best()
     needed: tuple[Source, ...] | None = None
     for least in (aim.least, aim.threshold):  # the fewer averages are read, the shorter the program
         before, needed = needed, sources(value_circuit(edges, sequences, least, tuning.values, budget))
@@ -60,15 +63,13 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
 class _Given:
     """What a program is read off."""
 
-    edges: Edges
     oracle: Oracle
     aim: Aim
     budget: Budget
     how: How
-    sequences: Sequence[Attended]
+    faith: Faith
     seen: Sequence[Seen]
     inside: Inside
-    frozen: FrozenTransformer
 
 
 def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_Best") -> Steps["_Best"]:
@@ -80,7 +81,7 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
             best = yield from _fitted(given, found, best)
         if best.match >= aim.threshold or (best.enough and inside.layers > 1):
             break
-    if best.match >= aim.threshold and not best.faithful:
+    if (best.enough or best.match >= aim.threshold) and not best.faithful(aim):
         best = yield from _made_faithful(given, needed, best)
     return best
 
@@ -90,14 +91,39 @@ class _Best:
     """The best program so far.
 
     Attributes:
+        heads: of the model, for each of its averages.
+        patched: how often the model predicts the same with the program's attention in the place of its own.
+        swapped: how often both predict the same after a swap that changes something, of the averages for which that is lowest.
         enough: whether it matches as well as is worth having, over all lengths.
-        faithful: whether it matches as asked, and the model too with its attention in the place of its own.
     """
 
-    program: Program | None
-    match: float
+    program: Program | None = None
+    match: float = 0.0
+    heads: StandsFor = field(default_factory=dict)
+    patched: float = 0.0
+    swapped: float = 0.0
     enough: bool = False
-    faithful: bool = False
+
+    def attends(self, aim: Aim) -> bool:
+        """Whether the model with the program's attention does as well as the program, or as is asked."""
+        return self.program is not None and self.patched >= min(self.match, aim.threshold)
+
+    def faithful(self, aim: Aim) -> bool:
+        """Whether its averages are what the heads hold, too."""
+        return self.attends(aim) and self.swapped >= aim.names.swapped
+
+
+def _measured(given: _Given, program: Program, match: float) -> _Best:
+    """A program whose averages stand for the heads as they are described now."""
+    best = _Best(program, match, given.inside.averages())
+    return _with_faith(given, best) if match >= given.aim.least else best
+
+
+def _with_faith(given: _Given, best: _Best) -> _Best:
+    """With what the model says of its attention, and, where that is the model's, of its averages."""
+    assert best.program is not None
+    patched = replace(best, patched=given.faith.patched_match(best.program, best.heads))
+    return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends(given.aim) else patched
 
 
 def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
@@ -106,10 +132,9 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
     aim, found = given.aim, best
     most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
-        for named in _readouts(program, given.oracle, aim, replace(given.how, spend=most.spend)):
+        for named in _readouts(given, program, replace(given.how, spend=most.spend)):
             match = yield Trial(named.program, "the readout named", min(found.match, aim.threshold))
-            faithful = match >= aim.threshold and _patched_match(given, named.program) >= aim.threshold
-            candidate = _Best(named.program, match, faithful=faithful)
+            candidate = _measured(given, named.program, match)
             if _worth(candidate, aim) > _worth(found, aim):
                 found = candidate
                 yield Found(named.program)
@@ -120,10 +145,11 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
 
 
 def _worth(best: _Best, aim: Aim) -> tuple[float, int]:
-    """Match as far as it is asked for, then length; a faithful program may be a little longer."""
+    """Match as far as it is asked for, then length; a little more length for attention that is the model's, and for averages."""
     if best.program is None:
         return (0.0, 0)
-    return (min(best.match, aim.threshold), (aim.names.faithful_worth if best.faithful else 0) - _length(best.program))
+    faith = aim.names.faithful_worth * (best.attends(aim) + best.faithful(aim))
+    return (min(best.match, aim.threshold), faith - _length(best.program))
 
 
 def _judged(best: _Best, aim: Aim) -> Steps[_Best]:
@@ -146,65 +172,52 @@ def _fitted(given: _Given, found: _Best, best: _Best) -> Steps[_Best]:
         match = yield Trial(fitted, "its numbers fitted together", found.match)
         if match <= found.match:
             break
-        found = _Best(fitted, match)
+        found = _measured(given, fitted, match)
     return (yield from _judged(found, aim))
-
-
-def _patched(given: _Given, program: Program) -> Patched:
-    """The model with the heads that a program describes patched, and those that it lacks ablated."""
-    selectors = {s.name: s.selectors for s in program.statements if isinstance(s, Aggregate)}
-    heads = {head: selectors[name] for name, heads in given.inside.averages().items() if name in selectors for head in heads}
-    lacking = [i for i, (_, sender) in enumerate(given.edges.wired.edges) if sender.kind == "head" and sender not in heads]
-    left = given.edges.without(given.edges.whole, lacking)
-    return Patched(left, given.oracle, given.frozen, heads)
-
-
-def _patched_match(given: _Given, program: Program) -> float:
-    return _patched(given, program).match(program, given.sequences, given.budget)
 
 
 def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Steps[_Best]:
     """A program whose heads leave alike what the model decides with their attention, which is fitted for that, described exactly if need
     be; its readout is named behind them. The one before, where that fails.
     """
-    inside = given.inside
+    inside, aim = given.inside, given.aim
+    found = best if best.match >= aim.threshold else replace(best, match=best.match - aim.names.faithful_match, patched=0.0)
     for near in (inside.tuning.near[-1], None):
         yield from describe_heads(inside, given.seen, needed, near, given.how)
-        fitted = yield from _heads_fitted(given, inside.program(needed))
+        fitted = yield from _heads_fitted(given, inside.program(needed), min(best.match, aim.threshold))
         if fitted is not None:
             inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-            found = yield from _read_out(given, inside.program(needed), best)
-            if found.faithful:
-                return found
-    return best
+            found = yield from _read_out(given, inside.program(needed), found)
+            if found.faithful(aim):
+                break
+    return found if found.attends(aim) else best
 
 
-def _heads_fitted(given: _Given, program: Program) -> Steps[Program | None]:
+def _heads_fitted(given: _Given, program: Program, wanted: float) -> Steps[Program | None]:
     """The program with the numbers of its heads such that the model decides alike with their attention; None where none do."""
-    how, aim, patched = given.aim.names.fit, given.aim, _patched_match(given, program)
+    how, faith, heads = given.aim.names.fit, given.faith, given.inside.averages()
+    match = faith.patched_match(program, heads)
     for round_ in range(how.rounds if any(isinstance(s, Select) for s in program.statements) else 0):
-        if patched >= aim.threshold:
+        if match >= wanted:
             break
         yield Doing("fitting its heads in the model", program)
         schedule = Schedule(how, how.rate / (round_ + 1), given.oracle.seed + round_)
-        program = fit_attention(program, _patched(given, program), given.sequences, schedule, aim.names.digits, given.budget)
-        before, patched = patched, _patched_match(given, program)
-        if patched <= before:
+        patched = faith.patched(program, heads)
+        program = fit_attention(program, patched, faith.attended, schedule, given.aim.names.digits, given.budget)
+        before, match = match, faith.patched_match(program, heads)
+        if match <= before:
             break
-    return program if patched >= aim.threshold else None
+    return program if match >= wanted else None
 
 
 def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
     """Whether a shorter program keeps what the model does with its attention."""
-    known: dict[tuple[Statement, ...], bool] = {}
 
     def keeps(program: Program) -> bool:
-        if not best.faithful:
+        if not best.attends(given.aim):
             return True
-        attention = tuple(s for s in program.statements if isinstance(s, Select | Aggregate))
-        if attention not in known:
-            known[attention] = _patched_match(given, program) >= given.aim.threshold
-        return known[attention]
+        shorter = _with_faith(given, replace(best, program=program))
+        return shorter.attends(given.aim) and shorter.faithful(given.aim) >= best.faithful(given.aim)
 
     return keeps
 
@@ -214,27 +227,35 @@ def _length(program: Program) -> int:
     return 2 * counted.statements + counted.numbers
 
 
-def _readouts(program: Program, oracle: Oracle, aim: Aim, how: How) -> Iterator[Named]:
+def _readouts(given: _Given, program: Program, how: How) -> Iterator[Named]:
     """The program with its readout named, in one way after the other, labelled by the model."""
-    tuning = aim.naming
-    batches = [*oracle.short[:: tuning.samples.short_every], *oracle.long[:: tuning.samples.long_every]]
+    oracle, tuning, predict = given.oracle, given.aim.naming, given.oracle.task.predict
+    batches = _labelled_batches(oracle, given.aim)
     answered = [Answered(batch.sample, _probabilities(batch.model_logits)) for batch in batches]
-    real = [Judged(a.sample, as_sets(b.model_logits.cpu().numpy(), program)) for a, b in zip(answered, batches, strict=True)]
+    real = [Judged(a.sample, as_sets(b.model_logits.cpu().numpy(), predict)) for a, b in zip(answered, batches, strict=True)]
     few = [a.sample for a in answered[:: tuning.samples.edited_every]]
     strings = random_strings(program, [a.sample for a in answered], tuning.samples, how.rng)
-    off = [*strings, *(edited(sample, program, how.rng) for sample in few)]
-    judging = Judging(real, [_labelled(program, sample, oracle, how) for sample in off], how.spend)
-    if oracle.task.predict == "next-token":
-        yield from logit_readouts(program, answered, judging, how, aim.names.logits)
+    off = [_labelled(sample, oracle, how) for sample in (*strings, *(edited(sample, program, how.rng) for sample in few))]
+    judging = Judging(real, off, how.spend)
+    if predict == "next-token":
+        yield from logit_readouts(program, answered, judging, how, given.aim.names.logits)
     yield from name_readout(program, program, judging, tuning.readout)
+    swaps = given.faith.swaps(program, given.inside.averages())
+    if swaps:
+        yield from name_readout(program, program, Judging(real, swaps, how.spend), given.aim.names.swapped_readout)
+
+
+def _labelled_batches(oracle: Oracle, aim: Aim) -> list[Batch]:
+    """The sequences that readouts are named on."""
+    return [*oracle.short[:: aim.naming.samples.short_every], *oracle.long[:: aim.naming.samples.long_every]]
 
 
 def _probabilities(logits: torch.Tensor) -> np.ndarray:
     return logits.softmax(-1).cpu().numpy()
 
 
-def _labelled(program: Program, sample: Sample, oracle: Oracle, how: How) -> Judged:
+def _labelled(sample: Sample, oracle: Oracle, how: How) -> Judged:
     """Sequences with what the model predicts."""
     how.spend(oracle.study.work)
     logits = oracle.study.oracle(sample.token_ids, sample.position_ids).cpu().numpy()
-    return Judged(sample, as_sets(logits[sample.scored], program))
+    return Judged(sample, as_sets(logits[sample.scored], oracle.task.predict))

@@ -31,7 +31,7 @@ def _until_nothing_goes(
             if change in failed:
                 continue
             candidate = simplify(candidate)
-            if keeps(candidate) and (yield Trial(candidate, f"shorter: {change.statement}", match)) >= match:
+            if (yield Trial(candidate, f"shorter: {change.statement}", match)) >= match and keeps(candidate):
                 program, found = candidate, True
                 yield Found(program)
                 break

@@ -26,7 +26,7 @@ class Settings:
         device: "auto", or a torch device.
         time: seconds at the most, the evidence included.
         work: instead of a time, how many statements may be run on batches of sequences: the same result on every machine.
-        evidence: "quick" leaves out what is slow: off the task, interchanges, the whole language.
+        evidence: "quick" leaves out what is slow: off the task, the whole language.
     """
 
     match: float = 0.99

@@ -36,6 +36,16 @@ class Sample(NamedTuple):
         """(batch, time) booleans: what scored predictions can depend on, in which there is no padding."""
         return np.arange(self.scored.shape[1]) < self.reach(bidirectional)[:, None]
 
+    def paired(self) -> "tuple[Sample, Sample]":
+        """The sequences of which another has the same length and scored positions; and that other one, at the positions of the first."""
+        alike: dict[tuple[int, bytes], list[int]] = {}
+        for row, (length, scored) in enumerate(zip(self.lengths.tolist(), self.scored, strict=True)):
+            alike.setdefault((length, scored.tobytes()), []).append(row)
+        together = [rows for rows in alike.values() if len(rows) > 1] or [[]]
+        rows, others = (np.concatenate([np.roll(part, shift) for part in together]).astype(int) for shift in (0, 1))
+        base = Sample(*(array[rows] for array in self))
+        return base, base._replace(token_ids=self.token_ids[others])
+
 
 @runtime_checkable
 class Task(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from drasp.evidence.attention import not_the_models
+from drasp.evidence.interchange import not_what_heads_hold
 from drasp.evidence.kind import Kind, Row
 from drasp.evidence.match import by_bands
 from drasp.evidence.schema import KINDS, Evidence, NamedPiece
@@ -15,6 +16,8 @@ from drasp.view.captions import captions
 __all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls", "terminal"]
 
 NAMED_QUESTION = "How close is each named piece to the piece of the model's own computation that it replaces?"
+UNKNOWN = {"attention": "whether its attention is the model's", "interchange": "whether its averages are what the model's heads hold"}
+"""What the verdict hangs on, beside match."""
 
 
 def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:
@@ -43,9 +46,12 @@ def shortfalls(evidence: Evidence) -> list[str]:
         asked = evidence.settings.get("match")
         found.append(f"match is {evidence.matched_at:.4f} at the least, in the worst length band, and not the {asked} asked for")
     if evidence.verdict.startswith("imitated"):
-        gaps = [f"whether its attention is the model's is not known: {gap.reason}" for gap in evidence.gaps if gap.kind == "attention"]
-        found += gaps if evidence.attention is None else [not_the_models(evidence.attention)]
-    return found
+        found += [f"{UNKNOWN[gap.kind]} is not known: {gap.reason}" for gap in evidence.gaps if gap.kind in UNKNOWN]
+        if evidence.attention is not None:
+            found.append(not_the_models(evidence.attention))
+        if evidence.interchange is not None:
+            found.append(not_what_heads_hold(evidence.interchange))
+    return [text for text in found if text]
 
 
 def _piece(piece: NamedPiece) -> Row:

@@ -1,0 +1,114 @@
+"""Whether what a program says of a model's heads is what they do: its attention patched into the model, its averages swapped in both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from drasp.core.budget import Budget
+from drasp.ir.nodes import Aggregate, Select
+from drasp.ir.program import Program
+from drasp.learn.circuit import Edges
+from drasp.learn.pools import Batch
+from drasp.learn.values import Attended, Patched
+from drasp.model.forward import Hook, Part
+from drasp.model.frozen import FrozenTransformer
+from drasp.model.wiring import Sender
+from drasp.naming.judged import Judged, Swap, as_sets, predicted
+from drasp.tasks.protocol import Sample
+
+StandsFor = Mapping[str, Sequence[Sender]]
+"""For each average of a program the heads of the model that it stands for."""
+
+
+@dataclass(frozen=True)
+class _Swapped:
+    """Sequences and as many others, and what the model predicts on the former before and after its heads take what they read in the latter:
+    booleans (scored positions, outputs).
+    """
+
+    base: Sample
+    other: Sample
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True)
+class Faith:
+    """Asks a model on some sequences, each question once.
+
+    Attributes:
+        attended: the sequences for patching. swapping: those for swaps.
+    """
+
+    edges: Edges
+    frozen: FrozenTransformer
+    attended: Sequence[Attended]
+    swapping: Sequence[Batch]
+    budget: Budget
+    _patched: dict[Any, float] = field(default_factory=dict)
+    _swapped: dict[tuple[Sender, ...], list[_Swapped]] = field(default_factory=dict)
+
+    def patched(self, program: Program, stands_for: StandsFor) -> Patched:
+        """The model with the heads that a program's averages stand for patched, and those that it lacks ablated."""
+        selectors = {s.name: s.selectors for s in program.statements if isinstance(s, Aggregate)}
+        heads = {head: selectors[name] for name, heads in stands_for.items() if name in selectors for head in heads}
+        lacking = [i for i, (_, sender) in enumerate(self.edges.wired.edges) if sender.kind == "head" and sender not in heads]
+        return Patched(self.edges.without(self.edges.whole, lacking), self.edges.oracle, self.frozen, heads)
+
+    def patched_match(self, program: Program, stands_for: StandsFor) -> float:
+        """How often the model predicts the same so; it hangs on the program's attention alone."""
+        patched = self.patched(program, stands_for)
+        about = tuple(s for s in program.statements if isinstance(s, Select | Aggregate)), tuple(sorted(patched.heads.items()))
+        if about not in self._patched:
+            self._patched[about] = patched.match(program, self.attended, self.budget)
+        return self._patched[about]
+
+    def swaps(self, program: Program, stands_for: StandsFor) -> list[Judged]:
+        """Sequences with averages swapped, and what the model predicts then: the averages of the same heads together."""
+        return [Judged(s.base, s.after, Swap(s.other, names)) for heads, names in _groups(program, stands_for) for s in self._of(heads)]
+
+    def swap_match(self, program: Program, stands_for: StandsFor) -> float:
+        """Of the predictions that a swap changes, in the program or in the model, the share that are alike after it; of the averages for
+        which it is lowest.
+        """
+        shares = [1.0]
+        for heads, names in _groups(program, stands_for):
+            changed = alike = 0
+            for part in self._of(heads):
+                self.budget.spend(3 * len(program.statements))
+                before, after = predicted(program, part.base), predicted(program, part.base, Swap(part.other, names))
+                moved = ((before != after) | (part.before != part.after)).any(1)
+                changed += int(moved.sum())
+                alike += int((after == part.after).all(1)[moved].sum())
+            shares.append(alike / changed if changed else 1.0)
+        return min(shares)
+
+    def _of(self, heads: tuple[Sender, ...]) -> list[_Swapped]:
+        if heads not in self._swapped:
+            self._swapped[heads] = [found for batch in self.swapping if (found := self._one(batch, heads)) is not None]
+        return self._swapped[heads]
+
+    def _one(self, batch: Batch, heads: tuple[Sender, ...]) -> _Swapped | None:
+        base, other = batch.sample.paired()
+        if not len(base.token_ids):
+            return None
+        study, read = self.edges.oracle.study, dict[Part, Tensor]()
+        self.budget.spend(3 * study.work)
+        study.oracle(*other[:2], lambda part, value: read.setdefault(part, value) if part in heads else value)
+
+        def predicted(hook: Hook | None) -> np.ndarray:
+            return as_sets(study.oracle(*base[:2], hook).cpu().numpy()[base.scored], study.task.predict)
+
+        return _Swapped(base, other, predicted(None), predicted(lambda part, value: read.get(part, value)))
+
+
+def _groups(program: Program, stands_for: StandsFor) -> list[tuple[tuple[Sender, ...], tuple[str, ...]]]:
+    """The averages that the program has, by the heads that they stand for."""
+    found: dict[tuple[Sender, ...], list[str]] = {}
+    for name, heads in stands_for.items():
+        if name in program.by_name:
+            found.setdefault(tuple(heads), []).append(name)
+    return [(heads, tuple(names)) for heads, names in found.items()]
