@@ -24,9 +24,9 @@ from test_evaluation import MAJORITY
 from test_evidence_language import D2
 
 
-def _measured(program, model, task="D2", lengths=(4, 12), pairs=200):
+def _measured(program, model, task="D2", lengths=(4, 12), pairs=200, drawn=1000):
     question = Question(Study(model, get_task(task), TorchTransformer(model)), Settings(lengths=lengths))
-    return interchange(Bench(program, question, Budget.of_seconds(), pairs), InterchangeTuning())
+    return interchange(Bench(program, question, Budget.of_seconds(), pairs), InterchangeTuning(drawn=drawn))
 
 
 def _lifted(model):
@@ -105,4 +105,4 @@ def test_averages_are_told_apart_by_their_attention_and_under_uniform_attention_
 
 def test_no_two_sequences_alike_give_no_evidence():
     with pytest.raises(NotMeasured, match="no two sequences have the same scored positions"):
-        _measured(parse(MAJORITY), load_transformer(ZOO / "bin_majority"), "bin_majority", (0, 150), 4)
+        _measured(parse(MAJORITY), load_transformer(ZOO / "bin_majority"), "bin_majority", (0, 150), 4, drawn=4)

@@ -136,6 +136,7 @@ class InterchangeTuning(KindTuning):
     enough: int = knob(100, unit="pairs, for which it may take all that is left", origin="chosen: the verdict hangs on it")
     most: int = knob(1_000, unit="pairs", origin="chosen: .95 is told from .97")
     faithful: float = knob(0.95, unit="agreement, on pairs where the swap changes something", origin="chosen")
+    drawn: int = knob(1_000, unit="sequences at the least, of which two must have the same length", origin="chosen: of 150 lengths")
     nearly: float = knob(0.02, unit="agreement that fewer components may cost", origin="chosen")
     choosing_share: float = knob(0.25, unit="share of the pairs", origin="chosen: as many others choose the components")
 
@@ -192,7 +193,7 @@ def interchange(bench: Bench, tuning: InterchangeTuning) -> Interchange:
         OutOfBudget: the budget is spent.
     """
     program, question, rng = bench.program, bench.question, bench.rng(Stream.PAIRS)
-    found, drawn = groups(program), partial(_draw, question.examinee)
+    found, drawn = groups(program), partial(_draw, question.examinee, tuning.drawn)
     choosing = list(drawn(max(1, int(tuning.choosing_share * bench.sequences)), rng))
     if not choosing:
         raise NotMeasured("no two sequences have the same scored positions")
@@ -241,12 +242,13 @@ def groups(program: Program) -> list[Group]:
     return [tuple(names) for names in found.values()]
 
 
-def _draw(examinee: Examinee, count: int, rng: np.random.Generator) -> Iterator[Pairs]:
-    """Pairs among `count` sequences, in chunks that fit in memory."""
-    sample = checked_sample(examinee.task, rng, count, examinee.lengths)
-    base, other = sample.paired()
+def _draw(examinee: Examinee, least: int, count: int, rng: np.random.Generator) -> Iterator[Pairs]:
+    """So many pairs, if there are, among as many sequences or more, in chunks that fit in memory."""
+    base, other = checked_sample(examinee.task, rng, max(count, least), examinee.lengths).paired()
     if not len(base.token_ids):
         return
+    some = rng.permutation(len(base.token_ids))[:count]
+    base, other = (Sample(*(array[some] for array in whole)) for whole in (base, other))
     for chosen, end in chunked(base, examinee.bidirectional):
         if examinee.bidirectional:
             end = max(end, int(other.lengths[chosen].max()))

@@ -51,6 +51,11 @@ class Faith:
     _patched: dict[Any, float] = field(default_factory=dict)
     _swapped: dict[tuple[Sender, ...], list[_Swapped]] = field(default_factory=dict)
 
+    @property
+    def sequences(self) -> int:
+        """Of each half of those for patching, the shorter and the longer ones."""
+        return sum(part.batch.sequences for part in self.attended) // 2
+
     def patched(self, program: Program, stands_for: StandsFor) -> Patched:
         """The model with the heads that a program's averages stand for patched, and those that it lacks ablated."""
         selectors = {s.name: s.selectors for s in program.statements if isinstance(s, Aggregate)}

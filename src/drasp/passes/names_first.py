@@ -4,6 +4,7 @@ of that. Nothing is expanded, and only a program's few numbers are ever fitted.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import sqrt
 
 import numpy as np
 import torch
@@ -71,6 +72,10 @@ class _Given:
     seen: Sequence[Seen]
     inside: Inside
 
+    def within(self, budget: Budget) -> "_Given":
+        """The same within a slice of the budget."""
+        return replace(self, budget=budget, how=replace(self.how, spend=budget.spend), faith=replace(self.faith, budget=budget))
+
 
 def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_Best") -> Steps["_Best"]:
     """The best program with heads described, ever more closely as long as that is worth its while, and its readout named behind them."""
@@ -81,7 +86,7 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
             best = yield from _fitted(given, found, best)
         if best.match >= aim.threshold or (best.enough and inside.layers > 1):
             break
-    if (best.enough or best.match >= aim.threshold) and not best.faithful(aim):
+    if (best.enough or best.match >= aim.threshold) and not best.faithful(given):
         best = yield from _made_faithful(given, needed, best)
     return best
 
@@ -104,13 +109,19 @@ class _Best:
     swapped: float = 0.0
     enough: bool = False
 
-    def attends(self, aim: Aim) -> bool:
-        """Whether the model with the program's attention does as well as the program, or as is asked."""
-        return self.program is not None and self.patched >= min(self.match, aim.threshold)
+    def wanted(self, given: _Given) -> float:
+        """What the model must match with the program's attention: what is asked, or what the program matches, less a standard error."""
+        if self.match >= given.aim.threshold:
+            return given.aim.threshold
+        return self.match - sqrt(self.match * (1 - self.match) / given.faith.sequences)
 
-    def faithful(self, aim: Aim) -> bool:
+    def attends(self, given: _Given) -> bool:
+        """Whether the model with the program's attention does as well."""
+        return self.program is not None and self.patched >= self.wanted(given)
+
+    def faithful(self, given: _Given) -> bool:
         """Whether its averages are what the heads hold, too."""
-        return self.attends(aim) and self.swapped >= aim.names.swapped
+        return self.attends(given) and self.swapped >= given.aim.names.swapped
 
 
 def _measured(given: _Given, program: Program, match: float) -> _Best:
@@ -123,7 +134,7 @@ def _with_faith(given: _Given, best: _Best) -> _Best:
     """With what the model says of its attention, and, where that is the model's, of its averages."""
     assert best.program is not None
     patched = replace(best, patched=given.faith.patched_match(best.program, best.heads))
-    return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends(given.aim) else patched
+    return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends(given) else patched
 
 
 def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
@@ -135,7 +146,7 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
         for named in _readouts(given, program, replace(given.how, spend=most.spend)):
             match = yield Trial(named.program, "the readout named", min(found.match, aim.threshold))
             candidate = _measured(given, named.program, match)
-            if _worth(candidate, aim) > _worth(found, aim):
+            if _worth(given, candidate) > _worth(given, found):
                 found = candidate
                 yield Found(named.program)
     except OutOfBudget:
@@ -144,11 +155,12 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
     return (yield from _judged(found, aim))
 
 
-def _worth(best: _Best, aim: Aim) -> tuple[float, int]:
+def _worth(given: _Given, best: _Best) -> tuple[float, int]:
     """Match as far as it is asked for, then length; a little more length for attention that is the model's, and for averages."""
     if best.program is None:
         return (0.0, 0)
-    faith = aim.names.faithful_worth * (best.attends(aim) + best.faithful(aim))
+    aim = given.aim
+    faith = aim.names.faithful_worth * (best.attends(given) + best.faithful(given))
     return (min(best.match, aim.threshold), faith - _length(best.program))
 
 
@@ -182,15 +194,20 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
     """
     inside, aim = given.inside, given.aim
     found = best if best.match >= aim.threshold else replace(best, match=best.match - aim.names.faithful_match, patched=0.0)
-    for near in (inside.tuning.near[-1], None):
-        yield from describe_heads(inside, given.seen, needed, near, given.how)
-        fitted = yield from _heads_fitted(given, inside.program(needed), min(best.match, aim.threshold))
-        if fitted is not None:
-            inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-            found = yield from _read_out(given, inside.program(needed), found)
-            if found.faithful(aim):
-                break
-    return found if found.attends(aim) else best
+    limited = given.within(given.budget.next(1.0, aim.names.faithful_seconds))
+    try:
+        for near in (inside.tuning.near[-1], None):
+            yield from describe_heads(inside, given.seen, needed, near, limited.how)
+            fitted = yield from _heads_fitted(limited, inside.program(needed), best.wanted(given))
+            if fitted is not None:
+                inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
+                found = yield from _read_out(limited, inside.program(needed), found)
+                if found.faithful(given):
+                    break
+    except OutOfBudget:
+        given.oracle.journal.stopped(given.budget)
+        given.budget.check()
+    return found if found.attends(given) else best
 
 
 def _heads_fitted(given: _Given, program: Program, wanted: float) -> Steps[Program | None]:
@@ -214,10 +231,10 @@ def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
     """Whether a shorter program keeps what the model does with its attention."""
 
     def keeps(program: Program) -> bool:
-        if not best.attends(given.aim):
+        if not best.attends(given):
             return True
         shorter = _with_faith(given, replace(best, program=program))
-        return shorter.attends(given.aim) and shorter.faithful(given.aim) >= best.faithful(given.aim)
+        return shorter.attends(given) and shorter.faithful(given) >= best.faithful(given)
 
     return keeps
 
