@@ -56,7 +56,7 @@ def test_a_swap_takes_values_from_the_other_sequences_and_nothing_else(faith):
     assert judged
     for part in judged:
         assert part.swap is not None
-        assert (part.swap.other.scored == part.sample.scored).all()
+        assert (part.swap.other.scored | ~part.sample.scored).all()
         swapped, own, other = (run(program, *what) for what in ((part.sample, part.swap), (part.sample,), (part.swap.other,)))
         assert np.array_equal(swapped.values["a1"], other.values["a1"])
         assert np.array_equal(swapped.value("token"), own.value("token"))

@@ -34,6 +34,19 @@ class _Swapped:
     before: np.ndarray
     after: np.ndarray
 
+    @property
+    def moved(self) -> np.ndarray:
+        """(scored positions), whether the model predicts something else."""
+        return (self.before != self.after).any(1)
+
+    def judged(self, names: tuple[str, ...]) -> Judged:
+        """What a program with these averages is judged by."""
+        every = max(1, int((~self.moved).sum()) // int(self.moved.sum()))
+        taken = self.moved | (np.cumsum(~self.moved) % every == 0)
+        scored = self.base.scored.copy()
+        scored[self.base.scored] = taken
+        return Judged(self.base._replace(scored=scored), self.after[taken], Swap(self.other, names))
+
 
 @dataclass(frozen=True)
 class Faith:
@@ -72,8 +85,10 @@ class Faith:
         return self._patched[about]
 
     def swaps(self, program: Program, stands_for: StandsFor) -> list[Judged]:
-        """Sequences with averages swapped, and what the model predicts then: the averages of the same heads together."""
-        return [Judged(s.base, s.after, Swap(s.other, names)) for heads, names in _groups(program, stands_for) for s in self._of(heads)]
+        """Sequences with averages swapped, those of the same heads together, and what the model predicts then: where the swap changes that,
+        and at about as many other positions.
+        """
+        return [s.judged(names) for heads, names in _groups(program, stands_for) for s in self._of(heads) if s.moved.any()]
 
     def swap_match(self, program: Program, stands_for: StandsFor) -> float:
         """Of the predictions that a swap changes, in the program or in the model, the share that are alike after it; of the averages for
@@ -85,7 +100,7 @@ class Faith:
             for part in self._of(heads):
                 self.budget.spend(3 * len(program.statements))
                 before, after = predicted(program, part.base), predicted(program, part.base, Swap(part.other, names))
-                moved = ((before != after) | (part.before != part.after)).any(1)
+                moved = (before != after).any(1) | part.moved
                 changed += int(moved.sum())
                 alike += int((after == part.after).all(1)[moved].sum())
             shares.append(alike / changed if changed else 1.0)
