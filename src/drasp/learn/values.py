@@ -3,7 +3,7 @@
 No gradient is needed: edges go one after the other or in chunks, those first whose removal alone costs least.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -107,20 +107,27 @@ class Patched:
 
     @torch.no_grad()
     def match(self, program: Program, sequences: Sequence[Attended], budget: Budget) -> float:
-        """The share of the sequences on which the patched model predicts what the model predicts: in the shorter or the longer half of the
-        batches, whichever is worse.
-        """
+        """The share of the sequences on which the patched model predicts what the model predicts, see `by_halves`."""
         executor = Executor(program, self.oracle.device)
-        by_length = sorted(sequences, key=lambda part: part.batch.token_ids.shape[1])
-        half = (len(by_length) + 1) // 2
-        shares = []
-        for parts in filter(None, (by_length[:half], by_length[half:])):
-            missed = 0
-            for part in parts:
-                budget.spend(len(program.statements) + self.oracle.study.work)
-                missed += int((~self.oracle.matches(self.logits(executor, part), part.batch)).sum())
-            shares.append(1 - missed / sum(part.batch.sequences for part in parts))
-        return min(shares)
+
+        def logits(part: Attended) -> Tensor:
+            budget.spend(len(program.statements) + self.oracle.study.work)
+            return self.logits(executor, part)
+
+        return by_halves(self.oracle, sequences, logits)
+
+
+def by_halves(oracle: Oracle, sequences: Sequence[Attended], logits: Callable[[Attended], Tensor]) -> float:
+    """The share of the sequences on which some logits (scored positions, vocabulary) predict what the model predicts: in the shorter or the
+    longer half of the batches, whichever is worse.
+    """
+    by_length = sorted(sequences, key=lambda part: part.batch.token_ids.shape[1])
+    half = (len(by_length) + 1) // 2
+    shares = []
+    for parts in filter(None, (by_length[:half], by_length[half:])):
+        missed = sum(int((~oracle.matches(logits(part), part.batch)).sum()) for part in parts)
+        shares.append(1 - missed / sum(part.batch.sequences for part in parts))
+    return min(shares)
 
 
 class _Pruning:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from drasp.ir.nodes import Aggregate, Select
 from drasp.ir.program import Program
 from drasp.learn.circuit import Edges
 from drasp.learn.pools import Batch
-from drasp.learn.values import Attended, Patched
+from drasp.learn.values import Attended, Patched, by_halves
 from drasp.model.forward import Hook, Part
 from drasp.model.frozen import FrozenTransformer
 from drasp.model.wiring import Sender
 from drasp.naming.judged import Judged, Swap, as_sets, predicted
+from drasp.run.gated import Executor
 from drasp.tasks.protocol import Sample
 
 StandsFor = Mapping[str, Sequence[Sender]]
@@ -65,9 +67,20 @@ class Faith:
     _swapped: dict[tuple[Sender, ...], list[_Swapped]] = field(default_factory=dict)
 
     @property
-    def sequences(self) -> int:
+    def _half(self) -> int:
         """Of each half of those for patching, the shorter and the longer ones."""
         return sum(part.batch.sequences for part in self.attended) // 2
+
+    def wanted(self, program: Program) -> float:
+        """How often the program predicts what the model predicts on the sequences for patching, less a standard error."""
+        executor = Executor(program, self.edges.oracle.device)
+
+        def logits(part: Attended) -> Tensor:
+            self.budget.spend(len(program.statements))
+            return executor.scored_logits(part.batch.token_ids, part.batch.position_ids, part.batch.scored)
+
+        match = by_halves(self.edges.oracle, self.attended, logits)
+        return match - sqrt(match * (1 - match) / self._half)
 
     def patched(self, program: Program, stands_for: StandsFor) -> Patched:
         """The model with the heads that a program's averages stand for patched, and those that it lacks ablated."""

@@ -4,7 +4,6 @@ of that. Nothing is expanded, and only a program's few numbers are ever fitted.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import sqrt
 
 import numpy as np
 import torch
@@ -86,7 +85,7 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
             best = yield from _fitted(given, found, best)
         if best.match >= aim.threshold or (best.enough and inside.layers > 1):
             break
-    if (best.enough or best.match >= aim.threshold) and not best.faithful(given):
+    if (best.enough or best.match >= aim.threshold) and not best.faithful(given.aim):
         best = yield from _made_faithful(given, needed, best)
     return best
 
@@ -98,6 +97,7 @@ class _Best:
     Attributes:
         heads: of the model, for each of its averages.
         patched: how often the model predicts the same with the program's attention in the place of its own.
+        wanted: what that must be: what is asked, or what the program matches there.
         swapped: how often both predict the same after a swap that changes something, of the averages for which that is lowest.
         enough: whether it matches as well as is worth having, over all lengths.
     """
@@ -106,35 +106,31 @@ class _Best:
     match: float = 0.0
     heads: StandsFor = field(default_factory=dict)
     patched: float = 0.0
+    wanted: float = 1.0
     swapped: float = 0.0
     enough: bool = False
 
-    def wanted(self, given: _Given) -> float:
-        """What the model must match with the program's attention: what is asked, or what the program matches, less a standard error."""
-        if self.match >= given.aim.threshold:
-            return given.aim.threshold
-        return self.match - sqrt(self.match * (1 - self.match) / given.faith.sequences)
-
-    def attends(self, given: _Given) -> bool:
+    @property
+    def attends(self) -> bool:
         """Whether the model with the program's attention does as well."""
-        return self.program is not None and self.patched >= self.wanted(given)
+        return self.program is not None and self.patched >= self.wanted
 
-    def faithful(self, given: _Given) -> bool:
+    def faithful(self, aim: Aim) -> bool:
         """Whether its averages are what the heads hold, too."""
-        return self.attends(given) and self.swapped >= given.aim.names.swapped
+        return self.attends and self.swapped >= aim.names.swapped
 
 
 def _measured(given: _Given, program: Program, match: float) -> _Best:
     """A program whose averages stand for the heads as they are described now."""
-    best = _Best(program, match, given.inside.averages())
-    return _with_faith(given, best) if match >= given.aim.least else best
+    return _with_faith(given, _Best(program, match, given.inside.averages()))
 
 
 def _with_faith(given: _Given, best: _Best) -> _Best:
     """With what the model says of its attention, and, where that is the model's, of its averages."""
     assert best.program is not None
-    patched = replace(best, patched=given.faith.patched_match(best.program, best.heads))
-    return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends(given) else patched
+    wanted = given.aim.threshold if best.match >= given.aim.threshold else given.faith.wanted(best.program)
+    patched = replace(best, patched=given.faith.patched_match(best.program, best.heads), wanted=wanted)
+    return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends else patched
 
 
 def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
@@ -144,9 +140,9 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
     most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
         for named in _readouts(given, program, replace(given.how, spend=most.spend)):
-            match = yield Trial(named.program, "the readout named", min(found.match, aim.threshold))
-            candidate = _measured(given, named.program, match)
-            if _worth(given, candidate) > _worth(given, found):
+            as_good = min(found.match, aim.threshold)
+            match = yield Trial(named.program, "the readout named", as_good)
+            if match >= as_good and _worth(candidate := _measured(given, named.program, match), aim) > _worth(found, aim):
                 found = candidate
                 yield Found(named.program)
     except OutOfBudget:
@@ -155,12 +151,11 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
     return (yield from _judged(found, aim))
 
 
-def _worth(given: _Given, best: _Best) -> tuple[float, int]:
+def _worth(best: _Best, aim: Aim) -> tuple[float, int]:
     """Match as far as it is asked for, then length; a little more length for attention that is the model's, and for averages."""
     if best.program is None:
         return (0.0, 0)
-    aim = given.aim
-    faith = aim.names.faithful_worth * (best.attends(given) + best.faithful(given))
+    faith = aim.names.faithful_worth * (best.attends + best.faithful(aim))
     return (min(best.match, aim.threshold), faith - _length(best.program))
 
 
@@ -193,21 +188,23 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
     be; its readout is named behind them. The one before, where that fails.
     """
     inside, aim = given.inside, given.aim
+    assert best.program is not None
     found = best if best.match >= aim.threshold else replace(best, match=best.match - aim.names.faithful_match, patched=0.0)
+    wanted = aim.threshold if best.match >= aim.threshold else given.faith.wanted(best.program)
     limited = given.within(given.budget.next(1.0, aim.names.faithful_seconds))
     try:
         for near in (inside.tuning.near[-1], None):
             yield from describe_heads(inside, given.seen, needed, near, limited.how)
-            fitted = yield from _heads_fitted(limited, inside.program(needed), best.wanted(given))
+            fitted = yield from _heads_fitted(limited, inside.program(needed), wanted)
             if fitted is not None:
                 inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
                 found = yield from _read_out(limited, inside.program(needed), found)
-                if found.faithful(given):
+                if found.faithful(given.aim):
                     break
     except OutOfBudget:
         given.oracle.journal.stopped(given.budget)
         given.budget.check()
-    return found if found.attends(given) else best
+    return found if found.attends else best
 
 
 def _heads_fitted(given: _Given, program: Program, wanted: float) -> Steps[Program | None]:
@@ -231,10 +228,10 @@ def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
     """Whether a shorter program keeps what the model does with its attention."""
 
     def keeps(program: Program) -> bool:
-        if not best.attends(given):
+        if not best.attends:
             return True
         shorter = _with_faith(given, replace(best, program=program))
-        return shorter.attends(given) and shorter.faithful(given) >= best.faithful(given)
+        return shorter.attends and shorter.faithful(given.aim) >= best.faithful(given.aim)
 
     return keeps
 
