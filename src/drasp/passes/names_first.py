@@ -81,7 +81,7 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
     inside, aim = given.inside, given.aim
     for near in inside.tuning.near:
         if (yield from describe_heads(inside, given.seen, needed, near, given.how)) or near == inside.tuning.near[0]:
-            found = yield from _read_out(given, inside.program(needed), best)
+            found = yield from _read_out(given, inside.program(needed), best, best)
             best = yield from _fitted(given, found, best)
         if best.match >= aim.threshold or (best.enough and inside.layers > 1):
             break
@@ -133,10 +133,14 @@ def _with_faith(given: _Given, best: _Best) -> _Best:
     return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends else patched
 
 
-def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
-    """The best of the programs with described heads, their readout named; or the one before, if none is better."""
+def _read_out(given: _Given, program: Program, found: _Best, best: _Best) -> Steps[_Best]:
+    """The best of the programs with described heads, their readout named; or the one before, if none is better.
+
+    Args:
+        best: what a program must be better than to be kept.
+    """
     yield Doing("naming the readout", program)
-    aim, found = given.aim, best
+    aim = given.aim
     most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
         for named in _readouts(given, program, replace(given.how, spend=most.spend)):
@@ -144,7 +148,8 @@ def _read_out(given: _Given, program: Program, best: _Best) -> Steps[_Best]:
             match = yield Trial(named.program, "the readout named", as_good)
             if match >= as_good and _worth(candidate := _measured(given, named.program, match), aim) > _worth(found, aim):
                 found = candidate
-                yield Found(named.program)
+                if _worth(found, aim) > _worth(best, aim):
+                    yield Found(named.program)
     except OutOfBudget:
         given.oracle.journal.stopped(given.budget)
         given.budget.check()
@@ -189,7 +194,6 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
     """
     inside, aim = given.inside, given.aim
     assert best.program is not None
-    found = best if best.match >= aim.threshold else replace(best, match=best.match - aim.names.faithful_match, patched=0.0)
     wanted = aim.threshold if best.match >= aim.threshold else given.faith.wanted(best.program)
     limited = given.within(given.budget.next(1.0, aim.names.faithful_seconds))
     try:
@@ -197,14 +201,22 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
             yield from describe_heads(inside, given.seen, needed, near, limited.how)
             fitted = yield from _heads_fitted(limited, inside.program(needed), wanted)
             if fitted is not None:
+                start = best if best.match >= aim.threshold else _Best()
                 inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-                found = yield from _read_out(limited, inside.program(needed), found)
-                if found.faithful(given.aim):
+                found = yield from _read_out(limited, inside.program(needed), start, best)
+                found = yield from _fitted(limited, found, start)
+                if (
+                    found.attends
+                    and found.enough >= best.enough
+                    and found.match >= min(best.match, aim.threshold) - aim.names.faithful_match
+                ):
+                    best = found
+                if best.faithful(aim) or (best.attends and inside.layers > 1):
                     break
     except OutOfBudget:
         given.oracle.journal.stopped(given.budget)
         given.budget.check()
-    return found if found.attends else best
+    return best
 
 
 def _heads_fitted(given: _Given, program: Program, wanted: float) -> Steps[Program | None]:
