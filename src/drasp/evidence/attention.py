@@ -20,7 +20,7 @@ from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.ir.nodes import Aggregate
 from drasp.ir.program import Program
 from drasp.learn.evaluation import Chunk, ChunkTuning, chunked, predictions, spend, task_bands, work
-from drasp.model.wiring import Receiver, Sender
+from drasp.model.wiring import Sender
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
 from drasp.tasks.user import different_sample
@@ -293,18 +293,15 @@ def _hook(weights: "Mapping[Sender, Tensor]", means: "Mapping[Sender, Tensor]", 
     """
     import torch
 
-    values: dict[Sender, Tensor] = {}
+    from drasp.model.forward import attending
+
+    patched = attending(weights)
 
     def hook(part: "Part", value: "Tensor") -> "Tensor":
-        if isinstance(part, Receiver):
-            if part.kind == "value":
-                values[Sender("head", part.layer, part.head)] = value
-        elif part in weights:
-            return weights[part].to(value.dtype) @ values[part]
-        elif part in means:
+        if isinstance(part, Sender) and part in means:
             alone = 0 if bidirectional else 1
             return torch.cat([value[:, :alone], means[part].to(value.dtype).expand_as(value[:, alone:])], 1)
-        return value
+        return patched(part, value)
 
     return hook
 

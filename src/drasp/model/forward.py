@@ -1,6 +1,6 @@
 """The forward pass of a Transformer in torch, written from its description: the oracle that programs are compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,21 @@ Hook = Callable[[Part, Tensor], Tensor]
 
 What it returns is put in its place: so activations are cached, and patched.
 """
+
+
+def attending(weights: Mapping[Sender, Tensor]) -> Hook:
+    """A hook by which some heads attend as given, (batch, time, time), each to its own values."""
+    values: dict[Sender, Tensor] = {}
+
+    def hook(part: Part, value: Tensor) -> Tensor:
+        if isinstance(part, Receiver):
+            if part.kind == "value":
+                values[Sender("head", part.layer, part.head)] = value
+        elif part in weights:
+            return weights[part].to(value.dtype) @ values[part]
+        return value
+
+    return hook
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from drasp.ir.program import Program
 from drasp.learn.circuit import Edges
 from drasp.learn.pools import Batch
 from drasp.learn.values import Attended, Patched, by_halves
-from drasp.model.forward import Hook, Part
+from drasp.model.forward import Hook, Part, attending
 from drasp.model.frozen import FrozenTransformer
 from drasp.model.wiring import Sender
 from drasp.naming.judged import Judged, Swap, as_sets, predicted
@@ -90,12 +90,30 @@ class Faith:
         return Patched(self.edges.without(self.edges.whole, lacking), self.edges.oracle, self.frozen, heads)
 
     def patched_match(self, program: Program, stands_for: StandsFor) -> float:
-        """How often the model predicts the same so; it hangs on the program's attention alone."""
+        """How often the model predicts the same so, or with one attention alone in place, whichever is less; it hangs on the program's
+        attention alone.
+        """
         patched = self.patched(program, stands_for)
         about = tuple(s for s in program.statements if isinstance(s, Select | Aggregate)), tuple(sorted(patched.heads.items()))
         if about not in self._patched:
-            self._patched[about] = patched.match(program, self.attended, self.budget)
+            alone = {selectors: [h for h in patched.heads if patched.heads[h] == selectors] for selectors in patched.heads.values()}
+            below = {s: heads for s, heads in alone.items() if min(heads).layer < self.edges.wired.layers - 1}
+            shares = [self._alone(program, selectors, heads) for selectors, heads in below.items()]
+            self._patched[about] = min([patched.match(program, self.attended, self.budget), *shares])
         return self._patched[about]
+
+    def _alone(self, program: Program, selectors: tuple[str, ...], heads: Sequence[Sender]) -> float:
+        """How often the model predicts the same with one attention in place: what attends above it may then attend elsewhere."""
+        study, executor = self.edges.oracle.study, Executor(program, self.edges.oracle.device)
+
+        def logits(part: Attended) -> Tensor:
+            batch = part.batch
+            self.budget.spend(len(program.statements) + study.work)
+            found = executor.attention(batch.token_ids, batch.position_ids)
+            weights = found.get(selectors, executor.uniform(batch.token_ids)).expand(batch.sequences, -1, -1)
+            return study.oracle(batch.token_ids, batch.position_ids, attending(dict.fromkeys(heads, weights)))[batch.scored]
+
+        return by_halves(self.edges.oracle, self.attended, logits)
 
     def swaps(self, program: Program, stands_for: StandsFor) -> list[Judged]:
         """Sequences with averages swapped, those of the same heads together, and what the model predicts then: where the swap changes that,

@@ -85,7 +85,7 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
             best = yield from _fitted(given, found, best)
         if best.match >= aim.threshold or (best.enough and inside.layers > 1):
             break
-    if (best.enough or best.match >= aim.threshold) and not best.faithful(given.aim):
+    if (best.enough or best.match >= aim.threshold) and not _settled(given, best):
         best = yield from _made_faithful(given, needed, best)
     return best
 
@@ -188,6 +188,11 @@ def _fitted(given: _Given, found: _Best, best: _Best) -> Steps[_Best]:
     return (yield from _judged(found, aim))
 
 
+def _settled(given: _Given, best: _Best) -> bool:
+    """Whether nothing more is to be gained: with several layers no closer attention makes averages what the heads hold."""
+    return best.faithful(given.aim) or (best.attends and given.inside.layers > 1)
+
+
 def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Steps[_Best]:
     """A program whose heads leave alike what the model decides with their attention, which is fitted for that, described exactly if need
     be; its readout is named behind them. The one before, where that fails.
@@ -211,7 +216,7 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
                     and found.match >= min(best.match, aim.threshold) - aim.names.faithful_match
                 ):
                     best = found
-                if best.faithful(aim) or (best.attends and inside.layers > 1):
+                if _settled(given, best):
                     break
     except OutOfBudget:
         given.oracle.journal.stopped(given.budget)
