@@ -505,7 +505,7 @@ def test_each_kind_of_further_evidence_has_a_line(program, capsys):
         "swaps      a1 for head 0.1: both predict the same after 0.500 [0.400, 0.600] of 93 swaps that change something; not faithful",
         'language   of all 9 sequences at 0-4 the program gets 1 wrong, first after "<bos> a", the model 0 wrong',
         "gap        language: its budget ran out before it was done",
-        "(behaviour only; without it: match 0.125; not faithful)",
+        "(behaviour only; not faithful; without it: match 0.125)",
     ):
         assert line in shown
 

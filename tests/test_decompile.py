@@ -40,7 +40,7 @@ from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 from small_models import LITTLE, random_transformer
 
-SLOW = {"off_task", "interchange", "language"}
+SLOW = {"off_task", "language"}
 SHORT = Settings(lengths=(0, 20))  # for what does not hang on the lengths, and is soon done
 
 

@@ -15,7 +15,7 @@ from drasp.learn.evaluation import by_the_model, draw, predictor, trivial
 class MatchTuning(KindTuning):
     """Match decides the verdict: it comes first, and gets what it needs of what is left."""
 
-    seconds: float = knob(20.0, unit="seconds at the most", origin="chosen: a person waits; 5,000 sequences tell .99 from .985")
+    seconds: float = knob(30.0, unit="seconds at the most", origin="chosen: a person waits; 5,000 sequences tell .99 from .985")
     enough: int = knob(400, unit="sequences a band", origin="all of 400 alike suffice for an interval above .99")
     fitting_share: float = knob(0.1, unit="share of the sequences", origin="chosen: what is trivial is read off as many more")
     fitting_least: int = knob(30, unit="sequences", origin="chosen")
