@@ -75,16 +75,19 @@ def _readout(program: Program) -> frozenset[str]:
     )
 
 
-def name_readout(dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning) -> Iterator[Named]:
+def name_readout(
+    dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, more: tuple[Judging, ReadoutTuning] | None = None
+) -> Iterator[Named]:
     """Programs like `named` but with the readout of `dense` in symbols, those with the fewest numbers first.
 
     Args:
         dense: the program whose predictions are to be kept.
         named: the same statements before the readout, with whatever selectors are named by now.
         judging: with the predictions of `dense`.
+        more: the same sequences of the task with others off it, to which forms are fitted too.
     """
     reads = readout_reads(dense)
-    real, off = _task_and_off(named, reads, judging, tuning)
+    real = rows_of(named, reads, judging.each(judging.real, named), tuning)
     for statements in (by_token(real), *copies(real, dense.header, tuning)):
         if statements:
             program = with_readout(named, statements)
@@ -93,23 +96,26 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
     groups, exact = (_groups(real, one_only, noise) for noise in (tuning.form.noise, 0.0))
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
-    fitting = _Fitting(named, groups, real, off, tuning, partial(judging.spend, tuning.fit_work))
-    for assemble in (_ordered, _line, _line_with_token, _line_by_token):
-        yield from _formed(assemble(fitting), judging)
-    if len(groups) < len(exact) <= tuning.classes_at_most:  # what seldom differs may yet be meant to
-        yield from _formed(_line(replace(fitting, groups=exact)), judging)
+    for judged, how in [(judging, tuning), *([more] if more else [])]:
+        fitting = _Fitting(named, groups, real, _off(named, reads, judged, how), how, partial(judged.spend, how.fit_work))
+        for assemble in (_ordered, _line, _line_with_token, _line_by_token):
+            yield from _formed(assemble(fitting), judged)
+        if len(groups) < len(exact) <= how.classes_at_most:  # what seldom differs may yet be meant to
+            yield from _formed(_line(replace(fitting, groups=exact)), judged)
     for compares in _compared(named, _averages_read(dense, "position"), tuning):
         marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])
-        real, off = _task_and_off(marked, reads, judging, tuning, [c.name for c in compares])
-        yield from _formed(_line_with_token(replace(fitting, real=real, off=off, compares=compares)), judging)
+        names = [c.name for c in compares]
+        real = rows_of(marked, reads, judging.each(judging.real, marked), tuning, names)
+        fitting = _Fitting(
+            named, groups, real, _off(marked, reads, judging, tuning, names), tuning, partial(judging.spend, tuning.fit_work)
+        )
+        yield from _formed(_line_with_token(replace(fitting, compares=compares)), judging)
 
 
-def _task_and_off(
-    named: Program, reads: Sequence[str], judging: Judging, tuning: ReadoutTuning, compared: Sequence[str] = ()
-) -> tuple[Rows, Rows]:
-    """The positions of the task, and some off it."""
-    real, off = (rows_of(named, reads, judging.each(parts, named), tuning, compared) for parts in (judging.real, judging.off))
-    return real, off.part(off.some(tuning.off_rows))
+def _off(named: Program, reads: Sequence[str], judging: Judging, tuning: ReadoutTuning, compared: Sequence[str] = ()) -> Rows:
+    """Some positions off the task."""
+    off = rows_of(named, reads, judging.each(judging.off, named), tuning, compared)
+    return off.part(off.some(tuning.off_rows))
 
 
 def _formed(program: Program | None, judging: Judging) -> Iterator[Named]:

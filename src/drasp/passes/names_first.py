@@ -270,10 +270,9 @@ def _readouts(given: _Given, program: Program, how: How) -> Iterator[Named]:
     judging = Judging(real, off, how.spend)
     if predict == "next-token":
         yield from logit_readouts(program, answered, judging, how, given.aim.names.logits)
-    yield from name_readout(program, program, judging, tuning.readout)
     swaps = given.faith.swaps(program, given.inside.averages())
-    if swaps:
-        yield from name_readout(program, program, Judging(real, swaps, how.spend), given.aim.names.swapped_readout)
+    more = (Judging(real, swaps, how.spend), given.aim.names.swapped_readout) if swaps else None
+    yield from name_readout(program, program, judging, tuning.readout, more)
 
 
 def _labelled_batches(oracle: Oracle, aim: Aim) -> list[Batch]:
