@@ -49,7 +49,8 @@ class Attended:
         total_variation: between it and that of these heads which is farthest from it.
         close: whether that is little. If not, it is not the model's, but it may do the same there.
         patched: how often the model predicts what it did when these heads attend so, in the worst length band.
-        faithful: whether that is as often as is asked of the program; where it matches less, as often as it matches.
+        faithful: whether that is as often as is asked of the program; where it matches less, but as often as is worth having, as often
+            as it matches the same sequences.
     """
 
     selectors: Selectors
@@ -109,10 +110,12 @@ def attention(bench: Bench, tuning: AttentionTuning) -> Attention:
     runs.append(_Patch(owner, {head: mean for head, mean in means.items() if head not in owner}))
     right = both.each(lambda chunk: both.patched(chunk, runs), chunks, len(runs))
     bands = task_bands(bench.question.examinee.task, bench.question.settings.lengths)
-    shares = [_worst(bands, [(chunk.band, marks[run]) for chunk, marks in zip(chunks, right, strict=True)]) for run in range(len(runs))]
+    shares = [
+        _banded(bands, [(chunk.band, marks[run]) for chunk, marks in zip(chunks, right, strict=True)]).worst for run in range(len(runs))
+    ]
 
-    asked = bench.question.settings.match
-    wanted = asked if bench.match is None else min(asked, bench.match.worst)
+    program, asked = _banded(bands, [(each.chunk.band, each.alike) for each in seen]), bench.question.settings
+    wanted = min(asked.match, program.worst.accuracy) if program.all.accuracy >= asked.least else asked.match
 
     def attended(key: Selectors, patched: Share) -> Attended:
         far = max(distances[key][head] for head in own[key])
@@ -157,15 +160,15 @@ def holds(share: Share, match: float) -> bool:
     return share.accuracy >= match - sqrt(share.accuracy * (1 - share.accuracy) / share.sequences)
 
 
-def _worst(bands: Sequence[tuple[int, int]], marked: Sequence[tuple[int, np.ndarray]]) -> Share:
-    """The worst band of sequences that are marked where they are right."""
+def _banded(bands: Sequence[tuple[int, int]], marked: Sequence[tuple[int, np.ndarray]]) -> Banded:
+    """By band the share of sequences that are marked right."""
     counts = [
         (lengths, sum(int(marks.sum()) for at, marks in marked if at == band), sum(len(marks) for at, marks in marked if at == band))
         for band, lengths in enumerate(bands)
     ]
     found = Banded.of(counts)
     assert found is not None, "every band has sequences"
-    return found.worst
+    return found
 
 
 def _drawn(bench: Bench, tuning: AttentionTuning, maps: int) -> Iterator[Chunk]:
@@ -184,10 +187,12 @@ class _Seen:
     """What program and model do on a chunk, summed over the places that count.
 
     Attributes:
+        alike: of each sequence, whether the program predicts what the model does.
         gaps: total variation between an attention and a head, and over how many queries. reads: what a head has read, and over how many.
     """
 
     chunk: Chunk
+    alike: np.ndarray
     gaps: Mapping[tuple[Selectors, Sender], tuple[float, int]]
     reads: Mapping[Sender, tuple[np.ndarray, int]]
 
@@ -209,12 +214,11 @@ class _Both:
         self.bidirectional = bench.question.study.bidirectional
         self.heads = [Sender("head", layer, head) for layer in range(self.oracle.layers) for head in range(self.oracle.heads)]
 
-    def weights(self, sample: Sample) -> dict[Selectors, np.ndarray]:
-        """What each attention of the program gives to each key, (batch, time, time)."""
-        if not self.attentions:
-            return {}
-        found = evaluate(self.program, sample.token_ids, sample.position_ids).attention
-        return {key: found[averages[0]].astype(np.float32) for key, averages in self.attentions.items()}
+    def run(self, sample: Sample) -> tuple[dict[Selectors, np.ndarray], np.ndarray]:
+        """What each attention of the program gives to each key, (batch, time, time), and the logits at the scored positions."""
+        found = evaluate(self.program, sample.token_ids, sample.position_ids)
+        weights = {key: found.attention[averages[0]].astype(np.float32) for key, averages in self.attentions.items()}
+        return weights, found.logits[sample.scored]
 
     def each(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk], runs: int) -> list[Result]:
         """A function of each chunk, several at once, which runs the program once and the model so many times."""
@@ -236,7 +240,7 @@ class _Both:
 
         logits = self.oracle(*sample[:2], hook).cpu().numpy()[sample.scored]
         chunk = replace(chunk, model=predictions(logits, self.bench.question.study.task.predict))
-        mine, theirs = self.weights(sample), {}
+        (mine, own), theirs = self.run(sample), {}
         if mine:
             theirs = {head: found.cpu().numpy() for head, found in self.oracle.attention(*sample[:2]).items()}
         gaps = {}
@@ -244,7 +248,8 @@ class _Both:
             where = self._counts(head, sample)
             for key, weights in mine.items():
                 gaps[key, head] = float(np.abs(weights[where] - found[where]).sum(dtype=float)) / 2, int(where.sum())
-        return _Seen(chunk, gaps, {head: (read.sum(0, dtype=float), len(read)) for head, read in reads.items()})
+        alike = chunk.right(predictions(own, self.program.header.predict), chunk.model)
+        return _Seen(chunk, alike, gaps, {head: (read.sum(0, dtype=float), len(read)) for head, read in reads.items()})
 
     def _counts(self, head: Sender, sample: Sample) -> np.ndarray:
         """(batch, time), where it matters what a head attends to: of the last layer at the scored positions alone. What stands first sees
@@ -277,7 +282,7 @@ class _Both:
         import torch
 
         sample, device = chunk.sample, self.oracle.device
-        weights = {key: torch.as_tensor(found, device=device) for key, found in self.weights(sample).items()}
+        weights = {key: torch.as_tensor(found, device=device) for key, found in self.run(sample)[0].items()}
         found = []
         for run in runs:
             means = {head: torch.as_tensor(mean, device=device) for head, mean in run.means.items()}

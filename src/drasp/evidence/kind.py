@@ -116,11 +116,6 @@ class Measured:
     cost: float = 0.0
 
     @property
-    def worst(self) -> float:
-        """Match in the worst length band."""
-        return self.fresh.match(self.predicted).worst.accuracy
-
-    @property
     def answered(self) -> EvaluationSet:
         """The sequences. Raises NotMeasured where nobody knows what is right on them."""
         if not self.fresh.answered:
