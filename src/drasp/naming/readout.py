@@ -75,16 +75,17 @@ def _readout(program: Program) -> frozenset[str]:
     )
 
 
-def name_readout(
-    dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, more: tuple[Judging, ReadoutTuning] | None = None
-) -> Iterator[Named]:
+More = Callable[[], tuple[Judging, ReadoutTuning] | None]
+
+
+def name_readout(dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, more: More = lambda: None) -> Iterator[Named]:
     """Programs like `named` but with the readout of `dense` in symbols, those with the fewest numbers first.
 
     Args:
         dense: the program whose predictions are to be kept.
         named: the same statements before the readout, with whatever selectors are named by now.
         judging: with the predictions of `dense`.
-        more: the same sequences of the task with others off it, to which forms are fitted too.
+        more: asked when forms were fitted: the same sequences of the task with others off it, to which they are to be fitted too.
     """
     reads = readout_reads(dense)
     real = rows_of(named, reads, judging.each(judging.real, named), tuning)
@@ -96,7 +97,10 @@ def name_readout(
     groups, exact = (_groups(real, one_only, noise) for noise in (tuning.form.noise, 0.0))
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
-    for judged, how in [(judging, tuning), *([more] if more else [])]:
+    for ask in (lambda: (judging, tuning), more):
+        if (asked := ask()) is None:
+            continue
+        judged, how = asked
         fitting = _Fitting(named, groups, real, _off(named, reads, judged, how), how, partial(judged.spend, how.fit_work))
         for assemble in (_ordered, _line, _line_with_token, _line_by_token):
             yield from _formed(assemble(fitting), judged)

@@ -27,6 +27,7 @@ from drasp.naming.judged import Judged, Judging, as_sets
 from drasp.naming.logits import Answered, logit_readouts
 from drasp.naming.readout import Named, name_readout
 from drasp.naming.samples import edited, random_strings
+from drasp.naming.tuning import ReadoutTuning
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import header_of
 from drasp.passes.faith import Faith, StandsFor
@@ -141,9 +142,13 @@ def _read_out(given: _Given, program: Program, found: _Best, best: _Best) -> Ste
     """
     yield Doing("naming the readout", program)
     aim = given.aim
+
+    def settled() -> bool:
+        return found.faithful(aim)
+
     most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
-        for named in _readouts(given, program, replace(given.how, spend=most.spend)):
+        for named in _readouts(given, program, replace(given.how, spend=most.spend), settled):
             as_good = min(found.match, aim.threshold)
             match = yield Trial(named.program, "the readout named", as_good)
             if match >= as_good and _worth(candidate := _measured(given, named.program, match), aim) > _worth(found, aim):
@@ -258,8 +263,12 @@ def _length(program: Program) -> int:
     return 2 * counted.statements + counted.numbers
 
 
-def _readouts(given: _Given, program: Program, how: How) -> Iterator[Named]:
-    """The program with its readout named, in one way after the other, labelled by the model."""
+def _readouts(given: _Given, program: Program, how: How, settled: Callable[[], bool]) -> Iterator[Named]:
+    """The program with its readout named, in one way after the other, labelled by the model.
+
+    Args:
+        settled: whether what was found says what the heads hold, so that none need be fitted to that.
+    """
     oracle, tuning, predict = given.oracle, given.aim.naming, given.oracle.task.predict
     batches = _labelled_batches(oracle, given.aim)
     answered = [Answered(batch.sample, _probabilities(batch.model_logits)) for batch in batches]
@@ -270,9 +279,12 @@ def _readouts(given: _Given, program: Program, how: How) -> Iterator[Named]:
     judging = Judging(real, off, how.spend)
     if predict == "next-token":
         yield from logit_readouts(program, answered, judging, how, given.aim.names.logits)
-    swaps = given.faith.swaps(program, given.inside.averages())
-    more = (Judging(real, swaps, how.spend), given.aim.names.swapped_readout) if swaps else None
-    yield from name_readout(program, program, judging, tuning.readout, more)
+
+    def swapped() -> tuple[Judging, ReadoutTuning] | None:
+        swaps = [] if settled() else given.faith.swaps(program, given.inside.averages())
+        return (Judging(real, swaps, how.spend), given.aim.names.swapped_readout) if swaps else None
+
+    yield from name_readout(program, program, judging, tuning.readout, swapped)
 
 
 def _labelled_batches(oracle: Oracle, aim: Aim) -> list[Batch]:
