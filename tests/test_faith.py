@@ -63,3 +63,10 @@ def test_a_swap_takes_values_from_the_other_sequences_and_nothing_else(faith):
     unknown = replace(judged[0].swap, averages=("elsewhere",))
     assert np.array_equal(run(program, judged[0].sample, unknown).logits, run(program, judged[0].sample).logits)
     assert isinstance(unknown, Swap)
+
+
+def test_a_tie_that_rounding_breaks_is_told(faith):
+    assert faith.steady(parse(D2))
+    tied = D2.replace('2*a1["a"] - 2*a1["b"] - a1[<bos>]', "0.3*a1[<bos>] - 0.1*a1[<bos>] - 0.1*a1[<bos>] - 0.1*a1[<bos>]")
+    assert tied != D2
+    assert not faith.steady(parse(tied))

@@ -71,17 +71,11 @@ class Oracle:
         return torch.nn.functional.binary_cross_entropy_with_logits(found, wanted, reduction="none").sum(-1)
 
     def matches(self, found: Tensor, batch: Batch) -> Tensor:
-        """For each sequence whether every scored prediction is the model's, (batch), for logits (scored positions, vocabulary). What is
-        decided by rounding is no prediction.
-        """
-        rounding = self.tuning.rounding * found.abs().amax(-1)
+        """For each sequence whether every scored prediction is the model's, (batch), for logits (scored positions, vocabulary)."""
         if self.task.predict == "next-token":
-            first = found.amax(-1)
-            tied = (found >= (first - rounding)[:, None]).sum(-1) > 1
-            same = (found.argmax(-1) == batch.model_logits.argmax(-1)) & ~(tied & (first != 0))
+            same = found.argmax(-1) == batch.model_logits.argmax(-1)
         else:
-            decided = (found == 0) | (found.abs() > rounding[:, None])
-            same = (((found > 0) == (batch.model_logits > 0)) & decided).all(-1)
+            same = ((found > 0) == (batch.model_logits > 0)).all(-1)
         wrong = torch.zeros(batch.sequences, dtype=torch.long, device=found.device)
         wrong.index_add_(0, batch.rows, (~same).long())
         return wrong == 0

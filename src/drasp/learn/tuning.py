@@ -35,7 +35,6 @@ class PoolTuning:
     share: float = knob(0.3, unit="of what is left to the search, for drawing; where it would take more, fewer are drawn", origin="chosen")
     trial: int = knob(24, unit="sequences of all lengths, to see what one costs", origin="chosen")
     least: float = knob(0.05, unit="share of the sequences that is drawn at the least", origin="chosen")
-    rounding: float = knob(3e-6, unit="of the largest logit: a lead below it is chance", origin="single precision, some 25 roundings")
     margin: float = knob(1.0, unit="logits beyond which a prediction is safe", origin="chosen")
 
 

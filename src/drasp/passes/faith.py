@@ -115,6 +115,16 @@ class Faith:
 
         return by_halves(self.edges.oracle, self.attended, logits)
 
+    def steady(self, program: Program) -> bool:
+        """Whether it predicts the same in single and in double precision: a tie that rounding breaks is no prediction."""
+        executor, predict = Executor(program, self.edges.oracle.device), program.header.predict
+        for batch in self.swapping:
+            self.budget.spend(2 * len(program.statements))
+            single = executor.scored_logits(batch.token_ids, batch.position_ids, batch.scored).cpu().numpy()
+            if (as_sets(single, predict) != predicted(program, batch.sample)).any():
+                return False
+        return True
+
     def swaps(self, program: Program, stands_for: StandsFor) -> list[Judged]:
         """Sequences with averages swapped, those of the same heads together, and what the model predicts then: where the swap changes that,
         and at about as many other positions.

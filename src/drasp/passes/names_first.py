@@ -247,9 +247,13 @@ def _heads_fitted(given: _Given, program: Program, wanted: float) -> Steps[Progr
 
 
 def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
-    """Whether a shorter program keeps what the model does with its attention."""
+    """Whether a shorter program keeps what the model does with its attention, and hangs on no rounding where the program does not."""
+    assert best.program is not None
+    steady = given.faith.steady(best.program)
 
     def keeps(program: Program) -> bool:
+        if steady and not given.faith.steady(program):
+            return False
         if not best.attends:
             return True
         shorter = _with_faith(given, replace(best, program=program))
