@@ -355,15 +355,15 @@ def _config(task: Task, model: Trainable) -> dict[str, Any]:
 
 def _architecture(task: Task, settings: TrainSettings) -> Architecture:
     return Architecture(
-        len(task.vocabulary),
-        _positions(task),
-        settings.layers,
-        settings.heads,
-        settings.width,
-        settings.norm,
-        settings.position,
-        settings.activation,
-        settings.dropout,
+        vocabulary=len(task.vocabulary),
+        positions=_positions(task),
+        layers=settings.layers,
+        heads=settings.heads,
+        width=settings.width,
+        norm=settings.norm,
+        position=settings.position,
+        activation=settings.activation,
+        dropout=settings.dropout,
     )
 
 

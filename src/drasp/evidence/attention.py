@@ -21,7 +21,7 @@ from drasp.ir.nodes import Aggregate
 from drasp.ir.program import Program
 from drasp.learn.evaluation import Chunk, ChunkTuning, chunked, predictions, spend, task_bands, work
 from drasp.model.wiring import Sender
-from drasp.run.numpy_fast import evaluate
+from drasp.run.numpy_fast import Trace, evaluate
 from drasp.tasks.protocol import Sample
 from drasp.tasks.user import different_sample
 
@@ -214,11 +214,13 @@ class _Both:
         self.bidirectional = bench.question.study.bidirectional
         self.heads = [Sender("head", layer, head) for layer in range(self.oracle.layers) for head in range(self.oracle.heads)]
 
-    def run(self, sample: Sample) -> tuple[dict[Selectors, np.ndarray], np.ndarray]:
-        """What each attention of the program gives to each key, (batch, time, time), and the logits at the scored positions."""
-        found = evaluate(self.program, sample.token_ids, sample.position_ids)
-        weights = {key: found.attention[averages[0]].astype(np.float32) for key, averages in self.attentions.items()}
-        return weights, found.logits[sample.scored]
+    def run(self, sample: Sample) -> Trace:
+        """All that the program computes."""
+        return evaluate(self.program, sample.token_ids, sample.position_ids)
+
+    def weights(self, trace: Trace) -> dict[Selectors, np.ndarray]:
+        """What each attention of the program gives to each key, (batch, time, time)."""
+        return {key: trace.attention[averages[0]].astype(np.float32) for key, averages in self.attentions.items()}
 
     def each(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk], runs: int) -> list[Result]:
         """A function of each chunk, several at once, which runs the program once and the model so many times."""
@@ -240,7 +242,8 @@ class _Both:
 
         logits = self.oracle(*sample[:2], hook).cpu().numpy()[sample.scored]
         chunk = replace(chunk, model=predictions(logits, self.bench.question.study.task.predict))
-        (mine, own), theirs = self.run(sample), {}
+        trace = self.run(sample)
+        mine, theirs = self.weights(trace), {}
         if mine:
             theirs = {head: found.cpu().numpy() for head, found in self.oracle.attention(*sample[:2]).items()}
         gaps = {}
@@ -248,7 +251,7 @@ class _Both:
             where = self._counts(head, sample)
             for key, weights in mine.items():
                 gaps[key, head] = float(np.abs(weights[where] - found[where]).sum(dtype=float)) / 2, int(where.sum())
-        alike = chunk.right(predictions(own, self.program.header.predict), chunk.model)
+        alike = chunk.right(predictions(trace.logits[sample.scored], self.program.header.predict), chunk.model)
         return _Seen(chunk, alike, gaps, {head: (read.sum(0, dtype=float), len(read)) for head, read in reads.items()})
 
     def _counts(self, head: Sender, sample: Sample) -> np.ndarray:
@@ -282,7 +285,8 @@ class _Both:
         import torch
 
         sample, device = chunk.sample, self.oracle.device
-        weights = {key: torch.as_tensor(found, device=device) for key, found in self.run(sample)[0].items()}
+        mine = self.weights(self.run(sample)) if self.attentions else {}
+        weights = {key: torch.as_tensor(found, device=device) for key, found in mine.items()}
         found = []
         for run in runs:
             means = {head: torch.as_tensor(mean, device=device) for head, mean in run.means.items()}

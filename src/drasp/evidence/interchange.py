@@ -31,8 +31,6 @@ from drasp.tasks.protocol import Sample
 from drasp.tasks.user import checked_sample
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from drasp.model.forward import Part, TorchTransformer
 
 
@@ -269,7 +267,7 @@ def _distances(both: _Laboratory, found: Sequence[Group], pairs: Sequence[Pairs]
         real = chunk.base.real(program.header.bidirectional)
         trace = evaluate(program, chunk.base.token_ids, chunk.base.position_ids)
         attention = {sender: found.cpu().numpy() for sender, found in oracle.attention(*chunk.base[:2]).items()}
-        components = {sender: found.cpu().numpy() for sender, found in activation_cache(oracle, chunk.base).items()}
+        components = {sender: found.cpu().numpy() for sender, found in oracle.activation_cache(chunk.base).items()}
         for group in found:
             where = real if feeding & set(group) else scored
             if isinstance(program.by_name[group[0]], Aggregate):
@@ -296,30 +294,6 @@ def _fewest(agreements: Mapping[Components, float], nearly: float) -> Components
     """The fewest components that agree nearly as often as any."""
     best = max(agreements.values())
     return min((parts for parts, agreement in agreements.items() if agreement >= best - nearly), key=len)
-
-
-def activation_cache(oracle: "TorchTransformer", sample: Sample) -> "dict[Part, Tensor]":
-    """Every head's keys, values and what it has read, and what every MLP puts out."""
-    cache: dict[Part, Tensor] = {}
-
-    def hook(part: "Part", value: "Tensor") -> "Tensor":
-        cache[part] = value
-        return value
-
-    oracle(*sample[:2], hook)
-    return cache
-
-
-def patched_logits(oracle: "TorchTransformer", sample: Sample, values: "Mapping[Part, Tensor]") -> np.ndarray:
-    """The model's logits at the scored positions under activation patching: some parts put out other values than their own.
-
-    (Vig et al., "Causal mediation analysis for interpreting neural NLP", 2020; Meng et al., "Locating and editing factual associations in
-    GPT", 2022.)
-    """
-    import torch
-
-    logits = oracle(*sample[:2], lambda part, value: values.get(part, value))
-    return logits[torch.as_tensor(sample.scored, device=oracle.device)].cpu().numpy()
 
 
 def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.ndarray:
@@ -355,16 +329,16 @@ def _count(both: _Laboratory, pairs: Sequence[Pairs], wanted: Sequence[Wanted], 
     for chunk in pairs if found else ():
         both.charge(chunk.base)
         keys = rng.random(chunk.base.scored.shape)
-        before = program_predictions(program, chunk.base), predictions(patched_logits(oracle, chunk.base, {}), predict)
+        before = program_predictions(program, chunk.base), predictions(oracle.patched_logits(chunk.base, {}), predict)
         base, other = (evaluate(program, *sample[:2]) for sample in (chunk.base, chunk.other))
-        values = activation_cache(oracle, chunk.other)
+        values = oracle.activation_cache(chunk.other)
         for (group, components, swap), counts in found.items():
             if swap == "reading" and components[0].kind == "mlp":
                 continue
             both.charge(chunk.base)
             mine = {name: other.value(name) if swap == "value" else looking_at(program, name, base, other) for name in group}
             theirs = {part: values[part] for part in _parts(components, swap)}
-            after = program_predictions(program, chunk.base, mine), predictions(patched_logits(oracle, chunk.base, theirs), predict)
+            after = program_predictions(program, chunk.base, mine), predictions(oracle.patched_logits(chunk.base, theirs), predict)
             _tally(counts, chunk.base.scored, keys, before, after)
     return found
 

@@ -14,6 +14,7 @@ from drasp.model.parts.norms import TorchNorm
 from drasp.model.parts.positions import TorchRotary
 from drasp.model.transformer import Block, Transformer
 from drasp.model.wiring import Receiver, Sender
+from drasp.tasks.protocol import Sample
 
 Part = Sender | Receiver
 Hook = Callable[[Part, Tensor], Tensor]
@@ -158,6 +159,26 @@ class TorchTransformer:
             found.update({Sender("head", layer, head): weights[:, head] for head in range(self.heads)})
             stream = block.forward(stream, ids, layer)
         return found
+
+    def activation_cache(self, sample: Sample) -> dict[Part, Tensor]:
+        """Every head's keys, values and what it has read, and what every MLP puts out."""
+        cache: dict[Part, Tensor] = {}
+
+        def hook(part: Part, value: Tensor) -> Tensor:
+            cache[part] = value
+            return value
+
+        self(*sample[:2], hook)
+        return cache
+
+    def patched_logits(self, sample: Sample, values: Mapping[Part, Tensor]) -> np.ndarray:
+        """Logits (scored positions, outputs) under activation patching: some parts put out other values than their own.
+
+        (Vig et al., "Causal mediation analysis for interpreting neural NLP", 2020; Meng et al., "Locating and editing factual associations
+        in GPT", 2022.)
+        """
+        logits = self(*sample[:2], lambda part, value: values.get(part, value))
+        return logits[torch.as_tensor(sample.scored, device=self.device)].cpu().numpy()
 
     @torch.no_grad()
     def steps(self, token_ids: Tensor) -> dict[str, Tensor]:

@@ -76,6 +76,7 @@ def _readout(program: Program) -> frozenset[str]:
 
 
 More = Callable[[], tuple[Judging, ReadoutTuning] | None]
+"""Gives other sequences off the task, and how forms are fitted to them, if that is wanted by then."""
 
 
 def name_readout(dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, more: More = lambda: None) -> Iterator[Named]:
@@ -97,15 +98,17 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
     groups, exact = (_groups(real, one_only, noise) for noise in (tuning.form.noise, 0.0))
     if not 0 < len(groups) <= tuning.classes_at_most:
         return
-    for ask in (lambda: (judging, tuning), more):
-        if (asked := ask()) is None:
-            continue
-        judged, how = asked
-        fitting = _Fitting(named, groups, real, _off(named, reads, judged, how), how, partial(judged.spend, how.fit_work))
+
+    def forms(judging: Judging, tuning: ReadoutTuning) -> Iterator[Named]:
+        fitting = _Fitting(named, groups, real, _off(named, reads, judging, tuning), tuning, partial(judging.spend, tuning.fit_work))
         for assemble in (_ordered, _line, _line_with_token, _line_by_token):
-            yield from _formed(assemble(fitting), judged)
-        if len(groups) < len(exact) <= how.classes_at_most:  # what seldom differs may yet be meant to
-            yield from _formed(_line(replace(fitting, groups=exact)), judged)
+            yield from _formed(assemble(fitting), judging)
+        if len(groups) < len(exact) <= tuning.classes_at_most:  # what seldom differs may yet be meant to
+            yield from _formed(_line(replace(fitting, groups=exact)), judging)
+
+    yield from forms(judging, tuning)
+    if (others := more()) is not None:
+        yield from forms(*others)
     for compares in _compared(named, _averages_read(dense, "position"), tuning):
         marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])
         names = [c.name for c in compares]

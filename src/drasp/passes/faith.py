@@ -14,7 +14,7 @@ from drasp.ir.program import Program
 from drasp.learn.circuit import Edges
 from drasp.learn.pools import Batch
 from drasp.learn.values import Attended, Patched, by_halves
-from drasp.model.forward import Hook, Part, attending
+from drasp.model.forward import Part, attending
 from drasp.model.frozen import FrozenTransformer
 from drasp.model.wiring import Sender
 from drasp.naming.judged import Judged, Swap, as_sets, predicted
@@ -156,14 +156,12 @@ class Faith:
         base, other = batch.sample.paired()
         if not len(base.token_ids):
             return None
-        study, read = self.edges.oracle.study, dict[Part, Tensor]()
+        study = self.edges.oracle.study
         self.budget.spend(3 * study.work)
-        study.oracle(*other[:2], lambda part, value: read.setdefault(part, value) if part in heads else value)
-
-        def predicted(hook: Hook | None) -> np.ndarray:
-            return as_sets(study.oracle(*base[:2], hook).cpu().numpy()[base.scored], study.task.predict)
-
-        return _Swapped(base, other, predicted(None), predicted(lambda part, value: read.get(part, value)))
+        cache = study.oracle.activation_cache(other)
+        read: dict[Part, Tensor] = {head: cache[head] for head in heads}
+        before, after = (as_sets(study.oracle.patched_logits(base, values), study.task.predict) for values in ({}, read))
+        return _Swapped(base, other, before, after)
 
 
 def _groups(program: Program, stands_for: StandsFor) -> list[tuple[tuple[Sender, ...], tuple[str, ...]]]:

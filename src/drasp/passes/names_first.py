@@ -143,12 +143,12 @@ def _read_out(given: _Given, program: Program, found: _Best, best: _Best) -> Ste
     yield Doing("naming the readout", program)
     aim = given.aim
 
-    def settled() -> bool:
+    def faithful() -> bool:
         return found.faithful(aim)
 
     most = given.budget.next(1.0, aim.names.readout_seconds)
     try:
-        for named in _readouts(given, program, replace(given.how, spend=most.spend), settled):
+        for named in _readouts(given, program, replace(given.how, spend=most.spend), faithful):
             as_good = min(found.match, aim.threshold)
             match = yield Trial(named.program, "the readout named", as_good)
             if match >= as_good and _worth(candidate := _measured(given, named.program, match), aim) > _worth(found, aim):
@@ -202,9 +202,7 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
     """A program whose heads leave alike what the model decides with their attention, which is fitted for that, described exactly if need
     be; its readout is named behind them. The one before, where that fails.
     """
-    inside, aim = given.inside, given.aim
-    assert best.program is not None
-    wanted = aim.threshold if best.match >= aim.threshold else given.faith.wanted(best.program)
+    inside, aim, wanted = given.inside, given.aim, best.wanted
     limited = given.within(given.budget.next(1.0, aim.names.faithful_seconds))
     try:
         for near in (inside.tuning.near[-1], None):
@@ -267,11 +265,11 @@ def _length(program: Program) -> int:
     return 2 * counted.statements + counted.numbers
 
 
-def _readouts(given: _Given, program: Program, how: How, settled: Callable[[], bool]) -> Iterator[Named]:
+def _readouts(given: _Given, program: Program, how: How, faithful: Callable[[], bool]) -> Iterator[Named]:
     """The program with its readout named, in one way after the other, labelled by the model.
 
     Args:
-        settled: whether what was found says what the heads hold, so that none need be fitted to that.
+        faithful: whether what was found says what the heads hold, so that none need be fitted to that.
     """
     oracle, tuning, predict = given.oracle, given.aim.naming, given.oracle.task.predict
     batches = _labelled_batches(oracle, given.aim)
@@ -285,7 +283,7 @@ def _readouts(given: _Given, program: Program, how: How, settled: Callable[[], b
         yield from logit_readouts(program, answered, judging, how, given.aim.names.logits)
 
     def swapped() -> tuple[Judging, ReadoutTuning] | None:
-        swaps = [] if settled() else given.faith.swaps(program, given.inside.averages())
+        swaps = [] if faithful() else given.faith.swaps(program, given.inside.averages())
         return (Judging(real, swaps, how.spend), given.aim.names.swapped_readout) if swaps else None
 
     yield from name_readout(program, program, judging, tuning.readout, swapped)
