@@ -9,13 +9,13 @@ SRC = Path(__file__).parent.parent / "src"
 
 LEVELS = (
     {"errors"},
+    {"core"},
     {"ir"},
     {"lang"},
     {"tasks"},
     {"run"},
     {"model"},
     {"rewrite"},
-    {"core"},
     {"learn"},
     {"naming", "passes"},
     {"evidence"},

@@ -6,7 +6,8 @@ import time
 import pytest
 import torch
 
-from drasp.core.parallel import in_order, threads
+from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.parallel import go_on, in_order, threads
 from drasp.core.threads import one_thread
 
 
@@ -37,6 +38,36 @@ def test_what_nobody_asks_for_is_not_begun():
     results.close()
     time.sleep(0.05)
     assert len(begun) <= 2 * threads() + 1
+
+
+def test_a_long_piece_ends_once_nobody_waits_for_it():
+    ended = threading.Event()
+
+    def long(i: int) -> int:
+        try:
+            while i:
+                time.sleep(0.01)
+                go_on()
+        finally:
+            ended.set() if i else None
+        return i
+
+    results = in_order(long, range(2))
+    assert next(results) == 0
+    results.close()
+    assert ended.wait(5)
+
+
+def test_a_piece_is_not_waited_for_once_the_budget_is_spent():
+    def endless(_: int) -> None:
+        while True:
+            time.sleep(0.01)
+            go_on()
+
+    budget = Budget.of_seconds(0.1)
+    with pytest.raises(OutOfBudget):
+        list(in_order(endless, range(3), budget))
+    assert budget.seconds() < 5
 
 
 def test_torch_has_as_many_threads_for_each_piece_as_where_it_is_asked_for():

@@ -4,16 +4,27 @@ NumPy and torch let go of Python's lock while they compute, so that threads suff
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
+
+from drasp.core.budget import Budget
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 THREADS_AT_MOST = 4  # each holds the memory of one piece
+LOOKS_EVERY = 0.5  # seconds, at the clock, while a piece is waited for
+
+_own = threading.local()
+"""Of each thread `left`: the event that is set once nobody waits for the piece that it works on."""
+
+
+class Left(BaseException):
+    """Nobody waits for this piece any more. No `Exception`: code that guards against those of a user's task does not swallow it."""
 
 
 @cache
@@ -33,16 +44,45 @@ def renew_threads() -> None:
     _pool.cache_clear()
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map`, some pieces ahead of what is asked for. The function may not call this itself, and has gradients on."""
+def go_on() -> None:
+    """Called between the parts of a long piece. Raises Left where nobody waits for it any more."""
+    left = getattr(_own, "left", None)
+    if left is not None and left.is_set():
+        raise Left
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], budget: Budget | None = None) -> Iterator[Result]:
+    """`map`, some pieces ahead of what is asked for. The function may not call this itself, and has gradients on.
+
+    Args:
+        budget: no piece is waited for once it is spent.
+
+    Raises:
+        OutOfBudget: it is.
+    """
     ahead: deque[Future[Result]] = deque()
+    left = threading.Event()
+
+    def piece(item: Item) -> Result:
+        _own.left = left
+        return function(item)
+
     try:
         for item in items:
-            ahead.append(_pool().submit(function, item))
+            ahead.append(_pool().submit(piece, item))
             if len(ahead) > threads():
-                yield ahead.popleft().result()
+                yield _waited(ahead.popleft(), budget)
         while ahead:
-            yield ahead.popleft().result()
+            yield _waited(ahead.popleft(), budget)
     finally:
+        left.set()
         for future in ahead:
             future.cancel()
+
+
+def _waited(future: Future[Result], budget: Budget | None) -> Result:
+    """The result. What is checked here would be checked once it is there: the same check is the last one, whatever the pace."""
+    while budget is not None and not wait([future], LOOKS_EVERY).done:
+        if not budget.left():
+            budget.check()
+    return future.result()

@@ -225,7 +225,7 @@ class _Both:
     def each(self, function: Callable[[Chunk], Result], chunks: Sequence[Chunk], runs: int) -> list[Result]:
         """A function of each chunk, several at once, which runs the program once and the model so many times."""
         found = []
-        for chunk, result in zip(chunks, in_order(function, chunks), strict=True):
+        for chunk, result in zip(chunks, in_order(function, chunks, self.bench.budget), strict=True):
             spend(self.bench.budget, (len(self.program.statements) + runs * self.bench.question.parts) * work(chunk.sample))
             found.append(result)
         return found

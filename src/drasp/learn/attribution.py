@@ -34,7 +34,7 @@ def attribution(program: Program, oracle: Oracle, budget: Budget) -> dict[Ablati
             return multipliers.grad.abs().sum(0)
 
         total = torch.zeros(len(index), device=oracle.device)
-        for found in in_order(gradients, batches):
+        for found in in_order(gradients, batches, budget):
             budget.check()
             budget.charge(len(program.statements), gradients=True)
             total += found

@@ -220,7 +220,7 @@ def draw(
             drawn = change(drawn)
         whole = [(Sample(*(array[rows] for array in drawn)), end) for rows, end in chunked(drawn, examinee.bidirectional)]
         samples = [Sample(*(array[:, :end] for array in part)) for part, end in whole]
-        labels = in_order(lambda s: predictions(examinee.logits(s.token_ids, s.position_ids)[s.scored], task.predict), samples)
+        labels = in_order(lambda s: predictions(examinee.logits(s.token_ids, s.position_ids)[s.scored], task.predict), samples, budget)
         for (part, end), sample, label in zip(whole, samples, labels, strict=True):
             spend(budget, examinee.parts * work(sample))
             # What comes last may tell the answers.
@@ -271,7 +271,7 @@ def predictor(
     """
     budget = budget or Budget.of_seconds()
     found: dict[int, np.ndarray] = {}
-    ran = in_order(lambda chunk: program_predictions(program, chunk.sample, constants), evaluation.chunks)
+    ran = in_order(lambda chunk: program_predictions(program, chunk.sample, constants), evaluation.chunks, budget)
     for chunk, predicted in zip(evaluation.chunks, ran, strict=True):
         found[id(chunk)] = predicted
         spend(budget, len(program.statements) * work(chunk.sample))

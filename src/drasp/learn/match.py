@@ -53,7 +53,7 @@ class Matcher:
 
         order = sorted(range(len(batches)), key=lambda place: -self._misses[trial.pool][place])
         misses = [0] * len(batches)
-        for place, count in zip(order, in_order(missed, order), strict=True):
+        for place, count in zip(order, in_order(missed, order, budget), strict=True):
             budget.check()
             budget.charge(work)
             band = batches[place].band

@@ -25,7 +25,7 @@ def mean_values(program: Program, oracle: Oracle, budget: Budget) -> dict[Ablati
     totals: dict[AblationPoint, Tensor] = {}
     counts: dict[AblationPoint, Tensor] = {}
     sums = _Sums(program, oracle.device)
-    for found in in_order(sums.of, oracle.sample):
+    for found in in_order(sums.of, oracle.sample, budget):
         budget.check()
         budget.charge(len(program.statements))
         for point, (total, count) in found.items():

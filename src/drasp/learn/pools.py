@@ -219,7 +219,7 @@ def _labels(study: Study, sample: Sample, most: int, tuning: PoolTuning, budget:
 
     parts = _by_length(sample.reach(study.bidirectional), np.arange(len(sample.scored)), most, tuning.cells)
     labelled: dict[int, Tensor] = {}
-    for rows, found in zip(parts, in_order(label, parts), strict=True):
+    for rows, found in zip(parts, in_order(label, parts, budget), strict=True):
         budget.check()
         budget.charge(study.work)
         labelled.update(zip(rows.tolist(), found, strict=True))

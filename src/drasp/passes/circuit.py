@@ -178,7 +178,7 @@ class _CircuitSearch:
                 return (self.edges.loss(smaller, targets) - before) / (circuit.edges - smaller.edges)
 
             worths = []
-            for found in in_order(worth, every):
+            for found in in_order(worth, every, self.budget):
                 self.budget.check()
                 self.budget.charge(work)
                 worths.append(found)

@@ -69,7 +69,7 @@ def by_loss(left: Left) -> list[Removal]:
 
     def ask() -> list[int]:
         costs = []
-        for found in in_order(cost, every):
+        for found in in_order(cost, every, budget):
             budget.check()
             budget.charge(len(program.statements) * len(batches))
             costs.append(found)

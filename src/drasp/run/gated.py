@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drasp.core.parallel import go_on
 from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.formulas import TESTS, Apply, Arithmetic, Coordinate, Formula, Negate, Number
 from drasp.ir.labels import Label
@@ -238,6 +239,7 @@ class _Run:
 
     def logits(self) -> Tensor:
         for statement in self.program.statements:
+            go_on()
             self.count = self.time if statement.name in self.elsewhere else self.last
             if isinstance(statement, Aggregate):
                 self.values[statement.name] = self._aggregate(statement)

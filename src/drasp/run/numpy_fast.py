@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from drasp.core.parallel import go_on
 from drasp.errors import DraspError
 from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.formulas import ARITHMETIC, FUNCTIONS, TESTS, Apply, Arithmetic, Coordinate, Formula, Number, Test, divide
@@ -341,6 +342,7 @@ class _Run:
         statements = self.program.statements if scored is None else sorted(self.program.statements, key=read_where_scored)
         last = {} if self.keep else _last_use(self.program, statements)
         for statement in statements:
+            go_on()
             name = statement.name
             if scored is not None and self.scored is None and read_where_scored(statement):
                 self._leave_unscored(scored)
