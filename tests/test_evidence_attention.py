@@ -102,6 +102,19 @@ def test_a_head_that_matters_and_is_not_named_makes_it_unfaithful():
     assert not_the_models(found).startswith("not all of the model's attention is in the program: all of it in place, other heads ablated, ")
 
 
+def test_heads_that_no_attention_is_near_to_may_attend_as_the_closest():
+    """Two heads that do the same together, one of them less sharply."""
+    one = _with_heads(random_transformer(layers=1, heads=2, seed=1, positions=152), [1])
+    program, two = _lifted(one), _with_heads(one, [0, 0])
+    (block,) = two.blocks
+    softer = np.array([1, 0.5])[:, None, None] * block.w_key
+    two = replace(two, blocks=(replace(block, w_key=softer, w_head_out=block.w_head_out / 2),))
+    found = _measured(program, two)
+    assert found.attentions[0].heads == ((0, 0),)
+    assert found.rest == "attend as the closest"
+    assert found.together.accuracy > 0.5
+
+
 @pytest.mark.parametrize("matters", [True, False])
 def test_without_attention_it_is_faithful_where_no_head_matters(matters):
     model = random_transformer(layers=1, heads=2, seed=0, positions=152)

@@ -2,13 +2,14 @@
 
 Each attention of the program is compared with each head's, and then put into the heads that it stands for: activation patching (Vig et al.,
 "Causal mediation analysis for interpreting neural NLP", 2020). If it is theirs, the model predicts what it did. At the end all of them are
-put in at once, and the heads that no attention stands for are ablated: what the program does not name must not matter either.
+put in at once, and the heads that no attention is near to are ablated: what the program does not name must not matter either. Or, where the
+model bears that better, each of them attends as the closest one too: heads that are alike in what they do need not be alike in how.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -72,14 +73,15 @@ class Attention:
     """All attention of the program.
 
     Attributes:
-        together: how often the model predicts what it did when all heads attend as the program says, and those that it says nothing of are
-            ablated, in the worst length band.
+        together: how often the model predicts what it did when all heads attend as the program says, in the worst length band.
+        rest: what the heads do there that no attention stands for.
         faithful: whether that, and each attention alone, is as often as is asked of the program, or as it matches.
     """
 
     attentions: tuple[Attended, ...]
     together: Share
     faithful: bool
+    rest: Literal["ablated", "attend as the closest"] = "ablated"
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def attention(bench: Bench, tuning: AttentionTuning) -> Attention:
     means = both.means(seen)
     runs = [_Patch(dict.fromkeys(heads, key), {}) for key, heads in own.items()]
     runs.append(_Patch(owner, {head: mean for head, mean in means.items() if head not in owner}))
+    if distances and len(owner) < len(both.heads):
+        runs.append(_Patch({head: min(distances, key=lambda key: distances[key][head]) for head in both.heads} | owner, {}))
     right = both.each(lambda chunk: both.patched(chunk, runs), chunks, len(runs))
     bands = task_bands(bench.question.examinee.task, bench.question.settings.lengths)
     shares = [
@@ -123,9 +127,10 @@ def attention(bench: Bench, tuning: AttentionTuning) -> Attention:
         averages = both.attentions[key]
         return Attended(key, averages, heads, round(far, 4), far <= tuning.close, patched, holds(patched, wanted))
 
-    found = tuple(map(attended, own, shares[:-1]))
-    faithful = all(each.faithful for each in found) and holds(shares[-1], wanted)
-    return Attention(found, shares[-1], faithful)
+    found, wholes = tuple(map(attended, own, shares)), shares[len(own) :]
+    together = max(wholes, key=lambda share: share.accuracy)
+    faithful = all(each.faithful for each in found) and holds(together, wanted)
+    return Attention(found, together, faithful, "ablated" if together is wholes[0] else "attend as the closest")
 
 
 def attentions(program: Program) -> dict[Selectors, tuple[str, ...]]:
@@ -339,7 +344,8 @@ def _said(each: Attended) -> str:
 
 
 def _together(found: Attention) -> str:
-    what = "all of it in place, other heads ablated," if found.attentions else "all heads ablated,"
+    rest = "other heads ablated" if found.rest == "ablated" else "other heads as the closest"
+    what = f"all of it in place, {rest}," if found.attentions else "all heads ablated,"
     return f"{what} the model predicts the same on {_share(found.together)}"
 
 
@@ -367,7 +373,7 @@ ATTENTION = Kind(
     name="attention",
     question="Is the attention that the program names the model's: does the model predict the same when its heads attend so?",
     how="On fresh sequences, each attention put in the place of the heads that it is closest to, then all of them, other heads ablated.",
-    runs=lambda program: 3.0 + len(attentions(program)),
+    runs=lambda program: 4.0 + len(attentions(program)),
     measure=_measure,
     rows=_rows,
     tuning=AttentionTuning(),
