@@ -16,7 +16,7 @@ from torch import Tensor
 from drasp.core.budget import Budget
 from drasp.core.journal import digest
 from drasp.core.seeds import Stream
-from drasp.learn.adam import Objective, Schedule, adam, descend
+from drasp.learn.adam import Adam, Objective, Schedule, adam
 from drasp.learn.oracle import Oracle
 from drasp.learn.pools import Batch, charged
 from drasp.learn.tuning import CircuitTuning, Targets
@@ -144,13 +144,12 @@ class Edges:
 
     def _stepped(self, gates: "_Gates", rate: float, budget: Budget) -> tuple[Tensor, ...]:
         last = gates.circuit
-        groups = [{"params": [gates.odds], "lr": gates.tuning.gate_rate}, {"params": [gates.shifts], "lr": rate}]
-        optimiser = torch.optim.Adam(groups, eps=1e-6)
+        optimiser = Adam([gates.odds, gates.shifts], [gates.tuning.gate_rate, rate], 1e-6)
         rng = np.random.default_rng([self.oracle.seed, Stream.GATES, gates.seed])
         for _ in range(gates.tuning.steps):
             budget.check()
             batches = self.oracle.draw(rng, "soft")
-            descend(optimiser, gates.loss, [(batch, gates.noise(batch.sequences), len(batches)) for batch in batches])
+            optimiser.descend(gates.loss, [(batch, gates.noise(batch.sequences), len(batches)) for batch in batches])
             budget.charge(last.edges * len(batches), gradients=True)
         odds = gates.odds.detach()
         closed = [i for i, (value, keep) in enumerate(zip(odds.tolist(), last.kept, strict=True)) if keep and value < 0]

@@ -1,6 +1,6 @@
 """Pools of sequences with the model's answers: what the learning passes fit and match programs on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,12 +12,12 @@ from drasp.core.budget import Budget
 from drasp.core.journal import Journal, digest
 from drasp.core.parallel import in_order
 from drasp.core.seeds import Stream
-from drasp.learn.evaluation import task_bands
+from drasp.learn.evaluation import alike, known, predictions, task_bands
 from drasp.learn.tuning import PoolTuning
 from drasp.model.forward import TorchTransformer
 from drasp.model.transformer import Transformer
 from drasp.tasks.protocol import Sample, Task, parts
-from drasp.tasks.user import checked_sample
+from drasp.tasks.user import checked_answers, checked_sample
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Pools:
         short, long: batches to fit on, of short sequences and of all lengths.
         select, verify: to choose by, and to check the choice on; each batch within one band.
         bands: how many length bands there are.
+        accuracy: of each band of `select`, how often all that the model predicts is right; 1 where nobody knows what is.
     """
 
     short: tuple[Batch, ...]
@@ -97,6 +98,7 @@ class Pools:
     select: tuple[Batch, ...]
     verify: tuple[Batch, ...]
     bands: int
+    accuracy: tuple[float, ...]
 
 
 def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget, journal: Journal) -> Pools:
@@ -111,21 +113,24 @@ def draw_pools(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTu
     cut = task_bands(study.searched, lengths)
     scale = _scale(study, lengths, seed, tuning, budget, journal)
 
-    def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> list[Batch]:
+    def drawn(stream: Stream, count: int, low_high: tuple[int, int], band: int, how: _Draw) -> _Drawn:
         rng = np.random.default_rng([seed, stream, band + 1])
         sample = checked_sample(study.searched, rng, max(1, int(scale * count)), low_high)
-        return [replace(batch, band=band) for batch in _batches(study, sample, how, tuning, budget)]
+        logits = _labels(study, sample, how.most, tuning, budget)
+        return _Drawn(sample, logits, [replace(batch, band=band) for batch in _batches(study, sample, logits, how, tuning)])
 
     choosing, verifying = (partial(_Draw, rest_every=every) for every in (tuning.rest_every, tuning.verified_rest_every))
-    short = drawn(Stream.FITTED_SHORT, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch))
-    long = drawn(Stream.FITTED_LONG, tuning.fitted_long, lengths, -1, choosing(tuning.long_batch))
-    select = [
-        b for band, part in enumerate(cut) for b in drawn(Stream.SELECTED, tuning.selected, part, band, choosing(tuning.select_batch))
-    ]
+    short = drawn(Stream.FITTED_SHORT, tuning.fitted_short, cut[0], -1, _Draw(tuning.short_batch)).batches
+    long = drawn(Stream.FITTED_LONG, tuning.fitted_long, lengths, -1, choosing(tuning.long_batch)).batches
+    chosen = [drawn(Stream.SELECTED, tuning.selected, part, band, choosing(tuning.select_batch)) for band, part in enumerate(cut)]
     verify = [
-        b for band, part in enumerate(cut) for b in drawn(Stream.VERIFIED, tuning.verified, part, band, verifying(tuning.verify_batch))
+        b
+        for band, part in enumerate(cut)
+        for b in drawn(Stream.VERIFIED, tuning.verified, part, band, verifying(tuning.verify_batch)).batches
     ]
-    return Pools(tuple(short), tuple(long), tuple(select[::-1]), tuple(verify[::-1]), len(cut))
+    select = [b for one in chosen for b in one.batches]
+    accuracy = tuple(_accuracy(study.searched, one) for one in chosen)
+    return Pools(tuple(short), tuple(long), tuple(select[::-1]), tuple(verify[::-1]), len(cut), accuracy)
 
 
 def _scale(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuning, budget: Budget, journal: Journal) -> float:
@@ -149,7 +154,8 @@ def draw_few(study: Study, lengths: tuple[int, int], seed: int, tuning: PoolTuni
     found: list[Batch] = []
     for _ in range(tuning.fallback):
         sample = checked_sample(study.searched, rng, 1, lengths)
-        found += _batches(study, sample, _Draw(1), tuning, Budget.of_seconds())  # an endless one: of a spent one there would be none
+        logits = _labels(study, sample, 1, tuning, Budget.of_seconds())  # an endless one: of a spent one there would be none
+        found += _batches(study, sample, logits, _Draw(1), tuning)
         budget.charge(study.work)
         if not budget.left():
             break
@@ -189,9 +195,27 @@ class _Draw:
     rest_every: int | None = None
 
 
-def _batches(study: Study, sample: Sample, how: _Draw, tuning: PoolTuning, budget: Budget) -> list[Batch]:
+@dataclass(frozen=True)
+class _Drawn:
+    """Sequences with the model's logits for each, (scored positions, vocabulary), and what is kept of them."""
+
+    sample: Sample
+    logits: Sequence[Tensor]
+    batches: list[Batch]
+
+
+def _accuracy(task: Task, drawn: _Drawn) -> float:
+    """The share of sequences on which all that the model predicts is right, as far as it is known what is."""
+    truth = checked_answers(task, drawn.sample)[drawn.sample.scored]
+    found = predictions(torch.cat(list(drawn.logits)).cpu().numpy(), task.predict)
+    wrong = known(truth) & ~alike(found, truth)
+    rows = np.nonzero(drawn.sample.scored)[0]
+    return 1 - len(np.unique(rows[wrong])) / len(drawn.sample.scored)
+
+
+def _batches(study: Study, sample: Sample, logits: Sequence[Tensor], how: _Draw, tuning: PoolTuning) -> list[Batch]:
     """The sequences with the model's answers, of no band."""
-    logits, count = _labels(study, sample, how.most, tuning, budget), len(sample.scored)
+    count = len(sample.scored)
     if how.rest_every is None:
         strata = [(np.arange(count), 1)]
     else:

@@ -37,7 +37,7 @@ from drasp.tasks.protocol import Sample
 
 def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps[Program | None]:
     """The best program in symbols that was found; None where there is none."""
-    tuning = aim.names
+    tuning, aim = aim.names, _of_what_is_right(aim, oracle)
     yield Doing("what the heads move")
     sequences = attended(oracle, tuning.values, budget)
     how = How(tuning.inside.attention, np.random.default_rng([oracle.seed, Stream.NAMING]), budget.spend)
@@ -58,6 +58,15 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
         return best.program
     yield Found(best.program)
     return (yield from shortened(best.program, best.match, _keeps_faith(given, best)))
+
+
+def _of_what_is_right(aim: Aim, oracle: Oracle) -> Aim:
+    """The match to reach, of what the model gets right: where it errs, a short program seldom errs alike. Of a model that is seldom right
+    it is all of it.
+    """
+    accuracy = oracle.pools.accuracy
+    worth_having = sum(accuracy) / len(accuracy) >= aim.least
+    return replace(aim, threshold=aim.threshold * min(accuracy)) if worth_having else aim
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ def _measured(given: _Given, program: Program, match: float) -> _Best:
 def _with_faith(given: _Given, best: _Best) -> _Best:
     """With what the model says of its attention, and, where that is the model's, of its averages."""
     assert best.program is not None
-    wanted = given.aim.threshold if best.match >= given.aim.threshold else given.faith.wanted(best.program)
+    wanted = min(given.aim.threshold, given.faith.wanted(best.program))
     patched = replace(best, patched=given.faith.patched_match(best.program, best.heads), wanted=wanted)
     return replace(patched, swapped=given.faith.swap_match(best.program, best.heads)) if patched.attends else patched
 
@@ -254,8 +263,10 @@ def _keeps_faith(given: _Given, best: _Best) -> Callable[[Program], bool]:
             return False
         if not best.attends:
             return True
-        shorter = _with_faith(given, replace(best, program=program))
-        return shorter.attends and shorter.faithful(given.aim) >= best.faithful(given.aim)
+        shorter = replace(best, program=program, patched=given.faith.patched_match(program, best.heads))
+        if not shorter.attends or not best.faithful(given.aim):
+            return shorter.attends
+        return replace(shorter, swapped=given.faith.swap_match(program, best.heads)).faithful(given.aim)
 
     return keeps
 
