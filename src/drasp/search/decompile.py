@@ -1,5 +1,6 @@
 """From a trained Transformer to a program with its evidence."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -11,6 +12,7 @@ from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
+from drasp.errors import DraspError
 from drasp.evidence.conventions import conventions
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
@@ -73,19 +75,25 @@ class Session:
 
 
 def decompile(
-    model: Model, task: Task | Sequences | str, settings: Settings = Settings(), session: Session | None = None, tuning: Tuning = Tuning()
+    model: Model,
+    task: Task | Sequences | str | os.PathLike[str],
+    settings: Settings = Settings(),
+    session: Session | None = None,
+    tuning: Tuning = Tuning(),
 ) -> Decompilation:
     """Decompiles a model.
 
     Args:
         model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
             GPT-2-style `HookedTransformer` of TransformerLens.
-        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it; or
-            sequences alone, as `drasp.examples` takes them.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name or file, as `drasp.load_task` takes it;
+            or sequences alone, as `drasp.examples` takes them.
 
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
+    if not isinstance(settings, Settings):
+        raise DraspError(f"settings must be drasp.Settings(...), not {type(settings).__name__}")
     session = session or Session()
     transformer = as_transformer(model)
     told = told_by(model, transformer.vocabulary_size)
