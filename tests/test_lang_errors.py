@@ -142,8 +142,8 @@ HEADERS = [
     (HEADER + "x = project(op=3)\ny = harden(x)" + END, 6, 1, "statement y: x is a projection, which only the prediction reads"),
     (HEADER + "x = select(k=pos, op=last)\ny = harden(x)" + END, 6, 1, "statement y: x is a selector, which only aggregate(s=...) reads"),
     (HEADER + "x = harden(token)\nprediction = softmax(x)\n", 6, 1, "statement prediction: x is no projection defined before it"),
-    (HEADER + "x = " + "(" * 5000 + "1" + ")" * 5000 + END, 1, 1, "an expression is nested too deeply"),
-    (HEADER + "x = 1" + " + 1" * 5000 + END, 1, 1, "an expression is nested too deeply"),
+    (HEADER + "x = " + "(" * 5000 + "1" + ")" * 5000 + END, 5, 1, "an expression is nested too deeply"),
+    (HEADER + "x = 1" + " + 1" * 5000 + END, 5, 5, "an expression is nested too deeply"),
 ]
 
 
