@@ -33,6 +33,10 @@ def renew_threads() -> None:
     _pool.cache_clear()
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_threads)  # a forked process has none of its parent's threads
+
+
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map`, some pieces ahead of what is asked for. The function may not call this itself, and has gradients on."""
     ahead: deque[Future[Result]] = deque()

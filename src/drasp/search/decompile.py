@@ -24,6 +24,7 @@ from drasp.learn.pools import Study
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer
+from drasp.model.modes import own_modes
 from drasp.model.told import told_by
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
@@ -100,7 +101,7 @@ def decompile(
     transformer, task = fitted(transformer, as_task(task), settings.lengths, "the model", told)
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
     budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
-    with one_thread(True):  # several batches are worked on at once instead
+    with own_modes(), one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))
         odd = conventions(study, settings.lengths, settings.seed, tuning.conventions)
         if odd is not None:
