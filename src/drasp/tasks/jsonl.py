@@ -28,7 +28,7 @@ import numpy as np
 
 from drasp.errors import TaskError
 from drasp.tasks.protocol import Asked
-from drasp.tasks.sampling import SPECIAL, check_header, check_names
+from drasp.tasks.sampling import MOST, SPECIAL, check_header, check_names
 from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
 
 BOS, SEP, EOS, PAD = SPECIAL
@@ -101,8 +101,8 @@ class JsonlTask(SequenceTask):
         if self.padding not in (None, *self.vocabulary):
             raise TaskError(f"{where}: pad is {self.padding!r}, which is not in the vocabulary")
         self.offset = header.get("offset", "random" if self._version == 1 else 0)
-        if self.offset != "random" and (not isinstance(self.offset, int) or self.offset < 0):
-            raise TaskError(f'{where}: offset must be a whole number from 0 on or "random", not {self.offset!r}')
+        if self.offset != "random" and (not isinstance(self.offset, int) or not 0 <= self.offset <= MOST):
+            raise TaskError(f'{where}: offset must be a whole number from 0 to {MOST} or "random", not {self.offset!r}')
         self._scored = header.get("scored")
         if isinstance(self._scored, str) and self._scored not in ("all", "last"):
             raise TaskError(f'{where}: scored must be "all", "last" or positions, not {self._scored!r}')
