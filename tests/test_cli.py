@@ -159,12 +159,55 @@ def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_d
         (["show", "nowhere"], "there is no program"),
         (["train", "sort", "--out", "x", "--heads", "3"], "not divisible"),
         (["fly"], "invalid choice"),
+        (["decompile", "D2", "--time", "9" * 400], "no time like 90s, 10m or 1h, of 1e+09 seconds at the most"),
+        (["decompile", "D2", "--lengths", "0-" + "9" * 5_000], "no range of lengths"),
+        (["decompile", "D2", "--seed", "9" * 5_000], "too large a seed"),
+        (["decompile", "D2", "--statements", "9" * 5_000], "no whole number from 1 to below 2**63"),
+        (["train", "sort", "--out", "x", "--checkpoints", "1," + "9" * 5_000], "no whole number from 1"),
+        (["run", "x", "a", "--offset", "9" * 5_000], "no whole number from 0"),
+        (["show", "x" * 100_000], "File name too long"),
+        (["decompile", "D2", "--task", "x" * 100_000], "there is no task"),
     ],
 )
 def test_wrong_arguments_give_one_line(arguments, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert says in _error(capsys, *arguments)
+    error = _error(capsys, *arguments).splitlines()[-1]
+    assert says in error
+    assert len(error) < 1_000
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "\x1b[31m"],
+        ["show", "x", "\x1b[31m"],
+        ["export", "x", "--to", "\x1b[31m"],
+        ["decompile", "\x1b[31m"],
+        ["decompile", "D2", "--task", "\x1b[31m"],
+        ["decompile", "D2", "--device", "\x1b[31m"],
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(arguments, capsys):
+    assert "\\x1b[31m" in _error(capsys, *arguments)
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_evidence_too(program, capsys):
+    data = sample_evidence(load_program(program), reason="\x1b[31mred\x07").to_json()
+    (program / "evidence.json").write_text(json.dumps(data))
+    assert main(["show", str(program)]) == 0
+    assert "\\x1b[31mred\\x07" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_tokens_that_the_output_cannot_encode_are_printed_with_escapes(encoding, tmp_path):
+    (tmp_path / "x.drasp").write_text(PROGRAM.replace('"a"', '"\u0120a"').replace('"b"', '"\U0001f600"'), encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "drasp", "run", str(tmp_path / "x.drasp")]
+    for tokens, code, stream in (("\u0120a \U0001f600", 0, "stdout"), ("c", 2, "stderr")):
+        done = subprocess.run([*command, tokens], capture_output=True, check=False, env=environment)
+        assert done.returncode == code
+        assert "\\u0120a" in getattr(done, stream).decode(encoding)
 
 
 @pytest.mark.parametrize(

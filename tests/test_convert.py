@@ -61,7 +61,7 @@ def test_what_is_no_model_leaves_no_folder(tmp_path: Path) -> None:
     for name, message in (
         ("numbers", "numbers.pt: no weights that can be read"),
         ("step", "it holds no tensors by name, but step"),
-        ("other", "other.pt: cannot be decompiled: tensor wte.weight is missing"),
+        ("other", "other.pt: cannot be decompiled: its tensors have other names than those of a GPT-2: weight, not wte.weight"),
         ("nowhere", "nowhere.pt: no such file"),
     ):
         with pytest.raises(DraspError, match=message):

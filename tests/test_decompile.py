@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from drasp.cli import main
 from drasp.core.budget import Budget, OutOfBudget
@@ -331,6 +332,21 @@ def test_the_pools_of_the_search_and_the_judge_share_no_long_sequence():
     }
     assert not searched & judged
     assert bands((60, 100)) == list(judge.bands)
+
+
+def test_what_the_caller_has_set_in_torch_ends_nothing_and_is_left():
+    settings = Settings(lengths=(0, 20), work=1_500, evidence="quick")
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            found = decompile("D2", "D2", settings, tuning=LITTLE)
+            assert torch.is_autocast_enabled("cpu")
+            assert not torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.evidence.match is not None
+    assert found.evidence.reason is None
 
 
 def test_a_band_without_sequences_is_left_out_of_search_and_evidence():

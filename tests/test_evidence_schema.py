@@ -83,6 +83,9 @@ def test_a_run_that_lacks_kinds_or_was_interrupted_is_unfinished():
         (("version",), 3, "version: expected 2 at the most; a newer drasp may read it"),
         (("version",), [], "version: expected 2 at the most; a newer drasp may read it"),
         (("gaps",), 1, "gaps: expected a list"),
+        (("gaps",), [{"kind": "language", "reason": "\ud800"}], "gaps[0].reason: expected a text"),
+        (("baseline", "constant", "bands"), [], "match.bands: task, model_task and baseline must have the same"),
+        (("task", "bands"), [], "match.bands: task, model_task and baseline must have the same"),
         (("examples",), [{**EXAMPLE.__dict__, "model": [3]}], "examples[0].tokens: expected a list"),
     ],
 )
@@ -116,3 +119,9 @@ def test_every_kind_says_what_it_asks_how_and_at_what_cost():
         assert kind.how.endswith(".")
         assert kind.runs(PROGRAM) >= 0
         assert kind.tuning.least > 0
+
+
+def test_evidence_that_an_editor_saved_with_a_byte_order_mark_is_read(tmp_path):
+    evidence = sample_evidence(PROGRAM)
+    (tmp_path / "evidence.json").write_text("\ufeff" + json.dumps(evidence.to_json()), encoding="utf-8")
+    assert load_evidence(tmp_path) == evidence

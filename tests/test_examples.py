@@ -183,7 +183,7 @@ def test_random_offsets_use_the_models_positions() -> None:
         (lambda: drasp.examples([]), "there is no sequence"),
         (lambda: drasp.examples([[]]), "there is no token"),
         (lambda: drasp.examples([["a", 1]]), "tokens are all strings or all whole numbers, not 1"),
-        (lambda: drasp.examples([[0, -1]]), "-1 is no token id: give vocabulary=, in id order"),
+        (lambda: drasp.examples([[0, -1]]), "-1 is no token id from 0 to 1000000: give vocabulary=, in id order"),
         (lambda: drasp.examples(["ab"], vocabulary="a"), "the token 'b' is not in the vocabulary; give vocabulary=, in id order"),
         (
             lambda: drasp.examples(["ab"], scored=2),
@@ -197,7 +197,7 @@ def test_random_offsets_use_the_models_positions() -> None:
         (lambda: drasp.examples(["ab"], predict="next"), "predict must be next-token or next-token-set, not 'next'"),
         (lambda: drasp.examples(["ab"], predict="next-token-set"), "next-token-set needs answers="),
         (lambda: drasp.examples(["ab"], vocabulary="ab", pad="c"), "pad is 'c', which is not in the vocabulary"),
-        (lambda: drasp.examples(["ab"], offset=-1), 'offset must be a whole number from 0 on or "random", not -1'),
+        (lambda: drasp.examples(["ab"], offset=-1), 'offset must be a whole number from 0 to 1000000 or "random", not -1'),
         (lambda: drasp.examples(lambda rng, count, lengths: 1 / 0), "sequences(rng, 2000, (0, 150)) failed: ZeroDivisionError"),
     ],
 )

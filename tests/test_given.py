@@ -1,9 +1,11 @@
 """Models as `drasp.decompile` takes them: by name, by folder, from memory."""
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +19,7 @@ from drasp.model.checkpoint import load_transformer
 from drasp.model.fit import fitted
 from drasp.model.forward import forward
 from drasp.model.given import as_transformer
-from drasp.model.told import Told
+from drasp.model.told import Told, told_by
 from drasp.model.transformer import Transformer
 from drasp.search.decompile import decompile
 from drasp.search.settings import Settings
@@ -192,3 +194,22 @@ def test_a_task_that_is_not_the_models_is_refused_before_the_search() -> None:
 def test_models_are_taken_without_importing_their_libraries() -> None:
     code = "import sys, drasp.model.given; sys.exit(bool({'torch', 'transformers', 'transformer_lens'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_embedding_made_a_multiple_of_64_fits_a_task_of_the_suite() -> None:
+    model, task = fitted(random_transformer(1, 1, 0, vocabulary=64, positions=160), get_task("D2"), (0, 20), "it", Told())
+    assert model.vocabulary_size == model.outputs == len(task.vocabulary)
+    with pytest.raises(DraspError, match="task D2 has 6 tokens, it has 8"):
+        fitted(random_transformer(1, 1, 0, vocabulary=8, positions=160), get_task("D2"), (0, 20), "it", Told())
+
+
+def test_special_tokens_that_the_configuration_has_elsewhere_are_refused(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((ZOO / "D2" / name).read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    for changes in ({"bos_token_id": 1}, {"eos_token_id": 3}, {"pad_token_id": 0}):
+        (tmp_path / "config.json").write_text(json.dumps(config | changes))
+        with pytest.raises(DraspError, match=r"task D2 has the token <.*> as id .*, the model as id .*, as config.json says"):
+            decompile(tmp_path, "D2")
+    (tmp_path / "config.json").write_text(json.dumps(config | {"pad_token_id": -1, "bos_token_id": [1]}))
+    assert told_by(tmp_path, 6).ids == {"<eos>": 4}

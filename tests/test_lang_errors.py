@@ -8,6 +8,8 @@ import pytest
 
 from drasp.errors import ParseError
 from drasp.lang.parser import parse
+from drasp.view.exports.python import to_python
+from drasp.view.report.page import report
 
 HEADER = 'drasp 1\nvocabulary "a" "b" <bos>\npositions 6\npredict next-token\n'
 END = "\nprediction = softmax(0)\n"
@@ -142,8 +144,8 @@ HEADERS = [
     (HEADER + "x = project(op=3)\ny = harden(x)" + END, 6, 1, "statement y: x is a projection, which only the prediction reads"),
     (HEADER + "x = select(k=pos, op=last)\ny = harden(x)" + END, 6, 1, "statement y: x is a selector, which only aggregate(s=...) reads"),
     (HEADER + "x = harden(token)\nprediction = softmax(x)\n", 6, 1, "statement prediction: x is no projection defined before it"),
-    (HEADER + "x = " + "(" * 5000 + "1" + ")" * 5000 + END, 1, 1, "an expression is nested too deeply"),
-    (HEADER + "x = 1" + " + 1" * 5000 + END, 1, 1, "an expression is nested too deeply"),
+    (HEADER + "x = " + "(" * 5000 + "1" + ")" * 5000 + END, 5, 1, "an expression is nested too deeply"),
+    (HEADER + "x = 1" + " + 1" * 5000 + END, 5, 5, "an expression is nested too deeply"),
 ]
 
 
@@ -184,3 +186,49 @@ def test_tensors_that_no_statement_uses_are_left_out() -> None:
 def test_importing_the_library_loads_no_parser_generator() -> None:
     code = "import sys, drasp.lang.folder; sys.exit('lark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x" * 100_000, f'x = "{"y" * 100_000}', f'x = token["{"y" * 100_000}"]', f"x = relu(1){' ' * 50_000}${' ' * 50_000}"],
+    ids=["a word", "an open string", "a token", "far to the right"],
+)
+def test_a_message_is_short_however_long_the_line(line: str) -> None:
+    error = error_of(HEADER + line + END)
+    assert len(str(error)) < 1_000
+    place, excerpt, caret = str(error).split("\n")[-3:]
+    assert len(excerpt) < 130
+    assert place.startswith("file.drasp:5:")
+    assert caret.lstrip() == "^"
+
+
+def test_the_caret_stands_below_its_place_in_an_excerpt() -> None:
+    error = error_of(HEADER + f"x = {'1 + ' * 100}$ + {'1 + ' * 100}1" + END)
+    _, excerpt, caret = str(error).split("\n")
+    assert excerpt[caret.index("^")] == "$"
+
+
+@pytest.mark.parametrize(
+    ("kind", "levels"), [("relu({})", 140), ("-({})", 70), ("1 - ({})", 70), ("({} + 1)", 70), ("{} + 1", 140)], ids=lambda each: str(each)
+)
+def test_what_is_not_nested_too_deeply_is_compared_exported_and_reported(kind: str, levels: int) -> None:
+    def nested(levels: int) -> str:
+        text = 'token["a"]'
+        for _ in range(levels):
+            text = kind.format(text)
+        return HEADER + f'x = {text}\ny = project(inp=x, op={{0: {{"a": 1}}}})\nprediction = softmax(y)\n'
+
+    program = parse(nested(levels))
+    assert program == parse(nested(levels))
+    compile(to_python(program), "program.py", "exec")
+    assert report(program, None, "x")
+    assert "nested too deeply: 150 levels at the most" in error_of(nested(200)).reason
+
+
+def test_as_many_as_can_be_nested_of_not_can_be_exported() -> None:
+    text = HEADER + f"y = project(inp=token, op=({'not ' * 140}(inp == out)))\nprediction = softmax(y)\n"
+    compile(to_python(parse(text)), "program.py", "exec")
+
+
+def test_a_byte_order_mark_before_a_program_is_read_over() -> None:
+    assert parse("\ufeff" + HEADER + "prediction = softmax(0)\n") == parse(HEADER + "prediction = softmax(0)\n")

@@ -78,6 +78,13 @@ def test_a_damaged_folder_is_refused(tmp_path: Path, damage: object, error: type
         load_program(tmp_path)
 
 
+def test_a_program_that_an_editor_saved_with_a_byte_order_mark_is_loaded(tmp_path: Path) -> None:
+    save_program(DENSE, tmp_path)
+    file = tmp_path / "program.drasp"
+    file.write_text("\ufeff" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert load_program(file) == DENSE
+
+
 def test_a_truncated_operators_file_is_refused(tmp_path: Path) -> None:
     save_program(DENSE, tmp_path)
     file = tmp_path / "operators.safetensors"

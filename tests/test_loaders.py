@@ -370,3 +370,39 @@ def test_the_models_of_other_people_are_read() -> None:
     ids = np.random.default_rng(0).integers(0, 11, (200, 20))
     truth = np.sign(np.where(ids <= 5, ids, ids - 11).cumsum(1)) + 1
     assert (forward(load_transformer(folder), ids).argmax(-1).numpy() == truth).mean() > 0.998
+
+
+def test_tensors_of_other_names_give_one_reason(tmp_path: Path) -> None:
+    model = hugging_face("gpt2")
+    state = {f"net.{name}": tensor for name, tensor in model.transformer.state_dict().items()}
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_transformer(saved(tmp_path, model.config.to_dict(), state))
+    assert str(caught.value).endswith(
+        "its tensors have other names than those of a GPT-2: net.h.0.attn.c_attn.bias, net.h.0.attn.c_attn.weight, "
+        "net.h.0.attn.c_proj.bias, ..., not wte.weight, wpe.weight, h.0.ln_1.weight, ..."
+    )
+
+
+def test_what_else_training_leaves_is_told_from_a_model(tmp_path: Path) -> None:
+    for step in (500, 1000):
+        hugging_face("gpt2").save_pretrained(tmp_path / f"checkpoint-{step}")
+    with pytest.raises(DraspError, match="a folder of models; give one of them: checkpoint-1000, checkpoint-500"):
+        load_transformer(tmp_path)
+    with pytest.raises(DraspError, match=r"a file; expected a folder with config.json"):
+        load_transformer(tmp_path / "checkpoint-500" / "model.safetensors")
+    (tmp_path / "checkpoint-500" / "adapter_config.json").write_text("{}")
+    with pytest.raises(DraspError, match=r"an adapter, which only changes another model; .* merge_and_unload"):
+        load_transformer(tmp_path / "checkpoint-500")
+    adapted = type("PeftModelForCausalLM", (nn.Linear,), {})(1, 1)
+    with pytest.raises(DraspError, match="an adapter around a model: give drasp what its merge_and_unload"):
+        as_transformer(adapted)
+
+
+def test_a_model_without_numbers_is_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"tensor transformer.wte.weight cannot be read as numbers: .*meta"):
+        as_transformer(hugging_face("gpt2").to("meta"))
+
+
+def test_a_model_is_compared_in_its_own_precision_whatever_its_caller_has_set() -> None:
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        as_transformer(hugging_face("gpt2"))

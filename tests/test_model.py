@@ -209,6 +209,16 @@ def _sharded(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text("{}")
 
 
+def _config(name: str, value: str) -> Callable[[Path], object]:
+    """Sets something in the configuration to a text that may be no number that Python can write."""
+
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text()) | {name: "here"}
+        (folder / "config.json").write_text(json.dumps(config).replace('"here"', value))
+
+    return change
+
+
 def _integer_weights(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["transformer.wte.weight"] = np.zeros((7, 8), dtype=np.int64)
@@ -232,6 +242,14 @@ def _integer_weights(folder: Path) -> None:
         (_renamed_torch_file, "model.safetensors", "never opens pickles"),
         (_sharded, "model.safetensors.index.json", "weight_map"),
         (_integer_weights, "model.safetensors", "has type I64"),
+        (_config("n_layer", "9" * 5_000), "config.json", "not JSON: Exceeds the limit"),
+        (_config("n_layer", "[" * 2_000 + "]" * 2_000), "config.json", "not JSON: maximum recursion depth"),
+        (_config("n_layer", "1000000000"), "", "n_layer is 1000000000, but there are only 29 tensors"),
+        (_config("n_embd", "1000000000000"), "", "tensor wte.weight has shape (7, 8), expected (7, 1000000000000)"),
+        (_config("layer_norm_epsilon", "1" + "0" * 400), "", "layer_norm_epsilon is 1000"),
+        (_config("activation_function", '["relu"]'), "", 'activation_function is ["relu"], not one of'),
+        (_config("architectures", "3"), "", "architectures is 3, not GPT2LMHeadModel"),
+        (_config("model_type", f'"{"x" * 100_000}"'), "", 'model_type is "xxx'),
     ],
 )
 def test_a_damaged_folder_gets_one_clear_line(tmp_path: Path, damage: Callable[[Path], object], file: str, message: str) -> None:
@@ -241,6 +259,34 @@ def test_a_damaged_folder_gets_one_clear_line(tmp_path: Path, damage: Callable[[
     assert message in str(caught.value)
     assert str(tmp_path / file) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1_500
+
+
+@pytest.mark.parametrize("begins", [b"\x80", b"PK"])
+def test_a_header_may_begin_with_the_bytes_of_a_pickle(tmp_path: Path, begins: bytes) -> None:
+    write_model(tmp_path, CONFIG, random_weights(CONFIG))
+    expected = load_transformer(tmp_path)
+    file = tmp_path / "model.safetensors"
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    longer = length + (int.from_bytes(begins, "little") - length) % 256 ** len(begins)
+    file.write_bytes(longer.to_bytes(8, "little") + data[8 : 8 + length].ljust(longer) + data[8 + length :])
+    assert file.read_bytes().startswith(begins)
+    assert (load_transformer(tmp_path).unembedding == expected.unembedding).all()
+
+
+def test_other_names_of_settings_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    names = {
+        "n_embd": "hidden_size",
+        "n_head": "num_attention_heads",
+        "n_layer": "num_hidden_layers",
+        "n_positions": "max_position_embeddings",
+    }
+    write_model(tmp_path, {names.get(name, name): value for name, value in CONFIG.items()}, random_weights(CONFIG))
+    (tmp_path / "config.json").write_text("\ufeff" + (tmp_path / "config.json").read_text(), encoding="utf-8")
+    assert load_transformer(tmp_path).positions == CONFIG["n_positions"]
+    (tmp_path / "task.json").write_text('\ufeff{"task": "D2"}', encoding="utf-8")
+    assert resolve_model(str(tmp_path))[1] == "D2"
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -184,3 +184,21 @@ def test_ids_that_are_no_ids_are_refused(tokens: list[object], positions: list[o
 def test_the_language_and_its_interpreters_import_no_torch() -> None:
     code = "import sys, drasp.lang.folder, drasp.run.meaning, drasp.run.numpy_fast, drasp.ir.size; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("positions", "lines", "message"),
+    [
+        (123_456_789, "l = project(op=1)", "there are at most 1000000 positions, not 123456789"),
+        (
+            900_000,
+            "s = select(q=pos, k=pos, op=20*(q==k))\na = aggregate(s=s, v=token)\nl = project(op=1)",
+            "statement s: its operator would be a matrix of 900000 x 900000 numbers, 6480.0 GB: 0.5 GB at the most",
+        ),
+        (900_000, "p = pair(pos, pos)\nl = project(op=1)", "statement p: it has 810000000000 coordinates, .* GB for 2 tokens"),
+    ],
+)
+def test_what_would_not_fit_is_refused_with_its_size(positions: int, lines: str, message: str) -> None:
+    text = HEADER.replace("positions 6", f"positions {positions}") + lines + "\nprediction = softmax(l)\n"
+    with pytest.raises(DraspError, match=message):
+        logits(parse(text), np.array([[0, 1]]))

@@ -1,5 +1,7 @@
 """Work on several threads: the results in order, errors where they belong, nothing more once nobody asks."""
 
+import multiprocessing
+import os
 import threading
 import time
 
@@ -88,3 +90,15 @@ def test_torch_has_as_many_threads_for_each_piece_as_where_it_is_asked_for():
             assert {*in_order(on_each, range(9))} == {3}
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    assert list(in_order(abs, range(3))) == [0, 1, 2]
+    child = multiprocessing.get_context("fork").Process(target=lambda: list(in_order(abs, range(3))))
+    child.start()
+    child.join(10)
+    code = child.exitcode
+    child.kill()
+    assert code == 0

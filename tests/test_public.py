@@ -2,9 +2,11 @@
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import drasp
 from drasp.decompilation import decompile
@@ -77,3 +79,49 @@ def test_a_decompilation_has_programs_with_methods(monkeypatch: pytest.MonkeyPat
     assert type(shown) is drasp.Decompilation
     assert {type(program) for program in (shown.program, shown.frontier[0].program)} == {drasp.Program}
     assert shown.evidence == found.evidence
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"match": 99}, "match must be a share above 0 and up to 1, like 0.99, not 99"),
+        ({"match": 0}, "match must be"),
+        ({"match": float("nan")}, "match must be"),
+        ({"least": "0.9"}, "least must be a share from 0 to 1, like 0.9, not '0.9'"),
+        ({"time": "1m"}, "time must be seconds above 0"),
+        ({"time": float("inf")}, "time must be seconds above 0 and up to 1e"),
+        ({"statements": 0}, "statements must be a whole number from 1 on, not 0"),
+        ({"numbers": True}, "numbers must be a whole number from 1 on, not True"),
+        ({"lengths": (50, 10)}, "lengths must be two whole numbers"),
+        ({"lengths": 10}, "lengths must be two whole numbers"),
+        ({"seed": -1}, "seed must be a whole number from 0 to below"),
+        ({"device": "tpu"}, "device must be auto, cpu or a GPU that is there, like cuda, not 'tpu'"),
+        ({"device": "cuda:99"}, "device must be"),
+        ({"work": 0}, "work must be None or"),
+        ({"evidence": "none"}, "evidence must be full or quick, not 'none'"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_refused_when_they_are_made(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(drasp.DraspError, match=f"^Settings: {message}"):
+        drasp.Settings(**given)
+
+
+def test_settings_may_be_numbers_of_numpy_and_lists() -> None:
+    found = drasp.Settings(seed=np.int64(3), time=np.float32(2), lengths=[0, 50], device=torch.device("cpu"))  # type: ignore[arg-type]
+    assert found == drasp.Settings(seed=3, time=2.0, lengths=(0, 50), device="cpu")
+    assert (type(found.seed), type(found.device)) == (int, str)
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "message"),
+    [
+        (None, drasp.Settings(), "sequences must be lists of tokens"),
+        (Path("nowhere.jsonl"), drasp.Settings(), "nowhere.jsonl: no such file"),
+        ("D2", {"time": 2}, "settings must be drasp.Settings"),
+    ],
+    ids=str,
+)
+def test_what_is_no_task_or_no_settings_is_refused(task: Any, settings: Any, message: str) -> None:
+    with pytest.raises(drasp.DraspError, match=message):
+        drasp.decompile("D2", task, settings)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from drasp.errors import TaskError
+from drasp.search.decompile import decompile
+from drasp.search.settings import Settings
 from drasp.tasks.protocol import Sample, Task, parts
 from drasp.tasks.registry import get_task
-from drasp.tasks.user import checked_answers, checked_sample, different_sample, load_task
+from drasp.tasks.user import as_task, checked_answers, checked_sample, different_sample, load_task
+from small_models import LITTLE, random_transformer
 
 GOOD = '''
 import numpy as np
@@ -47,6 +50,7 @@ def _check_error(spec: str, message: str) -> None:
     said = str(raised.value).replace(str(Path(spec).parent) + "/", "")
     assert said.startswith(message)
     assert "\n" not in said
+    assert len(said) < 1_500
 
 
 def _draw(task: Task, count: int = 100, lengths: tuple[int, int] = (0, 150)) -> Sample:
@@ -100,7 +104,7 @@ def test_a_file_with_dataclasses_and_postponed_annotations(tmp_path: Path) -> No
         (GOOD + "Echo.outputs = ('x', 'x')", "Echo", "mine.py:Echo: outputs has x twice"),
         (GOOD + "Echo.padding = '.'", "Echo", "mine.py:Echo: padding is '.', which is not in the vocabulary"),
         (GOOD.replace('"next-token"', '"next"'), "Echo", "mine.py:Echo: predict must be next-token or next-token-set, not 'next'"),
-        (GOOD.replace("= 8", "= 0"), "Echo", "mine.py:Echo: positions must be a whole number above 0, not 0"),
+        (GOOD.replace("= 8", "= 0"), "Echo", "mine.py:Echo: positions must be a whole number from 1 to 1000000, not 0"),
         (GOOD + "Echo.order = ('b', 'c')", "Echo", "mine.py:Echo: order must be a tuple of different tokens of the vocabulary"),
     ],
 )
@@ -244,7 +248,7 @@ def test_a_file_of_sequences_with_sets(tmp_path: Path) -> None:
         (({k: v for k, v in COPY.items() if k != "positions"},), "mine.jsonl:1: a header without a version must have positions"),
         ((PLAIN | {"version": 3},), "mine.jsonl:1: version is 3; this drasp reads 1 and 2"),
         ((PLAIN | {"pad": "c"},), "mine.jsonl:1: pad is 'c', which is not in the vocabulary"),
-        ((PLAIN | {"offset": "any"},), "mine.jsonl:1: offset must be a whole number from 0 on or \"random\", not 'any'"),
+        ((PLAIN | {"offset": "any"},), "mine.jsonl:1: offset must be a whole number from 0 to 1000000 or \"random\", not 'any'"),
         ((PLAIN | {"scored": "first"},), 'mine.jsonl:1: scored must be "all", "last" or positions, not \'first\''),
         ((PLAIN | {"outputs": ["x", "x"]},), "mine.jsonl:1: outputs has x twice"),
         ((PLAIN, {"tokens": [0], "answers": []}), "mine.jsonl:2: 0 answers for 1 scored positions"),
@@ -254,11 +258,19 @@ def test_a_file_of_sequences_with_sets(tmp_path: Path) -> None:
             "mine.jsonl:3: an earlier line has the same tokens with",
         ),
         ((COPY | {"positions": "9"},), "mine.jsonl:1: positions must be a whole number, not '9'"),
-        ((COPY | {"positions": 0},), "mine.jsonl:1: positions must be a whole number above 0, not 0"),
+        ((COPY | {"positions": 0},), "mine.jsonl:1: positions must be a whole number from 1 to 1000000, not 0"),
         ((COPY | {"vocabulary": ["a", None, *SPECIAL]},), "mine.jsonl:1: vocabulary must be a tuple of strings"),
         ((COPY | {"order": [["a"]]},), "mine.jsonl:1: order must be a tuple of different tokens of the vocabulary"),
         ((COPY, _copy("a"), "", '{"tokens": ['), "mine.jsonl:4: no JSON: Expecting value: line 1 column 13"),
-        ((COPY, {"tokens": ["a"]}), "mine.jsonl:2: a sequence is an object with tokens, scored"),
+        ((COPY, {"tokens": ["a"]}), "mine.jsonl:2: a sequence is an object with tokens, scored and perhaps answers: scored is missing"),
+        ((PLAIN, {"tokens": [0], "token": 1}), "mine.jsonl:2: a sequence is an object with tokens and perhaps answers, scored: 'token' is"),
+        ((PLAIN | {"vocab": []},), "mine.jsonl:1: a header is an object with vocabulary, predict and perhaps positions, version, order"),
+        ((PLAIN, "[" * 2_000 + "]" * 2_000), "mine.jsonl:2: no JSON: maximum recursion depth exceeded"),
+        ((PLAIN, '{"a": ' * 100_000), "mine.jsonl:2: no JSON: maximum recursion depth exceeded"),
+        ((PLAIN, {"tokens": ["9" * 100_000]}), "mine.jsonl:2: the token '999"),
+        ((PLAIN, '{"tokens": [' + "9" * 5_000 + "]}"), "mine.jsonl:2: no JSON: Exceeds the limit"),
+        ((PLAIN, {"x" * 100_000: 1}), "mine.jsonl:2: a sequence is an object with tokens"),
+        ((PLAIN | {"offset": 10**30},), "mine.jsonl:1: offset must be a whole number from 0 to 1000000"),
         ((COPY, _copy("a") | {"sets": []}), "mine.jsonl:2: a sequence is an object with tokens, scored"),
         ((COPY, {"tokens": "ab", "scored": [0]}), "mine.jsonl:2: tokens must be a list, not 'ab'"),
         ((COPY, _copy("ac")), "mine.jsonl:2: the token 'c' is not in the vocabulary"),
@@ -286,3 +298,30 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_bytes(b"\xff\xfe\x00")
     _check_error(str(tmp_path / "mine.jsonl"), "mine.jsonl: cannot be read: 'utf-8' codec")
     _check_error(str(tmp_path / "folder.jsonl"), "folder.jsonl: no such file")
+
+
+@pytest.mark.parametrize("name", ["data.json", "data.ndjson"])
+def test_a_file_of_another_ending_is_told_from_a_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(json.dumps(PLAIN))
+    _check_error(str(tmp_path / name), f"{name}: a task's file is FILE.jsonl, one JSON object a line, or FILE.py:NAME")
+
+
+class Shifted:
+    """A task object without any special token: each token follows the one before it in the alphabet."""
+
+    name, vocabulary, predict = "shifted", tuple("abcdef"), "next-token"
+
+    def sample(self, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        ids = (rng.integers(0, 6, (count, 1)) + np.arange(5)) % 6
+        return ids, np.tile(np.arange(5), (count, 1)), np.ones(ids.shape, dtype=bool)
+
+    def answers(self, token_ids: np.ndarray) -> np.ndarray:
+        return (token_ids + 1) % 6
+
+
+def test_a_task_object_needs_no_special_tokens_and_is_checked_as_one_in_a_file_is() -> None:
+    found = decompile(random_transformer(1, 1, 0), Shifted(), Settings(work=3_000, evidence="quick"), tuning=LITTLE)
+    assert found.evidence.reason is None
+    for changes, message in (({"vocabulary": ("a", "a")}, "vocabulary has a twice"), ({"predict": "it"}, "predict must be next-token")):
+        with pytest.raises(TaskError, match=f"^the task: {message}"):
+            as_task(type("Odd", (Shifted,), changes)())

@@ -1,5 +1,6 @@
 """Decompiling for users: the search, with programs that have methods."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +35,7 @@ def _say(line: str) -> None:
 
 def decompile(
     model: Model,
-    task: Task | Sequences | str,
+    task: Task | Sequences | str | os.PathLike[str],
     settings: Settings = Settings(),
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Decompilation:
@@ -43,8 +44,8 @@ def decompile(
     Args:
         model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
             GPT-2-style `HookedTransformer` of TransformerLens.
-        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it; or
-            sequences alone, as `drasp.examples` takes them.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name or file, as `drasp.load_task` takes it;
+            or sequences alone, as `drasp.examples` takes them.
         report: told of every step; it may raise KeyboardInterrupt, as Ctrl-C does: the best program so far is returned.
 
     Raises:

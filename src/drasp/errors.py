@@ -1,10 +1,31 @@
 """Every error that a user's input can cause. The command line prints the message as one line and exits with code 2."""
 
+import re
 from dataclasses import dataclass
+
+LONGEST = 1_000
+"""Characters of a message: what it quotes from the input may be of any length."""
+EXCERPT = 100
+"""Characters of a line of which the place is shown."""
+
+
+def shown(text: str) -> str:
+    """A text as it can be shown: what a terminal would obey, and what no encoding has, is escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """A text without its middle, where it is longer; and so each of its words."""
+    text = re.sub(r"\S{300,}", lambda word: f"{word[0][:100]} ... {word[0][-100:]}", text)
+    half = most // 2 - 3
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 
 
 class DraspError(Exception):
-    """Bad input: the message says what is wrong, where, and what would be right."""
+    """Bad input: the message says what is wrong, where, and what would be right. It is of a few lines, whatever it quotes."""
+
+    def __init__(self, message: str):
+        super().__init__(shown(shortened(message)))
 
 
 class UnsupportedModelError(DraspError):
@@ -44,7 +65,10 @@ class ParseError(DraspError):
     """The text is no D-RASP program. The message gives file, line, column, what was expected, and a caret below the place."""
 
     def __init__(self, message: str, source: str, span: Span, text_line: str):
-        caret = " " * (span.column - 1) + "^"
-        super().__init__(f"{source}:{span.line}:{span.column}: {message}\n    {text_line}\n    {caret}")
+        start = max(0, span.column - 1 - EXCERPT // 2)
+        before, after = text_line[start : span.column - 1], text_line[span.column - 1 : start + EXCERPT]
+        left, right = "... " * (start > 0), " ..." * (len(text_line) > start + EXCERPT)
+        excerpt = f"{left}{shown(before)}{shown(after)}{right}\n    {' ' * len(left + shown(before))}^"
+        super().__init__(f"{shortened(source, 300)}:{span.line}:{span.column}: {shortened(message, 300)}\n    {excerpt}")
         self.reason = message
         self.span = span

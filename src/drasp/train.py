@@ -21,6 +21,7 @@ from drasp.errors import DraspError, RunFolderError, TaskError
 from drasp.ir.activations import ACTIVATIONS
 from drasp.learn.evaluation import has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
+from drasp.model.modes import own_modes
 from drasp.model.trainable import NORMS, POSITIONS, Architecture, Trainable
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_answers, checked_sample, is_python
@@ -151,7 +152,7 @@ def train(
     if (out / CHECKPOINT).exists():
         state.load(out / CHECKPOINT, identity)
         report(f"continuing at step {state.step}")
-    with one_thread(settings.width <= ONE_THREAD_WIDTH):
+    with own_modes(), one_thread(settings.width <= ONE_THREAD_WIDTH):
         described = _Described(task, task.name if source is None else source, settings)
         _run(task, state, lambda: state.save(out / CHECKPOINT, identity), lambda: _keep(described, state, out, checkpoints), report)
         record = _write_model(described, state, out)

@@ -1,20 +1,24 @@
 """The command line, a file a command: it reads arguments and prints what `view` gives. Torch is imported only to run a model."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from drasp.cli import check, convert, decompile, export, report, run, show, tasks, train
 from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
-from drasp.errors import DraspError
+from drasp.errors import DraspError, shortened, shown
 
 COMMANDS = (decompile, run, check, show, export, report, train, convert, tasks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 `not decompiled`, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what an encoding lacks is escaped: that ends nothing
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     code = 0
     try:
@@ -30,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return code
     except OSError as error:
-        say(f"drasp: error: {error}")
+        say(f"drasp: error: {shortened(str(error))}")
         try:
             print(end="", flush=True)
         except OSError:
@@ -55,8 +59,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with arguments in a few plain characters, whatever they are."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(shortened(message)))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="drasp", description="Decompiles small trained Transformers into readable, executable programs.")
+    parser = _Parser(prog="drasp", description="Decompiles small trained Transformers into readable, executable programs.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drasp.core.budget import LONGEST
 from drasp.errors import DraspError
 
 if TYPE_CHECKING:
@@ -25,22 +26,28 @@ def add_lengths(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    if _whole(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to below 2**63")
     return int(text)
 
 
 def seed(text: str) -> int:
-    found = natural(text)
-    if found >= 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r} is too large a seed: it must be below 2**63")
+    found = _whole(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed, or too large a seed: it must be a whole number below 2**63")
     return found
 
 
 def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
+    found = _whole(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to below 2**63")
+    return found
+
+
+def _whole(text: str) -> int | None:
+    """A whole number from 0 on that fits into 64 bits; None where it is none."""
+    return int(text) if text.isdecimal() and len(text) <= 19 and int(text) < 1 << 63 else None
 
 
 def share(text: str) -> float:
@@ -89,16 +96,18 @@ def steps(text: str) -> tuple[int, ...]:
 
 def seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time like 90s, 10m or 1h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    found = 0.0 if match is None else float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    if not 0 < found <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time like 90s, 10m or 1h, of {LONGEST:.0e} seconds at the most")
+    return found
 
 
 def lengths(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)-(\d+)", text)
-    if match is None or int(match[1]) > int(match[2]):
+    low, _, high = text.partition("-")
+    ends = _whole(low), _whole(high)
+    if ends[0] is None or ends[1] is None or ends[0] > ends[1]:
         raise argparse.ArgumentTypeError(f"{text!r} is no range of lengths like 0-150")
-    return int(match[1]), int(match[2])
+    return ends[0], ends[1]
 
 
 def device(name: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 
 from drasp.cli.arguments import TASK_HELP, add_lengths, add_program, model_and_task, positive, seed
+from drasp.cli.say import tell
 from drasp.errors import DraspError
 
 TEXT = "measure a program against a model on fresh sequences"
@@ -52,5 +53,5 @@ def command(arguments: argparse.Namespace) -> int:
     }
     width = max(map(len, rows))
     for name, shares in rows.items():
-        print(f"{name:<{width}}  {'nobody knows what is right' if shares is None else by_bands(shares)}")
+        tell(f"{name:<{width}}  {'nobody knows what is right' if shares is None else by_bands(shares)}")
     return 0

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from drasp.cli.say import tell
+
 TEXT = "weights from a pickle (.pt, .bin) as a model folder"
 
 MEANS = """\
@@ -22,5 +24,5 @@ def command(arguments: argparse.Namespace) -> int:
 
     model = convert(arguments.file, arguments.config, arguments.out)
     sizes = f"{len(model.blocks)} layers of {model.heads} heads, width {model.width}, {model.vocabulary_size} tokens"
-    print(f"written to {arguments.out}: {sizes}\n{MEANS}")
+    tell(f"written to {arguments.out}: {sizes}\n{MEANS}")
     return 0

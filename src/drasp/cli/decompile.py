@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from drasp.cli.arguments import TASK_HELP, add_lengths, device, model_and_task, positive, seconds, seed, share, whole_or_part
-from drasp.cli.say import INTERRUPTED, say
+from drasp.cli.say import INTERRUPTED, say, tell
 from drasp.core.budget import Budget
 
 TEXT = "turn a trained model into a program, with the evidence that it is the same"
@@ -76,8 +76,8 @@ def command(arguments: argparse.Namespace) -> int:
     if journal.failed:
         say(f"{journal.failed}; a run that goes on would have started again from there")
     with suppress(BrokenPipeError):  # whoever does not read it is still told by the exit code
-        print(terminal(found.program, found.evidence))
-        print(f"written to {out}")
+        tell(terminal(found.program, found.evidence))
+        tell(f"written to {out}")
     if found.evidence.interrupted:
         return INTERRUPTED
     return 1 if found.evidence.verdict == "not decompiled" else 0

@@ -5,6 +5,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from drasp.cli.say import say
+from drasp.errors import shown
 from drasp.search.runner import Progress
 
 SECONDS_BETWEEN_LINES = 2.0
@@ -37,7 +38,7 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         if self._status is not None:
             with suppress(OSError):
-                self._status.update(describe(progress).replace("[", r"\["))
+                self._status.update(shown(describe(progress)).replace("[", r"\["))
             return
         then, phase = self._last
         if progress.phase != phase or progress.seconds - then >= SECONDS_BETWEEN_LINES:
@@ -50,7 +51,7 @@ class Display:
             say(line)
             return
         with suppress(OSError):
-            self._status.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._status.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def describe(progress: Progress) -> str:

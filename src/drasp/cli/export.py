@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from drasp.cli.arguments import add_program
+from drasp.cli.say import tell
 
 TEXT = "a program as a Python file, a LaTeX document or Markdown"
 
@@ -18,5 +19,5 @@ def add(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     from drasp.view.exports.write import export
 
-    print(f"written to {export(arguments.program, arguments.to, arguments.out, arguments.force)}")
+    tell(f"written to {export(arguments.program, arguments.to, arguments.out, arguments.force)}")
     return 0

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from drasp.cli.arguments import add_program
+from drasp.cli.say import tell
 
 TEXT = "one HTML page: the program, run on what you type, and its evidence"
 
@@ -25,5 +26,5 @@ def command(arguments: argparse.Namespace) -> int:
     out = arguments.out or (path.with_suffix(".html") if run is None else run / REPORT_FILE)
     check_target(out, path, arguments.force)
     write_made(out, report(program, load_evidence(path), path.resolve().stem))
-    print(f"written to {out}")
+    tell(f"written to {out}")
     return 0

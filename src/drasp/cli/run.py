@@ -3,6 +3,7 @@
 import argparse
 
 from drasp.cli.arguments import add_program, natural
+from drasp.cli.say import tell
 from drasp.errors import DraspError
 
 TEXT = "what a program predicts for a sequence"
@@ -26,5 +27,5 @@ def command(arguments: argparse.Namespace) -> int:
         tokens = ["<bos>", *tokens]
     if not tokens:
         raise DraspError("TOKENS is empty: give at least one token")
-    print(program.trace(tokens, arguments.offset).text(details=arguments.trace))
+    tell(program.trace(tokens, arguments.offset).text(details=arguments.trace))
     return 0

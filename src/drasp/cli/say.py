@@ -3,7 +3,14 @@
 import sys
 from contextlib import suppress
 
+from drasp.errors import shown
+
 BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def tell(text: str) -> None:
+    """A result, on standard output."""
+    print(shown(text))
 
 
 def say(line: str) -> None:
@@ -11,4 +18,4 @@ def say(line: str) -> None:
     if sys.stderr is None:  # it was closed before the start
         return
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(shown(line), file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drasp.cli.arguments import add_program, positive
+from drasp.cli.say import tell
 from drasp.errors import DraspError
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.view.facts import terminal
 
     if arguments.frontier:
-        print(_frontier(load_frontier(arguments.program)))
+        tell(_frontier(load_frontier(arguments.program)))
         return 0
     if arguments.statements is not None:
         arguments.program = _picked(arguments.program, arguments.statements)
-    print(terminal(load_program(arguments.program), load_evidence(arguments.program)))
+    tell(terminal(load_program(arguments.program), load_evidence(arguments.program)))
     return 0
 
 

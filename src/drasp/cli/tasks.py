@@ -2,6 +2,8 @@
 
 import argparse
 
+from drasp.cli.say import tell
+
 TEXT = "every task: name, vocabulary, an example, what is predicted"
 
 
@@ -20,8 +22,8 @@ def command(arguments: argparse.Namespace) -> int:
         lengths = [n for n in task.valid_lengths if n >= 4]
         sample = task.sample(np.random.default_rng(0), 1, (lengths[0], lengths[0] + 4))
         end = int(sample.ends[0]) + 1
-        print(f"{name}: {task.description}")
-        print(f"    vocabulary  {short_list(task.vocabulary)}")
-        print(f"    example     {' '.join(task.vocabulary[i] for i in sample.token_ids[0, :end])}")
-        print(f"    predicts    {'the next token' if task.predict == 'next-token' else 'the set of tokens that may come next'}")
+        tell(f"{name}: {task.description}")
+        tell(f"    vocabulary  {short_list(task.vocabulary)}")
+        tell(f"    example     {' '.join(task.vocabulary[i] for i in sample.token_ids[0, :end])}")
+        tell(f"    predicts    {'the next token' if task.predict == 'next-token' else 'the set of tokens that may come next'}")
     return 0

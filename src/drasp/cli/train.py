@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from drasp.cli.arguments import add_lengths, device, dropout, positive, rate, seed, steps
-from drasp.cli.say import say
+from drasp.cli.say import say, tell
 from drasp.errors import DraspError
 
 TEXT = "train a small Transformer on a task, a GPT-2 unless another part is asked for"
@@ -68,6 +68,6 @@ def command(arguments: argparse.Namespace) -> int:
     )
     for share in found["accuracy"]:
         low, high = share["lengths"]
-        print(f"lengths {low}-{high}: {share['accuracy']:.4f} of {share['sequences']} sequences right")
-    print(f"written to {arguments.out}")
+        tell(f"lengths {low}-{high}: {share['accuracy']:.4f} of {share['sequences']} sequences right")
+    tell(f"written to {arguments.out}")
     return 0

@@ -10,6 +10,9 @@ from drasp.core.tuning import knob
 Unit = Literal["seconds", "work"]
 """What is counted. Work is the same on every machine: a statement run on a batch of sequences is one, three where it is fitted."""
 
+LONGEST = 1e9
+"""Seconds that can be asked for, some thirty years."""
+
 
 class OutOfBudget(BaseException):
     """A slice of the budget is spent. No `Exception`, so that code which guards against those of a user's task does not swallow it."""

@@ -44,6 +44,10 @@ def renew_threads() -> None:
     _pool.cache_clear()
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_threads)  # a forked process has none of its parent's threads
+
+
 def go_on() -> None:
     """Called between the parts of a long piece. Raises Left where nobody waits for it any more."""
     left = getattr(_own, "left", None)

@@ -1,5 +1,6 @@
 """Frozen dataclasses to JSON and back, by their fields alone: the one place that knows how."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
@@ -11,6 +12,7 @@ Json = Any
 """What `json.loads` gives: None, booleans, numbers, texts, lists and objects of such."""
 
 LARGEST = 2**63  # no count is as large
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no file can hold
 
 
 class Damaged(Exception):
@@ -71,7 +73,7 @@ _PLAIN: dict[Any, tuple[Callable[[Json], bool], str]] = {
     bool: (lambda data: isinstance(data, bool), "true or false"),
     int: (_whole, "a whole number"),
     float: (lambda data: _whole(data) or (isinstance(data, float) and isfinite(data)), "a number"),
-    str: (lambda data: isinstance(data, str), "a text"),
+    str: (lambda data: isinstance(data, str) and _SURROGATE.search(data) is None, "a text"),
     NoneType: (lambda data: data is None, "null"),
 }
 

@@ -185,6 +185,14 @@ class Evidence:
                 data.setdefault(kind.name)
         return data
 
+    def _check_bands(self) -> None:
+        """Raises Damaged where what was measured on the sequences of match has other length bands."""
+        beside = (self.task, self.model_task, *(() if self.baseline is None else vars(self.baseline).values()))
+        kinds = [[band.lengths for band in shares.bands] for shares in (self.match, *beside) if shares is not None]
+        for lengths in kinds if self.match is not None else ():
+            if lengths != kinds[0]:
+                raise Damaged("match.bands", "task, model_task and baseline must have the same")
+
     @classmethod
     def from_json(cls, data: Json) -> "Evidence":
         """What `to_json` gave, also in an earlier release.
@@ -193,7 +201,9 @@ class Evidence:
             DraspError: it is no such thing; one line that names the place.
         """
         try:
-            return from_json(cls, _complete(data))
+            found: Evidence = from_json(cls, _complete(data))
+            found._check_bands()
+            return found
         except Damaged as damaged:
             raise DraspError(f"evidence.json is damaged: {damaged}") from None
 

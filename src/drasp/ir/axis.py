@@ -29,9 +29,13 @@ class Axis:
 
     def __init__(self, basis: Basis, names: Names, order: tuple[str, ...] | None, empty: bool = False) -> None:
         self.basis = basis
-        self.ids = np.arange(0 if empty else basis.size)
+        self._empty = empty
         self._all_names = names
         self._order = order
+
+    @cached_property
+    def ids(self) -> Array:
+        return np.arange(0 if self._empty else self.basis.size)
 
     def part(self, number: int) -> "Axis":
         """The axis of one part of a pair."""

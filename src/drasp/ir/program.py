@@ -45,6 +45,12 @@ HEADER_WORDS = ("drasp", "vocabulary", "outputs", "positions", "predict", "order
 RESERVED = frozenset(("and", "or", "not", "in", "except", *WORDS, *HEADER_WORDS))
 """Words that can name no statement and no dense operator."""
 
+LARGEST_MATRIX = 1 << 26
+"""Numbers of an operator in symbols: how many they are is said by a few characters of a text."""
+
+MOST_POSITIONS = 1_000_000
+"""What runs a program makes vectors of as many numbers."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -76,6 +82,8 @@ class Header:
         _check_tokens(self.vocabulary, "the vocabulary")
         if self.positions < 1:
             raise ProgramError(f"there must be at least 1 position, not {self.positions}")
+        if self.positions > MOST_POSITIONS:
+            raise ProgramError(f"there are at most {MOST_POSITIONS} positions, not {self.positions}")
         if self.predict not in ("next-token", "next-token-set"):
             raise ProgramError(f"predicted is next-token or next-token-set, not {self.predict}")
         if self.outputs is not None:
@@ -181,6 +189,12 @@ class Program:
             if isinstance(statement.op, Dense):
                 return self.operators[statement.op.name]
             rows, columns = sides(statement, self.bases, self.header)
+            if rows.size * columns.size > LARGEST_MATRIX:
+                raise ProgramError(
+                    f"its operator would be a matrix of {rows.size} x {columns.size} numbers, {8e-9 * rows.size * columns.size:.1f} GB: "
+                    f"{8e-9 * LARGEST_MATRIX:.1f} GB at the most",
+                    name,
+                )
             matrix = statement.op.matrix(self.header.axis(rows), self.header.axis(columns))
             matrix.flags.writeable = False
             self._matrices[name] = matrix

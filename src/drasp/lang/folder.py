@@ -25,13 +25,13 @@ def load_program(path: str | os.PathLike[str]) -> Program:
         DraspError: a file is missing or damaged, or the text is no program.
     """
     file = Path(path)
-    if file.is_dir():
+    if os.path.isdir(file):
         file = file / PROGRAM_FILE
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RunFolderError(f"there is no program {file}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RunFolderError(f"{file} cannot be read as text: {error}") from None
     return parse(text, _load_operators(file.with_name(OPERATORS_FILE)), str(file))
 

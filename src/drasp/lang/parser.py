@@ -46,6 +46,8 @@ VERSIONS = (1, 2)
 """Of the format: outputs and padding are of version 2."""
 PREDICTION_FUNCTIONS = {"next-token": "softmax", "next-token-set": "sigmoid"}
 
+DEEPEST = 150
+"""Levels that an expression is nested at the most: Python, to which programs are exported, takes some 200 pairs of brackets."""
 _WHOLE = re.compile(r"[0-9]{1,9}")
 NUMERAL = re.compile(r"0|[1-9][0-9]{0,5}")
 """The tokens over which a range in the vocabulary can run."""
@@ -64,18 +66,24 @@ def _node(tree: "Tree[Token] | Token") -> Node:
     return Node(str(tree.data), text, tuple(map(_node, children)), Span(tree.meta.line, tree.meta.column))
 
 
+def _levels(node: Node, chained: bool) -> int:
+    """How deep an expression is nested; where `chained`, each part of a sum or product is nested in what comes before it."""
+    own = len(node.parts) // 2 if chained and node.kind in ("sum", "product") else 1
+    return own + max((_levels(part, chained) for part in node.parts), default=0)
+
+
 def parse(text: str, operators: Mapping[str, np.ndarray] | None = None, source: str = "<text>") -> Program:
     """The program that a text says.
 
     Args:
-        text: as `print_program` writes it; comments are dropped.
+        text: as `print_program` writes it; comments are dropped, and a byte order mark before it.
         operators: the dense tensors by name; those that no statement uses are left out.
         source: what error messages call the text: the name of its file.
 
     Raises:
         ParseError: the text is no program.
     """
-    return _Reader(text, source).program(operators or {})
+    return _Reader(text.removeprefix("\ufeff"), source).program(operators or {})
 
 
 @cache
@@ -103,10 +111,23 @@ class _Reader:
             tree = _lark().parse(self.text)
         except UnexpectedInput as error:
             raise self._syntax_error(error) from None
+        return self._program([self._line(line) for line in tree.children], operators)
+
+    def _line(self, tree: "Tree[Token] | Token") -> Node:
+        place = Span(tree.meta.line, tree.meta.column) if hasattr(tree, "meta") else Span(1, 1)
         try:
-            return self._program([_node(line) for line in tree.children], operators)
+            line = _node(tree)
+            self._check_depth(line, place, chained=False)
         except RecursionError:
-            raise self.error(Span(1, 1), "an expression is nested too deeply") from None
+            raise self._too_deep(place) from None
+        return line
+
+    def _check_depth(self, node: Node, place: Span, chained: bool) -> None:
+        if _levels(node, chained) > DEEPEST:
+            raise self._too_deep(place)
+
+    def _too_deep(self, place: Span) -> ParseError:
+        return self.error(place, f"an expression is nested too deeply: {DEEPEST} levels at the most")
 
     def _program(self, lines: list[Node], operators: Mapping[str, np.ndarray]) -> Program:
         header = self._header({line.kind: line for line in lines})
@@ -289,7 +310,7 @@ class _Reader:
         if value.kind == "call" and value.text in _STATEMENTS:
             return self._at(value, lambda: _STATEMENTS[value.text](self, name, _Call(self, value), header))
         formulas = value.parts if value.kind == "list" else (value,)
-        return Compute(name, tuple(map(self._formula, formulas)))
+        return Compute(name, tuple(map(self._whole_formula, formulas)))
 
     def _select(self, name: str, call: "_Call", header: Header) -> Statement:
         call.check(0, ("q", "k", "op"), optional=("q",))
@@ -339,7 +360,7 @@ class _Reader:
 
     def _case(self, name: str, call: "_Call", header: Header) -> Statement:
         call.check(2)
-        branches = tuple((label, self._formula(value)) for label, value in self._entries(call.positional[1]))
+        branches = tuple((label, self._whole_formula(value)) for label, value in self._entries(call.positional[1]))
         return Case(name, self._read(call.positional[0]), branches)
 
     def _prediction(self, name: str, call: "_Call", header: Header) -> Statement:
@@ -354,6 +375,10 @@ class _Reader:
         return _OperatorReader(self, names).operator(node)
 
     # Formulas
+
+    def _whole_formula(self, node: Node) -> Formula:
+        self._check_depth(node, node.span, chained=True)
+        return self._formula(node)
 
     def _formula(self, node: Node) -> Formula:
         if _is_number(node):

@@ -24,7 +24,7 @@ def resolve_model(name_or_path: str) -> tuple[Path, str | None]:
         DraspError: neither a path nor a bundled model, or a damaged `task.json`.
     """
     folder = Path(name_or_path)
-    if not folder.exists():
+    if not os.path.exists(folder):
         if name_or_path not in bundled_models():
             raise DraspError(
                 f"{name_or_path}: no such model; give a model folder or one of the bundled models: {', '.join(bundled_models())}"
@@ -38,12 +38,12 @@ def resolve_model(name_or_path: str) -> tuple[Path, str | None]:
 
 def _task(path: Path) -> str | None:
     try:
-        name = json.loads(path.read_text(encoding="utf-8"))["task"]
+        name = json.loads(path.read_text(encoding="utf-8-sig"))["task"]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise DraspError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         name = None
     if not isinstance(name, str):
         raise DraspError(f'{path}: expected a JSON object with the task\'s name as "task"')

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from drasp.errors import UnsupportedModelError
 from drasp.model.forward import TorchTransformer
+from drasp.model.modes import own_modes
 from drasp.model.places import Places
 from drasp.model.transformer import Transformer
 
@@ -23,6 +24,7 @@ Values = dict[Step, Tensor]
 """By the step, in order: `embedding`, `attention 0`, `mlp 0`, `layer 0`, ..., `norm`, `output`; (batch, time, D) each."""
 
 
+@own_modes()
 def check_same(model: nn.Module, found: Transformer, places: Places, name: str) -> None:
     """Compares the two.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,24 @@ def load_transformer(folder: Path) -> Transformer:
         DraspError: a file is missing or damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DraspError(f"{folder}: no such model folder; expected a folder with {CONFIG} and {WEIGHTS}")
+    if not os.path.isdir(folder):
+        kind = "a file" if os.path.isfile(folder) else "no such model folder"
+        raise DraspError(f"{folder}: {kind}; expected a folder with {CONFIG} and {WEIGHTS}")
+    _refuse_others(folder)
     config = read_json(folder / CONFIG)
     weights, sha256 = _read_weights(folder)
     return format_of(config, weights, str(folder)).load(config, weights, sha256, str(folder))
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raises DraspError where a folder holds something else that training leaves: what changes another model, or models in folders."""
+    if (folder / "adapter_config.json").exists():
+        raise DraspError(
+            f"{folder}: an adapter, which only changes another model; load both with PEFT, and save what merge_and_unload() returns"
+        )
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+    if inside and not (folder / CONFIG).exists():
+        raise DraspError(f"{folder}: no model itself, but a folder of models; give one of them: {', '.join(inside)}")
 
 
 def format_of(config: dict[str, Any], weights: dict[str, np.ndarray], source: str) -> Format:
@@ -126,8 +140,11 @@ def _read_weight_file(folder: Path, name: str) -> bytes:
 
 
 def _decode(path: Path, data: bytes) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file, in float64; those of integers and booleans, which are no weights, are left as bytes."""
-    if data[:2] == b"PK" or data[:1] == b"\x80":
+    """The tensors of a safetensors file, in float64; those of integers and booleans, which are no weights, are left as bytes.
+
+    It begins with the length of its header in eight bytes, which may be those that a pickle begins with, and then a brace.
+    """
+    if data[8:9] != b"{" and (data[:2] == b"PK" or data[:1] == b"\x80"):
         raise DraspError(f"{path}: a pickle, not a safetensors file; drasp never opens pickles because loading one can run code")
     try:
         entries = deserialize(data)

@@ -26,7 +26,7 @@ def convert(file: Path, config: Path, out: Path) -> Transformer:
         folder = Path(aside)
         shutil.copyfile(config, folder / CONFIG)
         command = [sys.executable, "-m", "drasp.model.unpickle", str(file), str(folder / WEIGHTS)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"the process ended with {done.returncode}"
             raise DraspError(f"{file}: no weights that can be read without running what the file says: {reason}")

@@ -9,6 +9,9 @@ from drasp.tasks.protocol import Asked, Task, padding
 from drasp.tasks.sampling import SuiteTask
 from drasp.tasks.user import checked_answers, checked_sample
 
+PADDED_TO = 64
+"""Embeddings are made a multiple of it, for speed: then there are ids that no task has."""
+
 
 def fitted(transformer: Transformer, task: Task, lengths: tuple[int, int], model: str, told: Told) -> tuple[Transformer, Task]:
     """Both as they fit each other: the task with the model's ids, the model without the ids and outputs that the task has not.
@@ -26,7 +29,8 @@ def fitted(transformer: Transformer, task: Task, lengths: tuple[int, int], model
         task = task.for_model(Asked(transformer.positions, told.tokens, transformer.bidirectional))
     vocabulary, outputs = task.vocabulary, getattr(task, "outputs", None)
     tokens, predicted = transformer.vocabulary_size, transformer.outputs
-    if len(vocabulary) > tokens or (isinstance(task, SuiteTask) and len(vocabulary) < tokens):
+    fewer = isinstance(task, SuiteTask) and len(vocabulary) < tokens and tokens % PADDED_TO != 0
+    if len(vocabulary) > tokens or fewer:
         raise DraspError(f"task {task.name} has {len(vocabulary)} tokens, {model} has {tokens}: is it the right task?")
     if outputs is None and predicted != tokens:
         raise DraspError(f"{model} has {tokens} tokens and {predicted} outputs: task {task.name} must name them with outputs=")

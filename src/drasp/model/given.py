@@ -34,6 +34,8 @@ def as_transformer(model: Model) -> Transformer:
     if isinstance(model, str | os.PathLike):
         return load_transformer(resolve_model(os.fspath(model))[0])
     found = from_memory(model)
+    if found is None and type(model).__name__.startswith("Peft"):
+        raise DraspError(f"{type(model).__name__} is an adapter around a model: give drasp what its merge_and_unload() returns")
     if found is None:
         raise DraspError(
             f"{type(model).__name__} is no model that drasp knows; give a model folder or the name of a bundled model, a "

@@ -17,6 +17,7 @@ from drasp.model.loaders.gpt_neox import GPT_NEOX
 from drasp.model.loaders.llama import LLAMA
 from drasp.model.loaders.rotary import rotary_of
 from drasp.model.loaders.transformer_lens import TRANSFORMER_LENS
+from drasp.model.parts.arrays import as_numbers
 from drasp.model.places import Places
 from drasp.model.transformer import Transformer
 
@@ -37,7 +38,7 @@ class Kind:
 
 def arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Tensors as arrays in double precision."""
-    return {name: np.array(tensor.detach().cpu().double().numpy()) for name, tensor in state.items()}
+    return {name: np.array(as_numbers(tensor, f"tensor {name}")) for name, tensor in state.items()}
 
 
 def _hugging_face(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -88,4 +88,4 @@ def _in_order(ids: Mapping[Any, Any], size: int) -> tuple[str, ...] | None:
 
 def _special(config: Mapping[str, Any], size: int) -> dict[str, int]:
     ids = {token: config.get(f"{token.strip('<>')}_token_id") for token in SPECIAL}
-    return {token: i for token, i in ids.items() if type(i) is int and i < size}
+    return {token: i for token, i in ids.items() if type(i) is int and 0 <= i < size}

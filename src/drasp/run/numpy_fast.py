@@ -42,6 +42,7 @@ Array = np.ndarray[Any, Any]
 
 PAIRS_PER_BLOCK = 1 << 15  # of query and key: a quarter of a megabyte in double precision
 QUERIES_PER_BLOCK = 32
+LARGEST_VARIABLE = 1 << 28  # numbers, of one sequence
 LEAST_ODDS = 1e-30
 COUNTED_FROM = 16  # coordinates of a one-hot value: summing weights by coordinate is then faster than a product of matrices
 
@@ -315,6 +316,7 @@ class _Run:
         positions = _checked_ids(position_ids, program.header.positions, "position")
         if positions.shape != tokens.shape:
             raise DraspError(f"token ids have shape {tokens.shape}, position ids {positions.shape}: they must be the same")
+        self._check_room(program, tokens.shape[-1])
         self.program = program
         self.shape = tokens.shape
         self.dtype = np.dtype(dtype)
@@ -332,6 +334,15 @@ class _Run:
         self.attends: dict[str, tuple[str, ...]] = {}
         self.attention: dict[tuple[str, ...], Array] = {}
         self.projections: dict[str, Array] = {}
+
+    def _check_room(self, program: Program, time: int) -> None:
+        """Raises DraspError where a variable has too many coordinates to be kept: positions and pairs may be as many as a text says."""
+        name, size = max(((name, basis.size) for name, basis in program.bases.items() if name != "pos"), key=lambda each: each[1])
+        if time * size > LARGEST_VARIABLE:
+            raise DraspError(
+                f"statement {name}: it has {size} coordinates, {8e-9 * time * size:.1f} GB for {time} tokens: "
+                f"{8e-9 * LARGEST_VARIABLE:.1f} GB at the most"
+            )
 
     def logits(self, scored: Array | None = None) -> Array:
         feeding = feeds_attention(self.program)

@@ -1,5 +1,6 @@
 """From a trained Transformer to a program with its evidence."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -11,6 +12,7 @@ from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
+from drasp.errors import DraspError, shortened
 from drasp.evidence.conventions import conventions
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
@@ -22,6 +24,7 @@ from drasp.learn.pools import Study
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer
+from drasp.model.modes import own_modes
 from drasp.model.told import told_by
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
@@ -73,26 +76,32 @@ class Session:
 
 
 def decompile(
-    model: Model, task: Task | Sequences | str, settings: Settings = Settings(), session: Session | None = None, tuning: Tuning = Tuning()
+    model: Model,
+    task: Task | Sequences | str | os.PathLike[str],
+    settings: Settings = Settings(),
+    session: Session | None = None,
+    tuning: Tuning = Tuning(),
 ) -> Decompilation:
     """Decompiles a model.
 
     Args:
         model: a folder or the name of a bundled model, or a model in memory: one of drasp's own, a `GPT2LMHeadModel` of Hugging Face, or a
             GPT-2-style `HookedTransformer` of TransformerLens.
-        task: its vocabulary, and the sequences on which program and model are compared; or its name, as `drasp.load_task` takes it; or
-            sequences alone, as `drasp.examples` takes them.
+        task: its vocabulary, and the sequences on which program and model are compared; or its name or file, as `drasp.load_task` takes it;
+            or sequences alone, as `drasp.examples` takes them.
 
     Raises:
         DraspError: the model is none of these or is not supported, or the task does not fit it.
     """
+    if not isinstance(settings, Settings):
+        raise DraspError(f"settings must be drasp.Settings(...), not {type(settings).__name__}")
     session = session or Session()
     transformer = as_transformer(model)
     told = told_by(model, transformer.vocabulary_size)
     transformer, task = fitted(transformer, as_task(task), settings.lengths, "the model", told)
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
     budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
-    with one_thread(True):  # several batches are worked on at once instead
+    with own_modes(), one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))
         odd = conventions(study, settings.lengths, settings.seed, tuning.conventions)
         if odd is not None:
@@ -149,7 +158,7 @@ def _made(record: Record, failed: str, make: Callable[[], Made], instead: Made) 
     try:
         return make()
     except Exception as error:
-        reason = " ".join(f"{failed}: {type(error).__name__}: {error}".split())
+        reason = shortened(" ".join(f"{failed}: {type(error).__name__}: {error}".split()))
         record.reason = "; ".join(filter(None, [record.reason, reason]))
         return instead
 

@@ -143,7 +143,7 @@ def _sound(entry: FrontierEntry) -> bool:
 def _load_json(file: Path) -> Json:
     """What a file of JSON holds; None where there is no such file."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:

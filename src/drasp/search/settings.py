@@ -1,10 +1,15 @@
 """What is asked for, and the numbers that steer the search."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import index
+from typing import Any, Literal
 
-from drasp.core.budget import BudgetTuning
+import torch
+
+from drasp.core.budget import LONGEST, BudgetTuning
 from drasp.core.tuning import knob
+from drasp.errors import DraspError
 from drasp.evidence.conventions import ConventionTuning
 from drasp.evidence.gather import EvidenceTuning
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
@@ -27,6 +32,9 @@ class Settings:
         time: seconds at the most, the evidence included.
         work: instead of a time, how many statements may be run on batches of sequences: the same result on every machine.
         evidence: "quick" leaves out what is slow: off the task, the whole language.
+
+    Raises:
+        DraspError: one of these cannot be; it says which, and what can.
     """
 
     match: float = 0.99
@@ -39,6 +47,56 @@ class Settings:
     time: float = 600.0
     work: int | None = None
     evidence: Literal["full", "quick"] = "full"
+
+    def __post_init__(self) -> None:
+        self._check("match", _number, lambda value: 0 < value <= 1, "a share above 0 and up to 1, like 0.99")
+        self._check("least", _number, lambda value: 0 <= value <= 1, "a share from 0 to 1, like 0.9")
+        for name in ("statements", "numbers"):
+            self._check(name, _whole, lambda value: value > 0, "a whole number from 1 on")
+        self._check("lengths", _pair, lambda value: 0 <= value[0] <= value[1], "two whole numbers from 0 on, the smaller one first")
+        self._check("seed", _whole, lambda value: 0 <= value < 1 << 63, "a whole number from 0 to below 2**63")
+        self._check("device", _device, bool, "auto, cpu or a GPU that is there, like cuda")
+        self._check("time", _number, lambda value: 0 < value <= LONGEST, f"seconds above 0 and up to {LONGEST:.0e}, like 600.0")
+        if self.work is not None:
+            self._check("work", _whole, lambda value: value > 0, "None or a whole number from 1 on")
+        self._check("evidence", str, lambda value: value in ("full", "quick"), "full or quick")
+
+    def _check(self, name: str, read: Callable[[Any], Any], holds: Callable[[Any], bool], expected: str) -> None:
+        given = getattr(self, name)
+        try:
+            value = read(given)
+            good = holds(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            good = False
+        if not good:
+            raise DraspError(f"Settings: {name} must be {expected}, not {given!r}")
+        object.__setattr__(self, name, value)
+
+
+def _whole(given: Any) -> int:
+    if isinstance(given, bool):
+        raise TypeError
+    return index(given)
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, bool | str):
+        raise TypeError
+    return float(given)
+
+
+def _pair(given: Any) -> tuple[int, int]:
+    low, high = given
+    return _whole(low), _whole(high)
+
+
+def _device(given: Any) -> str | None:
+    """What torch calls it; None where it is not there."""
+    if given == "auto":
+        return "auto"
+    found = torch.device(given)
+    there = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
+    return str(found) if (found.index or 0) < there else None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from drasp.errors import DraspError, TaskError
 from drasp.tasks.protocol import Asked, Task
-from drasp.tasks.sampling import LONGEST, check_header, check_names
+from drasp.tasks.sampling import LONGEST, MOST, check_header, check_names
 from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
 
 Token = str | int
@@ -60,8 +60,8 @@ def examples(
         raise _wrong("next-token-set needs answers=, a function of a sequence that gives for each scored position what may come next")
     if answers is not None and not callable(answers):
         raise _wrong(f"answers must be a function of a sequence, not {answers!r}")
-    if offset != "random" and (not isinstance(offset, int) or isinstance(offset, bool) or offset < 0):
-        raise _wrong(f'offset must be a whole number from 0 on or "random", not {offset!r}')
+    if offset != "random" and (not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset <= MOST):
+        raise _wrong(f'offset must be a whole number from 0 to {MOST} or "random", not {offset!r}')
     names = None if outputs is None else tuple(_name(output, "outputs") for output in outputs)
     if names is not None:
         check_names("examples", "outputs", names)
@@ -226,8 +226,9 @@ class _Codes:
             raise _wrong(f"tokens are all strings or all whole numbers, not {odd!r}")
         form = "numbers" if numbers else form
         if vocabulary is None:
-            if numbers and min(tokens) < 0:
-                raise _wrong(f"{min(tokens)} is no token id: give vocabulary=, in id order")
+            for odd in (min(tokens), max(tokens)) if numbers else ():
+                if not 0 <= odd <= MOST:
+                    raise _wrong(f"{odd} is no token id from 0 to {MOST}: give vocabulary=, in id order")
             vocabulary = tuple(range(max(tokens) + 1)) if numbers else tuple(sorted(tokens))
         names = tuple(_name(token, "vocabulary") for token in vocabulary)
         check_names("examples", "vocabulary", names)

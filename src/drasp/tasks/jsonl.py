@@ -28,7 +28,7 @@ import numpy as np
 
 from drasp.errors import TaskError
 from drasp.tasks.protocol import Asked
-from drasp.tasks.sampling import SPECIAL, check_header, check_names
+from drasp.tasks.sampling import MOST, SPECIAL, check_header, check_names
 from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
 
 BOS, SEP, EOS, PAD = SPECIAL
@@ -45,7 +45,7 @@ class JsonlTask(SequenceTask):
         except FileNotFoundError:
             raise TaskError(f"{path}: no such file") from None
         except (OSError, ValueError) as error:
-            raise TaskError(f"{path}: cannot be read: {error}") from None
+            raise TaskError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
         numbered = [(f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
         if not numbered:
             raise TaskError(f"{path}: the file is empty")
@@ -101,8 +101,8 @@ class JsonlTask(SequenceTask):
         if self.padding not in (None, *self.vocabulary):
             raise TaskError(f"{where}: pad is {self.padding!r}, which is not in the vocabulary")
         self.offset = header.get("offset", "random" if self._version == 1 else 0)
-        if self.offset != "random" and (not isinstance(self.offset, int) or self.offset < 0):
-            raise TaskError(f'{where}: offset must be a whole number from 0 on or "random", not {self.offset!r}')
+        if self.offset != "random" and (not isinstance(self.offset, int) or not 0 <= self.offset <= MOST):
+            raise TaskError(f'{where}: offset must be a whole number from 0 to {MOST} or "random", not {self.offset!r}')
         self._scored = header.get("scored")
         if isinstance(self._scored, str) and self._scored not in ("all", "last"):
             raise TaskError(f'{where}: scored must be "all", "last" or positions, not {self._scored!r}')
@@ -177,11 +177,16 @@ def _object(where: str, line: str, needed: Mapping[str, Any], optional: Mapping[
     types = {**needed, **optional}
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TaskError(f"{where}: no JSON: {error}") from None
-    if not isinstance(found, dict) or any(key not in found for key in needed) or any(key not in types for key in found):
+    wrong = "this is none"
+    if isinstance(found, dict):
+        wrong = ", ".join(
+            [f"{key} is missing" for key in needed if key not in found] + [f"{key!r} is none of them" for key in found if key not in types]
+        )
+    if wrong:
         perhaps = f" and perhaps {', '.join(optional)}" if optional else ""
-        raise TaskError(f"{where}: a {what} is an object with {', '.join(needed)}{perhaps}")
+        raise TaskError(f"{where}: a {what} is an object with {', '.join(needed)}{perhaps}: {wrong}")
     for key, value in found.items():
         if not isinstance(value, kind := types[key]) or isinstance(value, bool):
             kinds = kind if isinstance(kind, tuple) else (kind,)

@@ -13,6 +13,8 @@ from drasp.tasks.protocol import Sample
 
 SPECIAL = ("<bos>", "<sep>", "<eos>", "<pad>")
 LONGEST = 150
+MOST = 1_000_000
+"""Token ids and positions that can be counted without being listed: what they take hangs on one number."""
 
 
 def cut(ids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -68,8 +70,8 @@ def check_header(where: str, vocabulary: object, predict: object, positions: obj
         raise TaskError(f"{where}: vocabulary is empty")
     if predict not in ("next-token", "next-token-set"):
         raise TaskError(f"{where}: predict must be next-token or next-token-set, not {predict!r}")
-    if positions is not None and (not isinstance(positions, int) or isinstance(positions, bool) or positions < 1):
-        raise TaskError(f"{where}: positions must be a whole number above 0, not {positions!r}")
+    if positions is not None and (not isinstance(positions, int) or isinstance(positions, bool) or not 0 < positions <= MOST):
+        raise TaskError(f"{where}: positions must be a whole number from 1 to {MOST}, not {positions!r}")
     if order is None:
         return
     assert isinstance(vocabulary, tuple)

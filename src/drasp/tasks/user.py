@@ -1,10 +1,11 @@
 """Finding a task by name or in a user's own file, and checking what it returns."""
 
+import os
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,29 +19,38 @@ if TYPE_CHECKING:
 MEMBERS = ("name", "vocabulary", "predict", "sample", "answers")
 
 
-def load_task(spec: str) -> Task:
+def load_task(spec: str | os.PathLike[str]) -> Task:
     """The task that `spec` means: a name of the suite, FILE.py:NAME (an object or a class in that file) or FILE.jsonl.
 
     Raises TaskError, in one line, for whatever is wrong with the name, the file or the object.
     """
+    if not isinstance(spec, str | os.PathLike):
+        raise TaskError(f"a task is given by a name, FILE.py:NAME or FILE.jsonl, not by {type(spec).__name__}")
+    spec = os.fspath(spec)
     if is_python(spec):
         file, _, name = spec.rpartition(":")
         return _from_python(Path(file), name)
     if spec.endswith(".py"):
         raise TaskError(f"{spec}: say which object in the file is the task: {spec}:NAME")
     from drasp.tasks.jsonl import JsonlTask  # here, as what only checks tasks needs none of them
-    from drasp.tasks.registry import get_task
+    from drasp.tasks.registry import get_task, task_names
 
-    return JsonlTask(Path(spec)) if spec.endswith(".jsonl") else get_task(spec)
+    if spec.endswith(".jsonl"):
+        return JsonlTask(Path(spec))
+    if os.path.exists(spec) and spec not in task_names():
+        raise TaskError(f"{spec}: a task's file is FILE.jsonl, one JSON object a line, or FILE.py:NAME; JSON Lines need the ending .jsonl")
+    return get_task(spec)
 
 
-def as_task(given: "Task | Sequences | str") -> Task:
-    """A task as it is, by what `load_task` finds it, or of sequences alone."""
-    if isinstance(given, str):
+def as_task(given: "Task | Sequences | str | os.PathLike[str]") -> Task:
+    """A task as it is, checked; by what `load_task` finds it; or of sequences alone."""
+    if isinstance(given, str | os.PathLike):
         return load_task(given)
     from drasp.tasks.examples import examples
 
-    return given if isinstance(given, Task) else examples(given)
+    if not hasattr(given, "vocabulary") and not hasattr(given, "answers"):
+        return examples(cast(Any, given))
+    return checked(given, "the task")
 
 
 def is_python(spec: str) -> bool:
@@ -149,6 +159,11 @@ def _from_python(path: Path, name: str) -> Task:
 
     if isinstance(task, SequenceTask):
         task.name = name
+    return checked(task, where)
+
+
+def checked(task: Any, where: str) -> Task:
+    """A task that a user wrote. Raises TaskError, which begins with `where`, if a member is missing or breaks a rule."""
     lacking = [member for member in MEMBERS if not hasattr(task, member)]
     if lacking:
         raise TaskError(f"{where}: it lacks {', '.join(lacking)}")
@@ -161,12 +176,12 @@ def _from_python(path: Path, name: str) -> Task:
         check_names(where, "outputs", task.outputs)
     if padding(task) not in (None, *task.vocabulary):
         raise TaskError(f"{where}: padding is {task.padding!r}, which is not in the vocabulary")
-    return task
+    return cast(Task, task)
 
 
 def _run(path: Path) -> ModuleType:
     """The file as a module. No bytecode is written beside it."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise TaskError(f"{path}: no such file")
     module = ModuleType(f"drasp_user_{path.stem}")
     module.__file__ = str(path)

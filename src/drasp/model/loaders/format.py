@@ -1,7 +1,7 @@
 """What a format is, and what all of them check."""
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,10 +35,12 @@ class Format:
         shapes: of every tensor by its name without prefixes.
         optional: which tensors may be missing.
         build: the description; its weights have these shapes.
+        layers: the setting that says how many layers there are.
         tied: two tensors that are one and the same where a configuration says so; either may be missing.
         buffers: how the names of tensors end that are no weights.
         prefixes: what names may begin with that tells nothing.
         aliases: other names of tensors.
+        renamed: other names of settings; where both stand, these count.
     """
 
     name: str
@@ -47,10 +49,12 @@ class Format:
     shapes: Callable[[Config], Shapes]
     optional: Callable[[Config], Iterable[str]]
     build: Callable[[Config, Weights, str], Transformer]
+    layers: str
     tied: Callable[[Config], tuple[str, str] | None] = lambda config: None
     buffers: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def load(self, config: Config, raw: Weights, sha256: str, source: str) -> Transformer:
         """The model.
@@ -58,6 +62,13 @@ class Format:
         Raises:
             UnsupportedModelError: it cannot be decompiled; the message lists every reason.
         """
+        try:
+            return self._loaded(config, raw, sha256, source)
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise UnsupportedModelError(f"{source}: cannot be decompiled: a setting has a value that cannot be: {error}") from None
+
+    def _loaded(self, config: Config, raw: Weights, sha256: str, source: str) -> Transformer:
+        config = {**config, **{name: config[other] for name, other in self.renamed.items() if config.get(other) is not None}}
         reasons = [*_class_reasons(config, self), *self.reasons(config)]
         weights = self._named(raw, source)
         if not reasons:
@@ -89,20 +100,37 @@ class Format:
 
     def _weight_reasons(self, config: Config, weights: Weights) -> list[str]:
         """Which tensors are missing, unknown, of the wrong shape or not finite, or not the same where they should be."""
+        if config[self.layers] > len(weights):  # before the tensors of all these layers are listed
+            return [f"{self.layers} is {config[self.layers]}, but there are only {len(weights)} tensors"]
         shapes, optional = self.shapes(config), set(self.optional(config))
-        reasons = [f"tensor {name} is missing" for name in shapes if name not in weights and name not in optional]
-        reasons += [f"tensor {name} is no part of {self.name}" for name in sorted(weights) if name not in shapes]
-        for name, shape in shapes.items():
-            if name not in weights:
-                continue
-            if weights[name].shape != shape:
-                reasons.append(f"tensor {name} has shape {weights[name].shape}, expected {shape}")
-            elif not np.isfinite(weights[name]).all():
-                reasons.append(f"tensor {name} holds NaN or infinite numbers")
+        if not weights.keys() & shapes.keys():
+            return [f"its tensors have other names than those of {self.name}: {_few(sorted(weights))}, not {_few([*shapes])}"]
+        missing = [name for name in shapes if name not in weights and name not in optional]
+        unknown = sorted(name for name in weights if name not in shapes)
+        reasons = [f"tensor {name} is missing" for name in missing[:SAID]] + _more(missing, "are missing")
+        reasons += [f"tensor {name} is no part of {self.name}" for name in unknown[:SAID]] + _more(unknown, "are no part of it")
+        there = [name for name in shapes if name in weights]
+        wrong = [name for name in there if weights[name].shape != shapes[name]]
+        reasons += [f"tensor {name} has shape {weights[name].shape}, expected {shapes[name]}" for name in wrong[:SAID]]
+        reasons += _more(wrong, "have other shapes too")
+        broken = [name for name in there if not np.isfinite(weights[name]).all()]
+        reasons += [f"tensor {name} holds NaN or infinite numbers" for name in broken[:SAID]] + _more(broken, "do too")
         tied = self.tied(config)
         if not reasons and tied and not np.array_equal(weights[tied[0]], weights[tied[1]]):
             reasons.append(f"tensors {tied[0]} and {tied[1]} differ, though the configuration says that they are tied")
         return reasons
+
+
+SAID = 5
+"""Tensors of which the same is said are named at the most."""
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+
+
+def _more(names: list[str], what: str) -> list[str]:
+    return [f"{len(names) - SAID} more {what}"] * (len(names) > SAID)
 
 
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -125,7 +153,7 @@ def _class_reasons(config: Config, kind: Format) -> list[str]:
     if config.get("auto_map"):
         reasons.append(f"auto_map names code of its own ({json.dumps(config['auto_map'])}); load the model and give drasp the object")
     named = config.get("architectures")
-    if named and not set(named) <= set(kind.architectures):
+    if named and not (isinstance(named, list) and all(name in kind.architectures for name in named)):
         reasons.append(f"architectures is {json.dumps(named)}, not {' or '.join(kind.architectures)}")
     return reasons
 
@@ -146,7 +174,7 @@ def division_reasons(config: Config, whole: str, parts: str) -> list[str]:
 def number_reasons(config: Config, name: str, default: float) -> list[str]:
     """A number that is not positive."""
     value = config.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         return [f"{name} is {json.dumps(value)}, not a positive number"]
     return []
 
@@ -154,7 +182,9 @@ def number_reasons(config: Config, name: str, default: float) -> list[str]:
 def activation_reasons(config: Config, name: str, default: str) -> list[str]:
     """An activation that drasp has not."""
     value = config.get(name, default)
-    return [] if value in ACTIVATIONS else [f"{name} is {json.dumps(value)}, not one of {', '.join(ACTIVATIONS)}"]
+    return (
+        [] if isinstance(value, str) and value in ACTIVATIONS else [f"{name} is {json.dumps(value)}, not one of {', '.join(ACTIVATIONS)}"]
+    )
 
 
 def off_reasons(config: Config, off: Mapping[str, object], what: str) -> list[str]:

@@ -115,9 +115,16 @@ GPT2 = Format(
     expected_shapes,
     lambda config: (),
     _build,
+    "n_layer",
     _tied,
     MASKS,
     ("transformer.",),
+    renamed={
+        "n_embd": "hidden_size",
+        "n_head": "num_attention_heads",
+        "n_layer": "num_hidden_layers",
+        "n_positions": "max_position_embeddings",
+    },
 )
 
 
@@ -161,6 +168,7 @@ NANO_GPT = Format(
     _nano_shapes,
     _biases,
     _nano_build,
+    "n_layer",
     _nano_tied,
     MASKS,
     ("transformer.",),
@@ -215,6 +223,7 @@ MIN_GPT = Format(
     _min_shapes,
     lambda config: (),
     _min_build,
+    "n_layer",
     buffers=(".attn.mask",),
 )
 """As minGPT was before 2022; its activation is `nn.GELU()` unless `activation_function` says otherwise."""

@@ -102,6 +102,7 @@ GPT_NEOX = Format(
     _shapes,
     lambda config: (),
     _build,
+    "num_hidden_layers",
     _tied,
     (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),
     ("gpt_neox.",),

@@ -115,6 +115,7 @@ LLAMA = Format(
     _shapes,
     lambda config: (),
     _build,
+    "num_hidden_layers",
     _tied,
     (".rotary_emb.inv_freq",),
 )

@@ -183,5 +183,6 @@ TRANSFORMER_LENS = Format(
     _shapes,
     _optional,
     _build,
+    "n_layers",
     buffers=(".attn.mask", ".attn.IGNORE", ".attn.rotary_sin", ".attn.rotary_cos"),
 )
