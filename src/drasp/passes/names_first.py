@@ -61,12 +61,12 @@ def names_first(edges: Edges, oracle: Oracle, aim: Aim, budget: Budget) -> Steps
 
 
 def _of_what_is_right(aim: Aim, oracle: Oracle) -> Aim:
-    """The match to reach, of what the model gets right: where it errs, a short program seldom errs alike. Of a model that is seldom right
-    it is all of it.
+    """Where the model errs too often for the match that is asked, that of what it gets right: a short program seldom errs alike. Of a model
+    that is seldom right it stays all of it.
     """
     accuracy = oracle.pools.accuracy
-    worth_having = sum(accuracy) / len(accuracy) >= aim.least
-    return replace(aim, threshold=aim.threshold * min(accuracy)) if worth_having else aim
+    errs = min(accuracy) < aim.threshold and sum(accuracy) / len(accuracy) >= aim.least
+    return replace(aim, threshold=aim.threshold * min(accuracy)) if errs else aim
 
 
 @dataclass(frozen=True)
