@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drasp.compare.lines import Ground
-from drasp.ir.nodes import Select
+from drasp.ir.nodes import BUILT_IN, Select
 from drasp.ir.program import Program
 from drasp.run.numpy_fast import logits
 from drasp.tasks.protocol import Sample, Task
@@ -19,7 +19,7 @@ MOST_SHORT = 20_000  # strings that are listed
 RANDOM, LENGTHS = 1_000, 20  # strings drawn, of so many lengths
 TASK_SEQUENCES, TASK_LENGTHS = 1_000, (0, 150)
 LONGEST = 100  # tokens of a string that is listed or drawn
-MOST_WORK = 5e8  # numbers that are worked out for one kind of input
+MOST_WORK = 2e8  # numbers that are worked out for one kind of input
 CHUNK = 1 << 23  # of them at once
 TIE = 1e-9  # logits that are as close are equal but for rounding
 
@@ -66,7 +66,7 @@ class Pair:
         self.a, self.b, self.ground = a, b, ground
         self._ids = ground.places(b.header.built_in["token"], b.header)
         self._outputs = ground.places(b.header.output, b.header)
-        bases = [basis.size for program in (a, b) for basis in program.bases.values()]
+        bases = [program.bases[name].size for program in (a, b) for name in program.bases if name not in BUILT_IN]
         self._width = sum(bases) + len(a.header.predicted) * (len(a.statements) + len(b.statements))
         self._heads = sum(isinstance(statement, Select) for program in (a, b) for statement in program.statements)
 
@@ -152,7 +152,7 @@ def random_inputs(pair: Pair) -> Iterator[Sample]:
     """Strings of lengths that are spread evenly; in half of them any tokens but padding, half of them from position 0 on."""
     rng, positions = np.random.default_rng(0), pair.ground.positions
     front, symbols, tokens = _front(pair), _symbols(pair), _tokens(pair)
-    lengths = np.unique(np.linspace(1 + len(front), pair.longest, LENGTHS).astype(int))
+    lengths = np.unique(np.linspace(1, pair.longest, LENGTHS).astype(int))
     for length in lengths[lengths > len(front)]:
         count = int(min(RANDOM // len(lengths), max(1, MOST_WORK // (len(lengths) * pair.work(length)))))
         drawn = np.hstack([np.tile(front, (count, 1)), rng.choice(symbols, (count, length - len(front)))])

@@ -157,8 +157,9 @@ class Lines:
             for x, rows in zip(inputs, places, strict=True)
             for y, columns in zip(inputs, places, strict=True)
         ]
-        square = self.terms.form_number(("variable", 1), self.terms.total(parts))
-        return {self.terms.atom(("norm", square), [np.array(self.program.norm_eps(s))]): None}
+        scale, square = self.terms.scaled(self.terms.total(parts))
+        words = ("norm", self.terms.form_number(("variable", 1), square))
+        return {self.terms.atom(words, [np.array(self.program.norm_eps(s) / scale)]): np.array([[np.sqrt(scale)]])}
 
     def _mlp(self, s: Mlp) -> Form:
         tensors, bases = self.program.operators, [self.program.bases[read.variable] for read in s.inputs]

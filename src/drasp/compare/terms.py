@@ -1,8 +1,8 @@
 """What a line computes, in a form that does not tell how it is written.
 
-A *form* is a sum of atoms, each times a matrix: `2*token["a"] - a1["b"] + 1` is `token`, `a1` and `one`, times a column each. An *atom*
-is what cannot be taken apart: a built-in variable, an average under some scores, a product of two atoms, a step of a form. Atoms and forms have
-numbers, the same number for the same thing in all programs that are compared.
+A *form* is a sum of atoms, each times a matrix: `2*token["a"] - a1["b"] + 1` is `token`, `a1` and `one`, times a column each. An *atom* is
+what cannot be taken apart: a built-in variable, an average under some scores, a product of two atoms, a step of a form. Both have numbers,
+the same number for the same thing in all programs that are compared.
 
 The gauge is taken out where a form gets its number. The coordinates of some atoms sum to another atom, those of `token` to `one`: of their
 matrices the mean over these coordinates is moved there. Scores that depend on the query alone are left out.
@@ -40,12 +40,14 @@ class Atom:
         sums: for each axis, the atom that the coordinates along it sum to; None where there is none.
         total: the atom that all its coordinates sum to, if any.
         rank: larger than that of `sums` and `total`.
+        one_hot: whether one coordinate is 1 and the others are 0.
     """
 
     shape: tuple[int, ...] = (1,)
     sums: tuple[int | None, ...] = (None,)
     total: int | None = None
     rank: int = 0
+    one_hot: bool = False
 
     @property
     def size(self) -> int:
@@ -78,8 +80,7 @@ class Terms:
         return number
 
     def one_hot(self, words: Hashable, size: int) -> int:
-        """An atom whose coordinates sum to 1."""
-        return self.atom(words, (), Atom((size,), (ONE,), ONE, 1))
+        return self.atom(words, (), Atom((size,), (ONE,), ONE, 1, one_hot=True))
 
     def average(self, scores: Hashable, atom: int) -> int:
         return ONE if atom == ONE else self._wrapped(("average", scores, atom), atom, lambda its: self.average(scores, its))
@@ -141,10 +142,11 @@ class Terms:
             for b, y in second.items():
                 (low, its), (high, others), middle = ((a, x), (b, y), matrix) if a <= b else ((b, y), (a, x), matrix.T)
                 found = bilinear(its, middle, others)
-                if a == b:
-                    square = found.reshape(self.atoms[a].size, -1)
-                    found = ((square + square.T) / 2).reshape(-1, 1)
-                parts.append({self.product(low, high): found})
+                square = found.reshape(self.atoms[low].size, -1)
+                if a == b and self.atoms[a].one_hot:
+                    parts.append({a: square.diagonal()[:, None]})
+                else:
+                    parts.append({self.product(low, high): found if a != b else ((square + square.T) / 2).reshape(-1, 1)})
         return self.total(parts)
 
     def pairs(self, first: Form, second: Form) -> Form:
