@@ -152,8 +152,8 @@ def random_inputs(pair: Pair) -> Iterator[Sample]:
     """Strings of lengths that are spread evenly; in half of them any tokens but padding, half of them from position 0 on."""
     rng, positions = np.random.default_rng(0), pair.ground.positions
     front, symbols, tokens = _front(pair), _symbols(pair), _tokens(pair)
-    lengths = np.unique(np.linspace(1, pair.longest, LENGTHS).astype(int))
-    for length in lengths[lengths > len(front)]:
+    lengths = np.unique(np.linspace(1 + len(front), pair.longest, LENGTHS).astype(int))
+    for length in lengths[lengths <= pair.longest]:
         count = int(min(RANDOM // len(lengths), max(1, MOST_WORK // (len(lengths) * pair.work(length)))))
         drawn = np.hstack([np.tile(front, (count, 1)), rng.choice(symbols, (count, length - len(front)))])
         drawn[::2, len(front) :] = rng.choice(tokens, drawn[::2, len(front) :].shape)
