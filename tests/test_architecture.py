@@ -21,7 +21,7 @@ LEVELS = (
     {"evidence"},
     {"search"},
     {"train"},
-    {"view"},
+    {"view", "compare"},
     {"program", "decompilation"},
     {"cli"},
     {"__init__", "__main__"},

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from drasp.compare.diff import Difference, diff
     from drasp.decompilation import Decompilation, decompile
     from drasp.errors import DraspError
     from drasp.ir.program import Header
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Decompilation": "drasp.decompilation",
     "decompile": "drasp.decompilation",
+    "Difference": "drasp.compare.diff",
+    "diff": "drasp.compare.diff",
     "DraspError": "drasp.errors",
     "Header": "drasp.ir.program",
     "save_program": "drasp.lang.folder",
@@ -52,6 +55,7 @@ _HOMES = {
 __all__ = [
     "Block",
     "Decompilation",
+    "Difference",
     "DraspError",
     "FeedForward",
     "Header",
@@ -64,6 +68,7 @@ __all__ = [
     "Settings",
     "Transformer",
     "decompile",
+    "diff",
     "examples",
     "from_hf",
     "get_task",

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from drasp.cli import check, convert, decompile, export, report, run, show, tasks, train
+from drasp.cli import check, convert, decompile, diff, export, report, run, show, tasks, train
 from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
 from drasp.errors import DraspError, shortened, shown
 
-COMMANDS = (decompile, run, check, show, export, report, train, convert, tasks)
+COMMANDS = (decompile, run, check, show, diff, export, report, train, convert, tasks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 1 `not decompiled`, 2 bad input, 130 interrupted."""
+    """Runs one command and returns its exit code: 0 done, 1 `not decompiled` or not the same behaviour, 2 bad input, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what an encoding lacks is escaped: that ends nothing
             stream.reconfigure(errors="backslashreplace")
