@@ -1,8 +1,8 @@
 """Comparing programs: what is written otherwise is the same, and a change is shown by the shortest input on which it can be seen."""
 
-import time
 from functools import cache
 from itertools import product
+import time
 from pathlib import Path
 
 import numpy as np
@@ -267,10 +267,9 @@ def test_a_task_that_does_not_fit_gives_one_line(task: str, says: str, capsys: p
 def test_what_costs_much_stays_bounded() -> None:
     header = SETS.replace("positions 12", "positions 100000")
     text = header + 'a = aggregate(s=[], v=pos)\nl = project(inp=a, op={5: {"a": 1}})\nprediction = sigmoid(l)\n'
-    started = time.monotonic()
     found = drasp.diff(parse(text), parse(text.replace("{5:", "{0:")))
     assert found.shortest is not None
-    assert time.monotonic() - started < 10
+    assert sum(its.inputs for its in found.compared) < 1_000
     wide = parse(
         header + "s = select(q=pos, k=pos, op=9*(k == q))\na = aggregate(s=s, v=token)\nl = project(inp=a, op=1)\nprediction = sigmoid(l)\n"
     )

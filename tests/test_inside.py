@@ -128,6 +128,12 @@ def test_a_head_above_is_described_over_the_averages_of_those_below():
     assert (query, key, primitives) == ("token", "a_0_0t", planted("s3")[2])
     program = inside.program([Source((ABOVE,), "token"), Source((ABOVE, FIRST), "token")])
     assert program.by_name["a_1_0_0_0t"].value.variable == "a_0_0t"
+    averages = inside.averages()
+    assert {name: averages[name] for name in ("a_0_0t", "a_1_0t", "a_1_0_0_0t")} == {
+        "a_0_0t": [FIRST],
+        "a_1_0t": [ABOVE],
+        "a_1_0_0_0t": [ABOVE],
+    }
     for part in seen(PROGRAM, heads)[:1]:
         found = evaluate(program, part.sample.token_ids, part.sample.position_ids).attention["a_1_0t"]
         assert np.abs(found - part.attention[ABOVE]).sum(-1).mean() / 2 < 0.05

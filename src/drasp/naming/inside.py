@@ -96,12 +96,19 @@ class Inside:
         return self.program([Source((h,), of) for h in self.chosen if h.layer < layer for of in ("token", "pos")])
 
     def averages(self) -> dict[str, list[Sender]]:
-        """For each average of a token or a position the heads that it stands for."""
+        """For each average, of averages too, the heads whose attention gives it."""
         found: dict[str, list[Sender]] = {}
-        for head in sorted(self.chosen):
-            for of in ("token", "pos"):
-                found.setdefault(self.read(Source((head,), of)).variable, []).append(head)
+        for source in self._sources(self.layers):
+            heads = found.setdefault(self.read(source).variable, [])
+            if source.heads[0] not in heads:
+                heads.append(source.heads[0])
         return found
+
+    def _sources(self, layer: int) -> Iterator[Source]:
+        """Every average under the heads below a layer."""
+        for head in (h for h in sorted(self.chosen) if h.layer < layer):
+            yield from (Source((head,), of) for of in ("token", "pos"))
+            yield from (Source((head, *below.heads), below.of) for below in self._sources(head.layer))
 
     def take(self, selects: Mapping[str, Select]) -> None:
         """Other selectors in the place of those of the same name."""
