@@ -1,8 +1,8 @@
 """Comparing programs: what is written otherwise is the same, and a change is shown by the shortest input on which it can be seen."""
 
+import time
 from functools import cache
 from itertools import product
-import time
 from pathlib import Path
 
 import numpy as np
