@@ -21,7 +21,7 @@ from drasp.lang.printer import print_program
 from drasp.naming.families import families
 from drasp.naming.tuning import OperatorTuning
 from drasp.run.numpy_fast import evaluate
-from drasp.view.captions import WIDEST, caption, captions, detail
+from drasp.view.captions import WIDEST, captions, detail
 from strategies import programs, symbolic_operators
 from test_lang_operators import PRIMITIVES
 
