@@ -17,6 +17,9 @@ from drasp.view.words.wording import Coefficients, Wording, listed
 
 __all__ = ["Sentence", "algorithm", "random_scene", "task_scene"]
 
+ON_TASK = "on the task's sequences"
+MOST_OUTPUTS = 12
+"""That are spoken of one by one."""
 LETTERS = "defgh"
 WIDEST_RANGE = 15
 """Of a sum of counts, that is told."""
@@ -39,8 +42,9 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
 
 def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:
     header = finder.program.header
-    put, after = puts_out(finder) if header.predict == "next-token" and header.outputs is None else ([], [0])
-    if not put or (after and len(header.symbols) <= FEW):
+    copying = header.predict == "next-token" and header.outputs is None
+    put, after = puts_out(finder) if copying else ([], [])
+    if len(header.predicted) <= MOST_OUTPUTS and (after or not copying):
         yield from _of_sets(finder, exact)
         return
     words = Wording(header)
@@ -48,10 +52,8 @@ def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:
     for text, claim in zip(copied(put, words), put, strict=True):
         yield Sentence(text, (claim,))
     if after:
-        others = " and others" if len(after) > FEW else ""
-        yield Sentence(
-            f"what it puts out after {listed([words.token(token) for token in after[:FEW]], 'or')}{others} has no short name here"
-        )
+        tokens = listed([words.token(token) for token in after[:FEW]], "or") + " and others" * (len(after) > FEW)
+        yield Sentence(f"what it puts out after {tokens} has no short name here")
 
 
 def _of_sets(finder: Finder, exact: bool) -> Iterator[Sentence]:
@@ -64,7 +66,7 @@ def _of_sets(finder: Finder, exact: bool) -> Iterator[Sentence]:
     on_task = replace(words, ranges={c: {"at most": low, "at least": high} for c, (low, high) in ranges.items()})
     yield from _of_variables(finder, words)
     yield from _of_tallies(words, ranges)
-    yield Sentence("; ".join(chains(found, words)), claims, "; ".join(chains(found, on_task)))
+    yield Sentence("; ".join(chains(found, words)), claims, f"{ON_TASK} {'; '.join(chains(found, on_task))}")
 
 
 def _range(finder: Finder, coefficients: Coefficients) -> tuple[int, int]:
@@ -74,12 +76,13 @@ def _range(finder: Finder, coefficients: Coefficients) -> tuple[int, int]:
 
 def _of_tallies(words: Wording, ranges: Mapping[Coefficients, tuple[int, int]]) -> Iterator[Sentence]:
     for coefficients, name in words.names.items():
-        said = f"let {name} be {words.in_full(coefficients)}"
+        said = f"let {name} be {words.in_full(coefficients)} so far"
         low, high = ranges.get(coefficients, (0, WIDEST_RANGE + 1))
         if high - low <= WIDEST_RANGE:
-            yield Sentence(f"{said} so far; on the task's sequences {name} is {low} to {high}")
+            said += f"; {ON_TASK} {name} is {low} to {high}"
+            yield Sentence(said, (Within(coefficients, low, high),), said)
         else:
-            yield Sentence(f"{said} so far")
+            yield Sentence(said)
 
 
 def _of_variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
@@ -92,6 +95,6 @@ def _of_variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
 
 
 def _as_sentence(program: Program, sentence: Sentence, everywhere: bool) -> str:
-    said = sentence.text if everywhere else f"on the task's sequences {sentence.on_task or sentence.text}"
+    said = sentence.text if everywhere else sentence.on_task or f"{ON_TASK} {sentence.text}"
     begins_with_name = said.split()[0].rstrip(",") in program.by_name
     return f"{said}." if begins_with_name else f"{said[0].upper()}{said[1:]}."

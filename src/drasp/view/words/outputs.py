@@ -48,8 +48,8 @@ def rows(finder: Finder, exact: bool) -> list[Row]:
     merged = _merged(by_token)
     plain = tuple(token for token in finder.counts if not special[token])
     excepted = [_row(finder, plain, outputs, exact), *_merged([row for row in by_token if row.tokens and special[row.tokens[0]]])]
-    choices = [found for found in (merged, excepted, [overall]) if len(found) <= MOST_ROWS]
-    return min(choices, key=lambda found: (sum(len(row.unnamed) for row in found) / len(found), len(found)))
+    choices = [found for found in (merged, excepted) if len(found) <= MOST_ROWS] + [[overall]] * bool(overall.unnamed)
+    return min(choices, key=lambda found: (sum(len(row.unnamed) for row in found) / len(found), len(found)), default=[overall])
 
 
 def _row(finder: Finder, tokens: tuple[int, ...] | None, outputs: Sequence[int], exact: bool) -> Row:
@@ -113,7 +113,7 @@ def told(row: Row, words: Wording) -> str:
         parts.append(f"after {words.any_of(row.tokens)}: {_list(row, words)}")
     if row.unnamed:
         after = "" if row.tokens is None or row.rules else f" after {words.any_of(row.tokens)}"
-        parts.append(f"when {listed([words.output(output) for output in row.unnamed], 'or')} may follow{after} has no short name here")
+        parts.append(f"when {words.some_of(row.unnamed)} {words.may}{after} has no short name here")
     return "; ".join(parts)
 
 
@@ -136,7 +136,7 @@ def _sentence(rules: Sequence[tuple[int, Condition]], words: Wording) -> str:
     ordered = sorted(together.items(), key=lambda item: isinstance(item[0], Constant))
     parts = []
     for number, (condition, outputs) in enumerate(ordered):
-        may = " may follow" if number == 0 and condition != Constant(False) else ""
+        may = f" {words.may}" if number == 0 and condition != Constant(False) else ""
         never = "never follows" if len(outputs) == 1 else "never follow"
         when = never if condition == Constant(False) else _when(condition, words)
         parts.append(f"{listed([words.output(output) for output in outputs], 'and')}{may} {when}")
@@ -168,6 +168,5 @@ def _is_step(row: Row) -> bool:
     if row.tokens is None or len(row.tokens) != 1:
         return False
     may = [output for output, condition in row.rules if condition == Constant(True)]
-    return (
-        not row.unnamed and may == [row.tokens[0], row.tokens[0] + 1] and all(isinstance(condition, Constant) for _, condition in row.rules)
-    )
+    fixed = not row.unnamed and all(isinstance(condition, Constant) for _, condition in row.rules)
+    return fixed and may == [row.tokens[0], row.tokens[0] + 1]

@@ -9,6 +9,8 @@ from drasp.ir.program import Header
 Coefficients = tuple[tuple[int, int], ...]
 """A whole number for some of the tokens, by their ids."""
 
+MANY = 6
+
 NONE = -1
 """Instead of a token: there is none."""
 
@@ -33,6 +35,15 @@ class Wording:
     def output(self, output: int) -> str:
         name = self.header.predicted[output]
         return "the end" if name == "<eos>" else called(name)
+
+    @property
+    def may(self) -> str:
+        return "may follow" if self.header.predict == "next-token-set" else "is predicted"
+
+    def some_of(self, outputs: Sequence[int]) -> str:
+        """Outputs, of many the first."""
+        named = [self.output(output) for output in outputs[:MANY]]
+        return listed(named, "or") if len(outputs) <= MANY else f"{', '.join(named)} and others"
 
     def any_of(self, tokens: Sequence[int]) -> str:
         return listed([self.token(token) for token in tokens], "or")
