@@ -44,7 +44,7 @@ def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:
     header = finder.program.header
     copying = header.predict == "next-token" and header.outputs is None
     put, after = puts_out(finder) if copying else ([], [])
-    if len(header.predicted) <= MOST_OUTPUTS and (after or not copying):
+    if len(header.predicted) <= MOST_OUTPUTS and not put:
         yield from _of_sets(finder, exact)
         return
     words = Wording(header)

@@ -102,14 +102,15 @@ class IsShare(Claim):
 
 @dataclass(frozen=True)
 class Tells(Claim):
-    """A variable is 1 where a condition holds, else 0."""
+    """A variable is 1 where a condition holds, else 0; up to what an average lacks of being a single token."""
 
     variable: str
     condition: Condition
 
     def holds(self, scene: Scene) -> bool:
         value = scene.values[self.variable][..., 0]
-        return bool((np.abs(value - self.condition.holds(scene)) < 1e-3)[scene.checked].all())
+        near = np.abs(value - self.condition.holds(scene)) <= 1 - ONE_HOT
+        return bool(near[scene.checked].all())
 
     def conditions(self) -> tuple[Condition, ...]:
         return (self.condition,)

@@ -8,6 +8,7 @@ from drasp.ir.labels import is_special
 from drasp.view.words.claims import PutsOut
 from drasp.view.words.conditions import Condition, Constant, Is, Same
 from drasp.view.words.finder import Finder
+from drasp.view.words.notions import Fixed
 from drasp.view.words.scene import Array
 from drasp.view.words.wording import NONE, Wording
 
@@ -31,6 +32,8 @@ def puts_out(finder: Finder) -> tuple[list[PutsOut], list[int]]:
 def _group(finder: Finder, tokens: tuple[int, ...], after: tuple[int, ...] | None) -> PutsOut | None:
     among = np.isin(finder.here, tokens)
     predicted = finder.at(finder.scene.predicted)
+    if len(tokens) == 1 and len(np.unique(predicted[among])) == 1:
+        return PutsOut(Fixed(int(predicted[among][0])), (), after)
     for notion, values in finder.notions:
         agrees = finder.at(notion.agrees(finder.scene, finder.scene.predicted))
         usable = among & finder.plain[values]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drasp.ir.labels import is_special
 from drasp.ir.nodes import Bilinear, Select
 from drasp.ir.operators import Dense, Sum
 from drasp.ir.primitives.logic import And, Not, Or
@@ -39,6 +40,19 @@ class Current(Notion):
 
     def values(self, scene: Scene) -> Array:
         return scene.token_ids
+
+
+@dataclass(frozen=True)
+class Fixed(Notion):
+    """Always the same token."""
+
+    token: int
+
+    def text(self, words: Wording) -> str:
+        return words.output(self.token)
+
+    def values(self, scene: Scene) -> Array:
+        return np.full_like(scene.token_ids, self.token)
 
 
 @dataclass(frozen=True)
@@ -186,6 +200,43 @@ class AfterSame(Notion):
             beside[rows[new], key[new]] = value[new]
             found[:, time] = beside[rows, tokens[:, time]]
         return found
+
+
+@dataclass(frozen=True)
+class PlaceBack(Notion):
+    """The position so many before this one; of positions, not of tokens."""
+
+    steps: int
+
+    def text(self, words: Wording) -> str:
+        if self.steps < 2:
+            return "the position before" if self.steps else "this position"
+        return f"the position {self.steps} before"
+
+    def values(self, scene: Scene) -> Array:
+        there = np.arange(scene.token_ids.shape[1]) >= self.steps
+        return np.where(there, scene.position_ids - self.steps, NONE)
+
+
+@dataclass(frozen=True)
+class PlaceOf(Notion):
+    """The position at which a token stands first."""
+
+    token: int
+
+    def text(self, words: Wording) -> str:
+        return f"the position of {words.token(self.token)}"
+
+    def values(self, scene: Scene) -> Array:
+        is_it = scene.token_ids == self.token
+        place = np.take_along_axis(scene.position_ids, is_it.argmax(1)[:, None], 1)
+        return np.where(np.logical_or.accumulate(is_it, axis=1), place, NONE)
+
+
+def places(program: Program) -> Iterator[Notion]:
+    """What a variable of positions may hold."""
+    yield from (PlaceBack(steps) for steps in range(3))
+    yield from (PlaceOf(token) for token, name in enumerate(program.header.vocabulary) if is_special(name))
 
 
 def ranked(program: Program) -> Array:

@@ -48,7 +48,9 @@ def rows(finder: Finder, exact: bool) -> list[Row]:
     merged = _merged(by_token)
     plain = tuple(token for token in finder.counts if not special[token])
     excepted = [_row(finder, plain, outputs, exact), *_merged([row for row in by_token if row.tokens and special[row.tokens[0]]])]
-    choices = [found for found in (merged, excepted) if len(found) <= MOST_ROWS] + [[overall]] * bool(overall.unnamed)
+    choices = [merged] if len(merged) <= MOST_ROWS else []
+    choices += [excepted] * any(not _is_of_this_token(condition) for _, condition in excepted[0].rules)
+    choices += [[overall]] * bool(overall.unnamed)
     return min(choices, key=lambda found: (sum(len(row.unnamed) for row in found) / len(found), len(found)), default=[overall])
 
 

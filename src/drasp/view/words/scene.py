@@ -1,6 +1,5 @@
 """Scenes: sequences, and what a program computes on them. Claims are checked on these."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from drasp.core.seeds import Stream
+from drasp.ir.nodes import BUILT_IN
 from drasp.ir.program import Program
-from drasp.run.numpy_fast import evaluate, logits
+from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_sample
 
 Array = np.ndarray[Any, Any]
 
 SHORT, LONG = 12, 100
-MOST_ENTRIES = 6_000_000
+MOST_ENTRIES = 3_000_000
 """Of the counts of all tokens at all positions."""
 AT_ONCE = 16
 
@@ -39,7 +39,7 @@ class Scene:
     @cached_property
     def allowed(self) -> Array:
         """What is predicted, (batch, time, outputs) booleans: all outputs with a positive logit, or the one with the largest."""
-        found = np.concatenate([logits(self.program, *part) for part in self._parts()])
+        found = self._computed["prediction"]
         if self.program.header.predict == "next-token-set":
             return found > 0
         return np.arange(found.shape[-1]) == found.argmax(-1)[..., None]
@@ -54,20 +54,22 @@ class Scene:
         """How many of each token there are so far: (batch, time, vocabulary)."""
         return (self.token_ids[..., None] == np.arange(len(self.program.header.vocabulary))).cumsum(1, dtype=np.int32)
 
-    @cached_property
+    @property
     def values(self) -> dict[str, Array]:
-        """The variables, (batch, time, size), of those with one coordinate, and of distributions over tokens."""
-        wanted = [name for name, basis in self.program.bases.items() if basis.kind == "token" or basis.size == 1]
-        found: dict[str, list[Array]] = {name: [] for name in wanted if name not in ("token", "one")}
-        for part in self._parts():
-            trace = evaluate(self.program, *part)
-            for name, values in found.items():
-                values.append(trace.value(name).astype(np.float32))
-        return {name: np.concatenate(values) for name, values in found.items()}
+        """The variables, (batch, time, size), that have one coordinate, or one for each token or position."""
+        return self._computed
 
-    def _parts(self) -> Iterator[tuple[Array, Array]]:
+    @cached_property
+    def _computed(self) -> dict[str, Array]:
+        """The variables and the logits."""
+        spoken_of = [name for name, basis in self.program.bases.items() if basis.kind in ("token", "position") or basis.size == 1]
+        found: dict[str, list[Array]] = {name: [] for name in spoken_of if name not in BUILT_IN}
+        found["prediction"] = []
         for start in range(0, len(self.token_ids), AT_ONCE):
-            yield self.token_ids[start : start + AT_ONCE], self.position_ids[start : start + AT_ONCE]
+            trace = evaluate(self.program, self.token_ids[start : start + AT_ONCE], self.position_ids[start : start + AT_ONCE])
+            for name, values in found.items():
+                values.append(trace.logits if name == "prediction" else trace.value(name).astype(np.float32))
+        return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def random_scene(program: Program, seed: int = 0) -> Scene:

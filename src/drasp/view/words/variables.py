@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from drasp.ir.nodes import TOKEN, Aggregate, Case, Compare, Compute, Norm, Table
-from drasp.view.words.claims import IsShare, IsToken, Sentence, Tells, seen
+from drasp.view.words.claims import ONE_HOT, IsShare, IsToken, Sentence, Tells, seen
 from drasp.view.words.conditions import Condition, Constant
 from drasp.view.words.finder import Finder
-from drasp.view.words.notions import Current, Notion
+from drasp.view.words.notions import Current, places
 from drasp.view.words.wording import NONE, Wording
 
 
@@ -26,18 +26,19 @@ def variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
 
 
 def _average(finder: Finder, statement: Aggregate, words: Wording) -> Iterator[Sentence]:
-    values = finder.scene.values.get(statement.name)
-    if values is None:
+    if statement.name not in finder.scene.values:
         return
+    values = finder.scene.values[statement.name]
     among = seen(finder.scene)
     hottest, share = values.argmax(-1)[among], values.max(-1)[among]
-    candidates: list[Notion] = [Current(), *(notion for notion, _ in finder.notions)]
+    of_tokens = finder.program.bases[statement.name].kind == "token"
+    candidates = [Current(), *(notion for notion, _ in finder.notions)] if of_tokens else list(places(finder.program))
     for notion in candidates:
         tokens = notion.values(finder.scene)[among]
         there = tokens != NONE
         if there.sum() * 2 < len(tokens) or not (hottest == tokens)[there].all():
             continue
-        claim = IsToken(statement.name, notion, alone=bool(claim_alone(share[there])))
+        claim = IsToken(statement.name, notion, alone=bool((share[there] >= ONE_HOT).all()))
         text = notion.text(words)
         said = f"{statement.name} is {text}" if claim.alone else f"the largest share in {statement.name} is that of {text}"
         caption = text if claim.alone else f"mostly {text}"
@@ -45,17 +46,11 @@ def _average(finder: Finder, statement: Aggregate, words: Wording) -> Iterator[S
         return
 
 
-def claim_alone(shares: np.ndarray) -> bool:
-    from drasp.view.words.claims import ONE_HOT
-
-    return bool((shares >= ONE_HOT).all())
-
-
 def _number(finder: Finder, name: str, words: Wording) -> Iterator[Sentence]:
     """A variable that is always 0 or 1."""
     value = finder.at(finder.scene.values[name])[..., 0]
     one = value > 0.5
-    if (np.abs(value - one) > 1e-3).any():
+    if (np.abs(value - one) > 1 - ONE_HOT).any():
         return
     condition: Condition | None = finder.condition(one, np.ones(len(one), bool))
     if condition is not None and not isinstance(condition, Constant):
