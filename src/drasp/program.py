@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from drasp.ir import program as ir
 from drasp.lang import edit, folder, parser
 from drasp.run import numpy_fast, trace
+from drasp.view import words
 from drasp.view.notebook import html, plots
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ class Program(ir.Program):
             DraspError: there is no such line, or the program is not legal with that text.
         """
         return Program.of(edit.replaced(self, name, text))
+
+    @cached_property
+    def algorithm(self) -> tuple[str, ...]:
+        """What the program does, in a few sentences. They say what follows from its lines, and was checked on random strings; of a
+        decompilation, which knows a task, `Decompilation.algorithm` says more.
+        """
+        return tuple(sentence.text for sentence in words.algorithm(self))
 
     def _repr_html_(self) -> str:
         return html.program_html(self)

@@ -11,11 +11,11 @@ from drasp.view.words.copies import copied, puts_out
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import FEW
 from drasp.view.words.outputs import chains, rows
-from drasp.view.words.scene import Scene, random_scene, task_scene
+from drasp.view.words.scene import MOST_STATEMENTS, Scene, known_task, random_scene, scene_of, task_scene
 from drasp.view.words.variables import variables
 from drasp.view.words.wording import Coefficients, Wording, listed
 
-__all__ = ["Sentence", "algorithm", "random_scene", "task_scene"]
+__all__ = ["Scene", "Sentence", "algorithm", "known_task", "random_scene", "scene_of", "task_scene"]
 
 ON_TASK = "on the task's sequences"
 MOST_OUTPUTS = 12
@@ -31,6 +31,8 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
     Args:
         scene: the task's sequences; without them only what follows from the statements is told.
     """
+    if len(program.statements) > MOST_STATEMENTS:
+        return (Sentence(f"{len(program.statements)} statements are too many to be put into words."),)
     random = random_scene(program)
     kept = []
     for sentence in _sentences(Finder(random if scene is None else scene), exact=scene is None):

@@ -1,5 +1,6 @@
 """Scenes: sequences, and what a program computes on them. Claims are checked on these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -7,16 +8,19 @@ from typing import Any
 import numpy as np
 
 from drasp.core.seeds import Stream
+from drasp.errors import DraspError
 from drasp.ir.nodes import BUILT_IN
 from drasp.ir.program import Program
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample, Task
-from drasp.tasks.user import checked_sample
+from drasp.tasks.user import checked_sample, is_python, load_task
 
 Array = np.ndarray[Any, Any]
 
+MOST_STATEMENTS = 40
+"""Of a program that is put into words."""
 SHORT, LONG = 12, 100
-MOST_ENTRIES = 3_000_000
+MOST_ENTRIES = 2_000_000
 """Of the counts of all tokens at all positions."""
 AT_ONCE = 16
 
@@ -99,6 +103,27 @@ def task_scene(program: Program, task: Task, lengths: tuple[int, int], seed: int
     batch = _batch(program, checked_sample(task, rng, 20, lengths).token_ids.shape[1], 600)
     halves = [checked_sample(task, rng, batch // 2, (lengths[0], upper)) for upper in (min(lengths[0] + SHORT, lengths[1]), lengths[1])]
     return _joined(program, halves)
+
+
+def scene_of(program: Program, task: Task | None, lengths: Sequence[int] | None) -> Scene | None:
+    """As `task_scene`; None where there is no task, or its sequences are none for the program."""
+    if task is None or task.vocabulary != program.header.vocabulary or len(program.statements) > MOST_STATEMENTS:
+        return None
+    try:
+        scene = task_scene(program, task, (0, 150) if lengths is None else (lengths[0], lengths[1]))
+    except DraspError:
+        return None
+    return scene if scene.position_ids.max() < program.header.positions else None
+
+
+def known_task(spec: object) -> Task | None:
+    """The task of that name or in a file of sequences; a Python file is not run for it."""
+    if not isinstance(spec, str) or is_python(spec):
+        return None
+    try:
+        return load_task(spec)
+    except DraspError:
+        return None
 
 
 def _batch(program: Program, time: int, most: int) -> int:
