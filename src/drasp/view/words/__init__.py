@@ -1,6 +1,6 @@
 """The algorithm of a program in words: a few sentences, each made of claims that were checked on sequences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from drasp.ir.nodes import Aggregate
@@ -9,7 +9,7 @@ from drasp.view.words.claims import Claim, Sentence, Within, tallies
 from drasp.view.words.conditions import tally
 from drasp.view.words.copies import copied, puts_out
 from drasp.view.words.finder import Finder
-from drasp.view.words.notions import FEW
+from drasp.view.words.notions import FEW, Fixed
 from drasp.view.words.outputs import chains, rows
 from drasp.view.words.scene import MOST_STATEMENTS, Scene, known_task, random_scene, scene_of, task_scene
 from drasp.view.words.variables import variables
@@ -45,10 +45,12 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
 def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:
     header = finder.program.header
     copying = header.predict == "next-token" and header.outputs is None
-    put, after = puts_out(finder) if copying else ([], [])
+    put, after = puts_out(finder, exact) if copying else ([], [])
     if len(header.predicted) <= MOST_OUTPUTS and not put:
         yield from _of_sets(finder, exact)
         return
+    if exact and all(isinstance(claim.notion, Fixed) for claim in put):
+        put = []
     words = Wording(header)
     yield from _of_variables(finder, words)
     for text, claim in zip(copied(put, words), put, strict=True):
@@ -68,7 +70,7 @@ def _of_sets(finder: Finder, exact: bool) -> Iterator[Sentence]:
     on_task = replace(words, ranges={c: {"at most": low, "at least": high} for c, (low, high) in ranges.items()})
     yield from _of_variables(finder, words)
     yield from _of_tallies(words, ranges)
-    yield Sentence("; ".join(chains(found, words)), claims, f"{ON_TASK} {'; '.join(chains(found, on_task))}")
+    yield Sentence("; ".join(chains(found, words)), claims, f"{ON_TASK}, {'; '.join(chains(found, on_task))}")
 
 
 def _range(finder: Finder, coefficients: Coefficients) -> tuple[int, int]:
@@ -88,15 +90,15 @@ def _of_tallies(words: Wording, ranges: Mapping[Coefficients, tuple[int, int]]) 
 
 
 def _of_variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
-    known: Sequence[Sentence] = list(variables(finder, words))
+    known = [sentence for sentence in variables(finder, words) if all(claim.holds(finder.scene) for claim in sentence.claims)]
     yield from known
     named = {name for sentence in known for name, _ in sentence.captions}
-    averages = [s.name for s in finder.program.statements if isinstance(s, Aggregate) and s.name not in named]
+    averages = [s.name for s in finder.program.statements if isinstance(s, Aggregate) and s.selectors and s.name not in named]
     if averages:
         yield Sentence(f"{listed(averages, 'and')} {'has' if len(averages) == 1 else 'have'} no short name here: see the listing")
 
 
 def _as_sentence(program: Program, sentence: Sentence, everywhere: bool) -> str:
-    said = sentence.text if everywhere else sentence.on_task or f"{ON_TASK} {sentence.text}"
+    said = sentence.text if everywhere else sentence.on_task or f"{ON_TASK}, {sentence.text}"
     begins_with_name = said.split()[0].rstrip(",") in program.by_name
     return f"{said}." if begins_with_name else f"{said[0].upper()}{said[1:]}."

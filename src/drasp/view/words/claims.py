@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drasp.ir.program import feeds_attention
 from drasp.view.words.conditions import Both, Condition, Tally, Unless, tally
 from drasp.view.words.notions import Notion
 from drasp.view.words.scene import Array, Scene
@@ -13,6 +14,8 @@ from drasp.view.words.wording import NONE, Coefficients
 
 ONE_HOT = 0.98
 """The share from which on an average is said to be a single token."""
+TIE = 1e-4
+"""Shares that differ by less are not told apart."""
 
 
 class Claim(ABC):
@@ -49,13 +52,23 @@ class MayFollow(Claim):
 
 @dataclass(frozen=True)
 class PutsOut(Claim):
-    """What is predicted is a notion; where a condition holds, instead a certain output: of several the first."""
+    """What is predicted is a notion; where a condition holds, instead a certain output: of several the first.
+
+    Attributes:
+        after: the tokens for which that is said; None for all.
+        least: the share of the positions at which it is so.
+    """
 
     notion: Notion
     instead: tuple[tuple[Condition, int], ...]
     after: tuple[int, ...] | None = None
+    least: float = 1.0
 
     def holds(self, scene: Scene) -> bool:
+        return self.share(scene) >= self.least
+
+    def share(self, scene: Scene) -> float:
+        """At how many of the positions it is so; 0 where there is none to check."""
         among = _after(scene, self.after)
         right, open_ = np.zeros(among.shape, bool), np.ones(among.shape, bool)
         for condition, output in self.instead:
@@ -63,7 +76,7 @@ class PutsOut(Claim):
             right |= here & (scene.predicted == output)
             open_ &= ~here
         right |= open_ & self.notion.agrees(scene, scene.predicted)
-        return bool(among.any() and right[among].all())
+        return float(right[among].mean()) if among.any() else 0.0
 
     def conditions(self) -> tuple[Condition, ...]:
         return tuple(condition for condition, _ in self.instead)
@@ -71,21 +84,34 @@ class PutsOut(Claim):
 
 @dataclass(frozen=True)
 class IsToken(Claim):
-    """The largest coordinate of a variable is that of a notion, wherever there is such a token.
+    """The largest coordinate of a variable is that of a notion, wherever there is such a token and the variable is read.
 
     Attributes:
         alone: whether there is hardly anything else in it.
+        until: the token up to whose first place that is said; None for everywhere.
     """
 
     variable: str
     notion: Notion
-    alone: bool
+    alone: bool = False
+    until: int | None = None
 
     def holds(self, scene: Scene) -> bool:
+        there, right = self.right(scene)
+        return bool(there.any() and right[there].all())
+
+    def right(self, scene: Scene) -> tuple[Array, Array]:
+        """(batch, time) booleans: where it is said, and where it is so."""
         values, tokens = scene.values[self.variable], self.notion.values(scene)
-        among = seen(scene) & (tokens != NONE)
-        hot = values.argmax(-1) == tokens
-        return bool(among.any() and (hot & (values.max(-1) >= (ONE_HOT if self.alone else 0)))[among].all())
+        there = self.among(scene) & (tokens != NONE)
+        largest = values.max(-1)
+        ties = (values >= largest[..., None] - TIE).sum(-1) > 1
+        return there, (values.argmax(-1) == tokens) & ~ties & (largest >= (ONE_HOT if self.alone else 0))
+
+    def among(self, scene: Scene) -> Array:
+        """(batch, time) booleans: where the variable is read, up to the token."""
+        read = seen(scene) if self.variable in feeds_attention(scene.program) else scene.checked
+        return read if self.until is None else read & (scene.counts[..., self.until] == 0)
 
 
 @dataclass(frozen=True)
@@ -98,6 +124,23 @@ class IsShare(Claim):
         counts = scene.counts
         shares = counts / counts.sum(-1, keepdims=True)
         return bool(np.allclose(scene.values[self.variable], shares, atol=1e-5))
+
+
+@dataclass(frozen=True)
+class IsWeighted(Claim):
+    """A variable holds the share of each token so far, where tokens count more or less often.
+
+    Attributes:
+        weights: how often, by the current token and that which is counted.
+    """
+
+    variable: str
+    weights: tuple[tuple[float, ...], ...]
+
+    def holds(self, scene: Scene) -> bool:
+        counts = scene.counts * np.array(self.weights)[scene.token_ids]
+        shares = counts / counts.sum(-1, keepdims=True)
+        return bool(np.allclose(scene.values[self.variable], shares, atol=1e-4))
 
 
 @dataclass(frozen=True)

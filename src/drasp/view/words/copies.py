@@ -1,6 +1,8 @@
 """What is put out, in words: which token of those before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import floor
 
 import numpy as np
 
@@ -12,16 +14,26 @@ from drasp.view.words.notions import Fixed
 from drasp.view.words.scene import Array
 from drasp.view.words.wording import NONE, Wording
 
+MOSTLY = 0.95
+"""The share of positions from which on something is told as being so mostly."""
 
-def puts_out(finder: Finder) -> tuple[list[PutsOut], list[int]]:
-    """What is put out after which tokens, and the tokens after which that has no name."""
+
+def puts_out(finder: Finder, exact: bool) -> tuple[list[PutsOut], list[int]]:
+    """What is put out after which tokens, and the tokens after which that has no name.
+
+    Args:
+        exact: not what is so at most positions only.
+    """
     vocabulary = finder.program.header.vocabulary
     tokens = list(finder.counts)
     plain = tuple(token for token in tokens if not is_special(vocabulary[token]))
     groups = [plain] * bool(plain) + [(token,) for token in tokens if token not in plain]
     found, missing = [], []
     for group in groups:
-        claim = _group(finder, group, None if len(groups) == 1 else group)
+        after = None if len(groups) == 1 else group
+        claim = _group(finder, group, after, 1.0)
+        if claim is None and not exact:
+            claim = _group(finder, group, after, MOSTLY)
         if claim is None:
             missing += list(group)
         else:
@@ -29,47 +41,36 @@ def puts_out(finder: Finder) -> tuple[list[PutsOut], list[int]]:
     return found, missing
 
 
-def _group(finder: Finder, tokens: tuple[int, ...], after: tuple[int, ...] | None) -> PutsOut | None:
+def _group(finder: Finder, tokens: tuple[int, ...], after: tuple[int, ...] | None, least: float) -> PutsOut | None:
+    """What is put out after some tokens, at a share of the positions, or more."""
     among = np.isin(finder.here, tokens)
     predicted = finder.at(finder.scene.predicted)
     if len(tokens) == 1 and len(np.unique(predicted[among])) == 1:
         return PutsOut(Fixed(int(predicted[among][0])), (), after)
     for notion, values in finder.notions:
-        agrees = finder.at(notion.agrees(finder.scene, finder.scene.predicted))
         usable = among & finder.plain[values]
-        wrong = usable & ~agrees
         if usable.sum() * 2 < among.sum():
             continue
-        instead = _stops(finder, predicted, wrong, usable)
-        rest = None if instead is None else _where_none(notion_values=values, predicted=predicted, among=among & ~usable)
-        if instead is not None and rest is not None:
-            others = tuple((Is(notion, (value,)), output) for value, output in rest)
-            return PutsOut(notion, (*instead, *others), after)
+        wrong = usable & ~finder.at(notion.agrees(finder.scene, finder.scene.predicted))
+        others = tuple((Is(notion, (value,)), output) for value, output in _where_none(values, predicted, among & ~usable))
+        claims = [PutsOut(notion, (*stops, *others), after) for stops in ((), *_stops(finder, predicted, wrong))]
+        share, best = max(((claim.share(finder.scene), claim) for claim in claims), key=lambda pair: pair[0])
+        if share >= least:
+            return replace(best, least=floor(share * 100) / 100)
     return None
 
 
-def _stops(finder: Finder, predicted: Array, wrong: Array, usable: Array) -> tuple[tuple[Condition, int], ...] | None:
-    """Where a certain output takes the place of the notion: where this token is a certain other one; () if it never does."""
-    if not wrong.any():
-        return ()
-    outputs = np.unique(predicted[wrong])
-    if len(outputs) > 1:
-        return None
-    for notion, values in finder.stops:
-        if ((values == finder.here) == wrong)[usable].all():
-            return ((Same(notion), int(outputs[0])),)
-    return None
+def _stops(finder: Finder, predicted: Array, wrong: Array) -> Iterator[tuple[tuple[Condition, int], ...]]:
+    """A certain output takes the place of the notion, where this token is a certain other one."""
+    if wrong.any():
+        output = int(np.bincount(predicted[wrong]).argmax())
+        yield from (((Same(notion), output),) for notion, _ in finder.stops)
 
 
-def _where_none(notion_values: Array, predicted: Array, among: Array) -> list[tuple[int, int]] | None:
-    """What is put out where the notion is no symbol, by what it is; None where that is not always the same."""
-    found = []
-    for value in np.unique(notion_values[among]):
-        outputs = np.unique(predicted[among & (notion_values == value)])
-        if len(outputs) > 1:
-            return None
-        found.append((int(value), int(outputs[0])))
-    return found
+def _where_none(values: Array, predicted: Array, among: Array) -> list[tuple[int, int]]:
+    """What is put out, mostly, where the notion is no symbol, by what it is."""
+    kinds = np.unique(values[among])
+    return [(int(value), int(np.bincount(predicted[among & (values == value)]).argmax())) for value in kinds]
 
 
 def copied(claims: Sequence[PutsOut], words: Wording) -> list[str]:
@@ -80,14 +81,17 @@ def copied(claims: Sequence[PutsOut], words: Wording) -> list[str]:
 def _sentence(claim: PutsOut, words: Wording) -> str:
     first = claim.after is not None and len(claim.after) == 1 and is_special(words.header.vocabulary[claim.after[0]])
     said = f"after {words.any_of(claim.after)} it puts out " if first and claim.after else "it puts out "
+    if claim.least < 1:
+        said = f"at {claim.least:.0%} of the positions or more, {said}"
     said += claim.notion.text(words)
-    for condition, output in claim.instead:
-        said += f"; {_instead(condition, words)}, {words.output(output)}"
+    for output in dict.fromkeys(output for _, output in claim.instead):
+        where = " or ".join(_instead(condition, words) for condition, other in claim.instead if other == output)
+        said += f"; where {where}, {words.output(output)}"
     return said
 
 
 def _instead(condition: Condition, words: Wording) -> str:
     if isinstance(condition, Is):
-        return "where there is none" if condition.tokens == (NONE,) else f"where that is {words.any_of(condition.tokens)}"
+        return "there is none" if condition.tokens == (NONE,) else f"that is {words.any_of(condition.tokens)}"
     assert not isinstance(condition, Constant)
-    return f"where {condition.text(words)}"
+    return condition.text(words)

@@ -20,6 +20,8 @@ Direction = tuple[tuple[int, int], ...]
 
 LARGEST_FACTOR = 4
 EXACT = 1e-6
+LARGEST_SCORE = 300.0
+"""Whose exponential is a number with room to spare."""
 
 
 class NotLinear(Exception):
@@ -136,19 +138,23 @@ class Counts:
 
     def _attend(self, statement: Aggregate) -> None:
         """The weights of an attention; all that are read must be the same."""
-        if self.program.header.bidirectional or self.program.header.pad is not None:
+        weights = self.weights_of(statement)
+        if weights is None or (self.weights is not None and not np.allclose(self.weights, weights, rtol=EXACT, atol=0)):
             raise NotLinear
+        self.weights = weights
+
+    def weights_of(self, statement: Aggregate) -> Array | None:
+        """How often each token counts, one that the selectors say nothing of once; None where attention goes by more than tokens."""
+        if self.program.header.bidirectional or self.program.header.pad is not None or statement.value != TOKEN:
+            return None
         scores = np.zeros(self.size)
         for name in statement.selectors:
             select = self.program.by_name[name]
             assert isinstance(select, Select)
             if select.key != TOKEN or select.query not in (TOKEN, ONE_READ):
-                raise NotLinear
+                return None
             scores += self.program.matrix(name)[self.token if select.query == TOKEN else 0]
-        weights = np.exp(scores - scores.max())
-        if self.weights is not None and not np.allclose(self.weights, weights, rtol=EXACT, atol=0):
-            raise NotLinear
-        self.weights = weights
+        return np.exp(scores if np.abs(scores).max() < LARGEST_SCORE else scores - scores.max())
 
     def _formula(self, formula: Formula) -> Linear:
         if isinstance(formula, Number):

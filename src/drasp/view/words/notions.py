@@ -97,7 +97,7 @@ class Nearby(Notion):
 
     def values(self, scene: Scene) -> Array:
         ranks = ranked(scene.program)
-        mine = np.where(np.isnan(ranks), np.inf, ranks)[scene.token_ids][..., None]
+        mine = ranks[scene.token_ids][..., None]  # nothing is larger or smaller than what has no place
         beyond = (ranks > mine) if self.larger else (ranks < mine)
         return _first(scene, beyond, ranks if self.larger else -ranks)
 

@@ -75,20 +75,23 @@ def _one(finder: Finder, conditions: Mapping[int, Condition]) -> Condition | Non
     different = set(conditions.values())
     if all(isinstance(condition, Constant) for condition in different) and len(different) > 1:
         return this_is(tuple(token for token, condition in conditions.items() if condition == Constant(True)))
-    bos = {token for token in conditions if finder.program.header.vocabulary[token] == "<bos>"}
-    different = {condition for token, condition in conditions.items() if token not in bos} or different
-    if len(different) > 1:
+    told = {condition for condition in different if not isinstance(condition, Constant)} or different
+    if len(told) > 1:
         return None
-    found = next(iter(different))
-    fits = all(condition in (found, Constant(_of_nothing(found))) for token, condition in conditions.items() if token in bos)
-    return found if fits else None
+    found = next(iter(told))
+    fits = (condition in (found, _settled(finder, found, token)) for token, condition in conditions.items())
+    return found if all(fits) else None
 
 
-def _of_nothing(condition: Condition) -> bool:
-    """Whether a condition holds where all counts are 0."""
-    if isinstance(condition, Tally):
-        return condition.number >= 0 if condition.relation == "at most" else condition.number <= 0
-    return condition == Constant(True)
+def _settled(finder: Finder, condition: Condition, token: int) -> Condition:
+    """What a condition comes to right behind a token: `<bos>`, before which there is nothing, or one that is counted."""
+    if not isinstance(condition, Tally):
+        return condition
+    at_most, factors = condition.relation == "at most", dict(condition.coefficients)
+    if finder.program.header.vocabulary[token] == "<bos>":
+        return Constant(condition.number >= 0 if at_most else condition.number <= 0)
+    counted = min(factors.values()) > 0 and factors.get(token, 0) >= condition.number + at_most
+    return Constant(not at_most) if counted else condition
 
 
 def _matters(finder: Finder, output: int) -> bool:
@@ -121,28 +124,34 @@ def told(row: Row, words: Wording) -> str:
 
 def _list(row: Row, words: Wording) -> str:
     """What may follow certain tokens."""
-    fixed = [words.output(output) for output, condition in row.rules if condition == Constant(True)]
-    said = [f"{words.output(output)} {_when(condition, words)}" for output, condition in row.rules if not isinstance(condition, Constant)]
-    if said or row.unnamed:
-        said += [f"{listed(fixed, 'and')} always"] * bool(fixed)
-        never = [words.output(output) for output, condition in row.rules if condition == Constant(False)]
-        return ", ".join(said + [f"{listed(never, 'and')} never"] * bool(never))
-    return listed(fixed, "or") if fixed else "nothing"
+    together = _together(row.rules)
+    fixed = together.pop(Constant(True), [])
+    if not together.keys() - {Constant(False)} and not row.unnamed:
+        return listed([words.output(output) for output in fixed], "or") if fixed else "nothing"
+    said = [f"{_named(outputs, words)} {_when(condition, words)}" for condition, outputs in together.items()]
+    return ", ".join(said + [f"{_named(fixed, words)} always"] * bool(fixed))
 
 
 def _sentence(rules: Sequence[tuple[int, Condition]], words: Wording) -> str:
     """`a` may follow if ..., `b` if ...; outputs with the same condition together, those that always may last."""
-    together: dict[Condition, list[int]] = {}
-    for output, condition in rules:
-        together.setdefault(condition, []).append(output)
-    ordered = sorted(together.items(), key=lambda item: isinstance(item[0], Constant))
     parts = []
-    for number, (condition, outputs) in enumerate(ordered):
+    for number, (condition, outputs) in enumerate(_together(rules).items()):
         may = f" {words.may}" if number == 0 and condition != Constant(False) else ""
         never = "never follows" if len(outputs) == 1 else "never follow"
-        when = never if condition == Constant(False) else _when(condition, words)
-        parts.append(f"{listed([words.output(output) for output in outputs], 'and')}{may} {when}")
+        parts.append(f"{_named(outputs, words)}{may} {never if condition == Constant(False) else _when(condition, words)}")
     return "; ".join(parts)
+
+
+def _together(rules: Sequence[tuple[int, Condition]]) -> dict[Condition, list[int]]:
+    """The outputs with the same condition; those that always or never may follow last."""
+    found: dict[Condition, list[int]] = {}
+    for output, condition in sorted(rules, key=lambda rule: isinstance(rule[1], Constant)):
+        found.setdefault(condition, []).append(output)
+    return found
+
+
+def _named(outputs: Sequence[int], words: Wording) -> str:
+    return listed([words.output(output) for output in outputs], "and")
 
 
 def _when(condition: Condition, words: Wording) -> str:

@@ -1,15 +1,21 @@
 """What variables are, in words."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from drasp.ir.nodes import TOKEN, Aggregate, Case, Compare, Compute, Norm, Table
-from drasp.view.words.claims import ONE_HOT, IsShare, IsToken, Sentence, Tells, seen
+from drasp.view.words.claims import ONE_HOT, IsShare, IsToken, IsWeighted, Sentence, Tells, seen
 from drasp.view.words.conditions import Condition, Constant
+from drasp.view.words.counts import Counts
 from drasp.view.words.finder import Finder
-from drasp.view.words.notions import Current, places
-from drasp.view.words.wording import NONE, Wording
+from drasp.view.words.notions import FEW, Current, places
+from drasp.view.words.wording import Wording, listed
+
+MOSTLY = "mostly"
+FEW_WEIGHTS = 2
+UNSEEN = ("<sep>", "<eos>", "<pad>")
 
 
 def variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
@@ -19,31 +25,66 @@ def variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
             if words.header.pad is None:
                 share = "the share of each token so far"
                 yield Sentence(f"{statement.name} is {share}", (IsShare(statement.name),), captions=((statement.name, share),))
-        elif isinstance(statement, Aggregate):
+        elif isinstance(statement, Aggregate) and statement.selectors:
             yield from _average(finder, statement, words)
         elif isinstance(statement, Compare | Compute | Case | Table | Norm) and finder.program.bases[statement.name].size == 1:
             yield from _number(finder, statement.name, words)
 
 
 def _average(finder: Finder, statement: Aggregate, words: Wording) -> Iterator[Sentence]:
+    """A single token or position; else a share in which tokens count more or less; else mostly a single one."""
     if statement.name not in finder.scene.values:
         return
-    values = finder.scene.values[statement.name]
-    among = seen(finder.scene)
-    hottest, share = values.argmax(-1)[among], values.max(-1)[among]
+    single = _single(finder, statement, words)
+    if single is None or MOSTLY in single.captions[0][1]:
+        single = _weighted(finder, statement, words) or single
+    if single is not None:
+        yield single
+
+
+def _single(finder: Finder, statement: Aggregate, words: Wording) -> Sentence | None:
     of_tokens = finder.program.bases[statement.name].kind == "token"
     candidates = [Current(), *(notion for notion, _ in finder.notions)] if of_tokens else list(places(finder.program))
-    for notion in candidates:
-        tokens = notion.values(finder.scene)[among]
-        there = tokens != NONE
-        if there.sum() * 2 < len(tokens) or not (hottest == tokens)[there].all():
-            continue
-        claim = IsToken(statement.name, notion, alone=bool((share[there] >= ONE_HOT).all()))
-        text = notion.text(words)
-        said = f"{statement.name} is {text}" if claim.alone else f"the largest share in {statement.name} is that of {text}"
-        caption = text if claim.alone else f"mostly {text}"
-        yield Sentence(said, (claim,), captions=((statement.name, caption),))
-        return
+    ends = [token for token in np.unique(finder.scene.token_ids[seen(finder.scene)]).tolist() if words.header.vocabulary[token] == "<sep>"]
+    for until in (None, *ends):
+        for notion in candidates:
+            claim = IsToken(statement.name, notion, until=until)
+            there, right = claim.right(finder.scene)
+            if there.sum() * 2 >= max(claim.among(finder.scene).sum(), 1) and right[there].all():
+                alone = replace(claim, alone=True)
+                return _said(alone if alone.holds(finder.scene) else claim, words)
+    return None
+
+
+def _said(claim: IsToken, words: Wording) -> Sentence:
+    text = claim.notion.text(words)
+    until = "" if claim.until is None else f"until {words.token(claim.until)} "
+    said = f"{claim.variable} is {text}" if claim.alone else f"the largest share in {claim.variable} is that of {text}"
+    return Sentence(until + said, (claim,), captions=((claim.variable, f"{until}{text if claim.alone else f'{MOSTLY} {text}'}"),))
+
+
+def _weighted(finder: Finder, statement: Aggregate, words: Wording) -> Sentence | None:
+    """The share of each token, where attention goes by tokens alone."""
+    weights = [Counts(finder.program, token).weights_of(statement) for token in range(len(words.header.vocabulary))]
+    if len(words.header.symbols) > FEW or any(row is None for row in weights):
+        return None
+    claim = IsWeighted(statement.name, tuple(tuple(row.tolist()) for row in weights if row is not None))
+    columns = list(zip(*claim.weights, strict=True))
+    share = "the share of each token so far"
+    said = [f"{words.token(token)} counts {_times(column, words)}" for token, column in enumerate(columns) if set(column) != {1.0}]
+    verb = "says" if len(statement.selectors) == 1 else "say"
+    how = f"where {' and '.join(said)}" if len(said) <= FEW_WEIGHTS else f"weighted as {listed(statement.selectors, 'and')} {verb}"
+    return Sentence(f"{statement.name} is {share}, {how}", (claim,), captions=((statement.name, f"{share}, weighted"),))
+
+
+def _times(weights: tuple[float, ...], words: Wording) -> str:
+    """`3.3 times after `a``: how often a token counts after which tokens."""
+    different: dict[float, list[int]] = {}
+    for current, weight in enumerate(weights):
+        if words.header.vocabulary[current] not in UNSEEN and weight != 1:
+            different.setdefault(weight, []).append(current)
+    parts = (f"{weight:.2g} times after {words.any_of(tokens)}" for weight, tokens in different.items())
+    return " and ".join(parts)
 
 
 def _number(finder: Finder, name: str, words: Wording) -> Iterator[Sentence]:
