@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 import drasp
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
-from drasp.view.captions import WIDEST
-from drasp.view.facts import in_paragraphs, terminal
+from drasp.view.terminal import in_paragraphs, terminal
 from drasp.view.words import Sentence, algorithm, known_task, random_scene, scene_of
 from drasp.view.words.claims import IsShare, IsToken, IsWeighted, MayFollow, PutsOut, Tells, Within
 from drasp.view.words.conditions import Both, Came, Constant, Is, Multiple, Same, Tally, Unless, this_is
@@ -204,7 +203,7 @@ def test_on_the_tasks_sequences_more_is_told_and_says_so(name: str) -> None:
         assert not sentence.everywhere or all(claim.holds(random) for claim in sentence.claims), sentence.text
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(programs(small_numbers), st.integers(1, 1000))
 def test_whatever_is_told_of_a_program_holds_on_other_strings(program: Program, seed: int) -> None:
     with np.errstate(all="ignore"):
@@ -324,7 +323,8 @@ def test_the_algorithm_stands_before_the_listing_in_narrow_lines() -> None:
     shown = terminal(program, None, found)
     assert shown.startswith("algorithm, as checked on 600 of the task's sequences:\n  before is the token before.\n")
     assert shown.index("algorithm") < shown.index("drasp 1") < shown.index("size")
-    assert "aggregate(s=s1, v=token)                                   # the token before" in shown
+    beside = next(line for line in shown.splitlines() if line.startswith("before = "))
+    assert beside.endswith("# the token before")
     paragraphs = in_paragraphs(algorithm(program, found), found)
     assert max(map(len, paragraphs.splitlines())) <= 80
     assert " ".join(paragraphs.split()).endswith(" ".join(texts(algorithm(program, found))))
@@ -338,9 +338,3 @@ def test_a_task_that_is_not_to_be_had_leaves_the_program_alone() -> None:
     assert scene_of(program, None, (0, 10)) is None
     assert scene_of(program, drasp.get_task("tomita4"), (0, 10)) is None
     assert scene_of(parse(D2.replace("152", "20")), drasp.get_task("D2"), (0, 150)) is None
-
-
-def test_captions_that_come_of_the_words_are_short() -> None:
-    for source, *_ in (*ALONE.values(), *ON_THE_TASK.values()):
-        program = parse(source)
-        assert all(len(text) <= WIDEST for sentence in algorithm(program) for _, text in sentence.captions)

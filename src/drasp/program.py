@@ -10,7 +10,6 @@ import numpy as np
 from drasp.ir import program as ir
 from drasp.lang import edit, folder, parser
 from drasp.run import numpy_fast, trace
-from drasp.view import words
 from drasp.view.notebook import html, plots
 
 if TYPE_CHECKING:
@@ -78,7 +77,9 @@ class Program(ir.Program):
         """What the program does, in a few sentences. They say what follows from its lines, and was checked on random strings; of a
         decompilation, which knows a task, `Decompilation.algorithm` says more.
         """
-        return tuple(sentence.text for sentence in words.algorithm(self))
+        from drasp.view.words import algorithm  # here, as whoever runs a program needs none of it
+
+        return tuple(sentence.text for sentence in algorithm(self))
 
     def _repr_html_(self) -> str:
         return html.program_html(self)

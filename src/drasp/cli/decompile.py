@@ -50,7 +50,7 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.cli.display import Display
     from drasp.search.decompile import Decompilation, Session, decompile
     from drasp.search.settings import Settings
-    from drasp.view.facts import terminal
+    from drasp.view.terminal import terminal
     from drasp.view.words import scene_of
 
     flags = ("match", "least", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")

@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     from drasp.lang.folder import load_program
     from drasp.search.record import load_evidence, load_frontier
-    from drasp.view.facts import terminal
+    from drasp.view.terminal import terminal
     from drasp.view.words import known_task, scene_of
 
     if arguments.frontier:

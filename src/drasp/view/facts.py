@@ -1,7 +1,6 @@
 """What is to be said of a program beside its listing, as rows: the one place that turns evidence into words."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import TextWrapper
 from typing import Any
 
 from drasp.evidence.attention import not_the_models
@@ -11,14 +10,11 @@ from drasp.evidence.match import by_bands
 from drasp.evidence.schema import KINDS, Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.ir.size import size
-from drasp.lang.printer import print_program
-from drasp.view.captions import WIDEST, captions
-from drasp.view.words import Scene, Sentence, algorithm
+from drasp.view.captions import captions
 
-__all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls", "terminal"]
+__all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls"]
 
 NAMED_QUESTION = "How close is each named piece to the piece of the model's own computation that it replaces?"
-_PARAGRAPH = TextWrapper(80, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 UNKNOWN = {"attention": "whether its attention is the model's", "interchange": "whether its averages are what the model's heads hold"}
 """What the verdict hangs on, beside match."""
 
@@ -106,26 +102,6 @@ def pairs(rows: Iterable[Row], listed: bool = True) -> list[tuple[str, str]]:
         listed: whether they stand below a listing with marks, which says some of them.
     """
     return [(f"{row.section}: {row.label}" if row.label else row.section, row.text) for row in rows if not (listed and row.beside)]
-
-
-def terminal(program: Program, evidence: Evidence | None, scene: Scene | None = None) -> str:
-    """The algorithm in words; the program, beside each line what it does and what is known of it; and then the facts, a line each.
-
-    Args:
-        scene: the task's sequences, where they are to be had.
-    """
-    rows = facts(program, evidence)
-    sentences = algorithm(program, scene)
-    known = {name: text for sentence in sentences for name, text in sentence.captions if len(text) <= WIDEST}
-    told = [row for row in rows if not row.beside and row.section not in ("task name", "model", "found with")]
-    lines = [f"{row.section:<10} {f'{row.label}: ' if row.label else ''}{row.text}" for row in told if row.section != "evidence"]
-    return "\n".join([in_paragraphs(sentences, scene), "", print_program(program, notes(program, rows, known)), *lines])
-
-
-def in_paragraphs(sentences: Sequence[Sentence], scene: Scene | None) -> str:
-    """The algorithm, a paragraph each sentence, no wider than 80 columns but for a longer word."""
-    checked = "random strings" if scene is None else f"{len(scene.token_ids)} of the task's sequences"
-    return "\n".join([f"algorithm, as checked on {checked}:", *(_PARAGRAPH.fill(sentence.text) for sentence in sentences)])
 
 
 def measured(evidence: Evidence) -> list[tuple[Kind[Any], Sequence[Row]]]:

@@ -11,7 +11,7 @@ from drasp.view.words.claims import PutsOut
 from drasp.view.words.conditions import Condition, Constant, Is, Same
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import Fixed
-from drasp.view.words.scene import Array
+from drasp.view.words.scene import Array, different
 from drasp.view.words.wording import NONE, Wording
 
 MOSTLY = 0.95
@@ -45,7 +45,7 @@ def _group(finder: Finder, tokens: tuple[int, ...], after: tuple[int, ...] | Non
     """What is put out after some tokens, at a share of the positions, or more."""
     among = np.isin(finder.here, tokens)
     predicted = finder.at(finder.scene.predicted)
-    if len(tokens) == 1 and len(np.unique(predicted[among])) == 1:
+    if len(tokens) == 1 and len(different(predicted[among])) == 1:
         return PutsOut(Fixed(int(predicted[among][0])), (), after)
     for notion, values in finder.notions:
         usable = among & finder.plain[values]
@@ -69,7 +69,7 @@ def _stops(finder: Finder, predicted: Array, wrong: Array) -> Iterator[tuple[tup
 
 def _where_none(values: Array, predicted: Array, among: Array) -> list[tuple[int, int]]:
     """What is put out, mostly, where the notion is no symbol, by what it is."""
-    kinds = np.unique(values[among])
+    kinds = different(values[among])
     return [(int(value), int(np.bincount(predicted[among & (values == value)]).argmax())) for value in kinds]
 
 

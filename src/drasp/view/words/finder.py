@@ -15,7 +15,7 @@ from drasp.ir.program import Program
 from drasp.view.words.conditions import Both, Came, Condition, Constant, Is, Multiple, Tally, Unless, opposite, tally, this_is
 from drasp.view.words.counts import Counts
 from drasp.view.words.notions import FEW, Before, Current, Notion, notions, primitives
-from drasp.view.words.scene import Array, Scene
+from drasp.view.words.scene import Array, Scene, different
 from drasp.view.words.wording import Coefficients
 
 MOST_MEMBERS = 3
@@ -69,7 +69,7 @@ class Finder:
     @cached_property
     def counts(self) -> dict[int, Counts]:
         """By the tokens at the checked positions."""
-        return {int(token): Counts(self.program, int(token)) for token in np.unique(self.here)}
+        return {int(token): Counts(self.program, int(token)) for token in different(self.here)}
 
     @cached_property
     def exact(self) -> dict[tuple[int, int], Condition | None]:
@@ -84,12 +84,12 @@ class Finder:
         """Sums of counts that the statements suggest: exact ones, and differences of two counts of opposite sign."""
         found = [condition.coefficients for condition in self.exact.values() if isinstance(condition, Tally)]
         symbols = [int(symbol) for symbol in self.program.header.symbols]
-        for counts in self.counts.values():
-            for output in range(len(self.program.header.predicted)):
-                terms = counts.terms(output)
-                if terms is not None and len(symbols) <= FEW:
-                    signs = [(a, b) for a in symbols for b in symbols if a < b and terms[a] * terms[b] < 0]
-                    found += [((a, 1), (b, -1)) for a, b in signs]
+        pairs = [(a, b) for a in symbols for b in symbols if a < b] if len(symbols) <= FEW else []
+        if self.program.header.predict == "next-token":
+            found += [((a, 1), (b, -1)) for a, b in pairs]
+        elif pairs:
+            sums = [counts.terms(output) for counts in self.counts.values() for output in range(len(self.program.header.predicted))]
+            found += [((a, 1), (b, -1)) for a, b in pairs if any(terms is not None and terms[a] * terms[b] < 0 for terms in sums)]
         simple = sorted(dict.fromkeys(found), key=lambda coefficients: sum(abs(factor) for _, factor in coefficients))
         return [(coefficients, self.at(tally(self.scene, coefficients))) for coefficients in simple]
 
@@ -158,7 +158,7 @@ class Finder:
 
     def _by_token(self, target: Array, among: Array) -> Condition | None:
         """That this token is one of some and something else holds; or that not both do."""
-        tokens = [int(token) for token in np.unique(self.here[among])]
+        tokens = [int(token) for token in different(self.here[among])]
         if len(tokens) > FEW + 4:
             return None
         wanted = {token: target[among & (self.here == token)] for token in tokens}
@@ -177,7 +177,7 @@ class Finder:
 
 def _members(values: Array, wanted: Array) -> tuple[int, ...] | None:
     """The values at which something is wanted, where they tell it."""
-    yes, no = np.unique(values[wanted]), np.unique(values[~wanted])
+    yes, no = different(values[wanted]), different(values[~wanted])
     return None if np.isin(yes, no).any() else tuple(map(int, yes))
 
 

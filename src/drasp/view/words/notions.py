@@ -80,7 +80,7 @@ class LastBut(Notion):
         return f"the last symbol that is not {words.token(self.token)}"
 
     def values(self, scene: Scene) -> Array:
-        counts = np.isin(scene.token_ids, np.setdiff1d(scene.program.header.symbols, self.token))
+        counts = np.isin(scene.token_ids, scene.program.header.symbols) & (scene.token_ids != self.token)
         places = np.maximum.accumulate(np.where(counts, np.arange(counts.shape[1]), -1), axis=1)
         found = np.take_along_axis(scene.token_ids, np.maximum(places, 0), 1)
         return np.where(places < 0, NONE, found)

@@ -82,7 +82,7 @@ def random_scene(program: Program, seed: int = 0) -> Scene:
     header = program.header
     symbols = header.symbols if len(header.symbols) else np.arange(len(header.vocabulary))
     longest = min(LONG, header.positions)
-    batch = _batch(program, longest, 400)
+    batch = _batch(program, longest, 300)
     token_ids = rng.choice(symbols, (batch, longest))
     if "<bos>" in header.vocabulary:
         token_ids[:, 0] = header.vocabulary.index("<bos>")
@@ -140,3 +140,8 @@ def _joined(program: Program, samples: list[Sample]) -> Scene:
     tokens, positions = (np.concatenate([wide(sample[i], "edge") for sample in samples]) for i in (0, 1))
     scored = np.concatenate([wide(sample.scored, "constant") for sample in samples])
     return Scene(program, tokens, positions, scored)
+
+
+def different(ids: Array) -> Array:
+    """The ids in an array, each once, in order; none is below -1."""
+    return np.flatnonzero(np.bincount(ids.ravel() + 1)) - 1

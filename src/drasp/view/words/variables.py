@@ -11,6 +11,7 @@ from drasp.view.words.conditions import Condition, Constant
 from drasp.view.words.counts import Counts
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import FEW, Current, places
+from drasp.view.words.scene import different
 from drasp.view.words.wording import Wording, listed
 
 MOSTLY = "mostly"
@@ -45,7 +46,7 @@ def _average(finder: Finder, statement: Aggregate, words: Wording) -> Iterator[S
 def _single(finder: Finder, statement: Aggregate, words: Wording) -> Sentence | None:
     of_tokens = finder.program.bases[statement.name].kind == "token"
     candidates = [Current(), *(notion for notion, _ in finder.notions)] if of_tokens else list(places(finder.program))
-    ends = [token for token in np.unique(finder.scene.token_ids[seen(finder.scene)]).tolist() if words.header.vocabulary[token] == "<sep>"]
+    ends = [token for token in different(finder.scene.token_ids[seen(finder.scene)]).tolist() if words.header.vocabulary[token] == "<sep>"]
     for until in (None, *ends):
         for notion in candidates:
             claim = IsToken(statement.name, notion, until=until)
