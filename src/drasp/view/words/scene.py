@@ -22,7 +22,8 @@ MOST_STATEMENTS = 40
 SHORT, LONG = 12, 100
 MOST_ENTRIES = 2_000_000
 """Of the counts of all tokens at all positions."""
-AT_ONCE = 16
+PAIRS_AT_ONCE = 400_000
+"""Of positions, of the sequences that are run together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +70,10 @@ class Scene:
         spoken_of = [name for name, basis in self.program.bases.items() if basis.kind in ("token", "position") or basis.size == 1]
         found: dict[str, list[Array]] = {name: [] for name in spoken_of if name not in BUILT_IN}
         found["prediction"] = []
-        for start in range(0, len(self.token_ids), AT_ONCE):
-            trace = evaluate(self.program, self.token_ids[start : start + AT_ONCE], self.position_ids[start : start + AT_ONCE])
+        together = max(1, PAIRS_AT_ONCE // self.token_ids.shape[1] ** 2)
+        for start in range(0, len(self.token_ids), together):
+            part = slice(start, start + together)
+            trace = evaluate(self.program, self.token_ids[part], self.position_ids[part])
             for name, values in found.items():
                 values.append(trace.logits if name == "prediction" else trace.value(name).astype(np.float32))
         return {name: np.concatenate(values) for name, values in found.items()}
