@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import drasp
+from drasp.decompilation import Decompilation
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.view.terminal import in_paragraphs, terminal
@@ -28,6 +29,7 @@ from drasp.view.words.notions import (
 )
 from drasp.view.words.scene import Scene
 from drasp.view.words.wording import NONE, Wording, called, listed
+from sample_evidence import sample_evidence
 from strategies import programs, small_numbers
 
 BRACKETS = """drasp 1
@@ -328,6 +330,13 @@ def test_the_algorithm_stands_before_the_listing_in_narrow_lines() -> None:
     paragraphs = in_paragraphs(algorithm(program, found), found)
     assert max(map(len, paragraphs.splitlines())) <= 80
     assert " ".join(paragraphs.split()).endswith(" ".join(texts(algorithm(program, found))))
+
+
+def test_a_decompilation_knows_its_task() -> None:
+    program = drasp.parse(D3)
+    found = Decompilation(program, sample_evidence(program), (), drasp.get_task("D3"))
+    assert "On the task's sequences, `a` may follow if d is at most 2; `b` if d is at least 1; the end if d is 0." in found.algorithm
+    assert Decompilation(program, sample_evidence(program), ()).algorithm == program.algorithm
 
 
 def test_a_task_that_is_not_to_be_had_leaves_the_program_alone() -> None:

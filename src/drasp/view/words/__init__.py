@@ -52,7 +52,7 @@ def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:
     if exact and all(isinstance(claim.notion, Fixed) for claim in put):
         put = []
     words = Wording(header)
-    yield from _of_variables(finder, words)
+    yield from _of_variables(finder, words, exact)
     for text, claim in zip(copied(put, words), put, strict=True):
         yield Sentence(text, (claim,))
     if after:
@@ -68,7 +68,7 @@ def _of_sets(finder: Finder, exact: bool) -> Iterator[Sentence]:
     ranges = {} if exact else {coefficients: _range(finder, coefficients) for coefficients in names}
     words = Wording(finder.program.header, names)
     on_task = replace(words, ranges={c: {"at most": low, "at least": high} for c, (low, high) in ranges.items()})
-    yield from _of_variables(finder, words)
+    yield from _of_variables(finder, words, exact)
     yield from _of_tallies(words, ranges)
     yield Sentence("; ".join(chains(found, words)), claims, f"{ON_TASK}, {'; '.join(chains(found, on_task))}")
 
@@ -89,8 +89,8 @@ def _of_tallies(words: Wording, ranges: Mapping[Coefficients, tuple[int, int]]) 
             yield Sentence(said)
 
 
-def _of_variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
-    known = [sentence for sentence in variables(finder, words) if all(claim.holds(finder.scene) for claim in sentence.claims)]
+def _of_variables(finder: Finder, words: Wording, exact: bool) -> Iterator[Sentence]:
+    known = [sentence for sentence in variables(finder, words, exact) if all(claim.holds(finder.scene) for claim in sentence.claims)]
     yield from known
     named = {name for sentence in known for name, _ in sentence.captions}
     averages = [s.name for s in finder.program.statements if isinstance(s, Aggregate) and s.selectors and s.name not in named]

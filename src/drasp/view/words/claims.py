@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 
@@ -16,6 +17,10 @@ ONE_HOT = 0.98
 """The share from which on an average is said to be a single token."""
 TIE = 1e-4
 """Shares that differ by less are not told apart."""
+
+
+MOSTLY = 0.95
+"""The share of positions from which on something is told as being so mostly."""
 
 
 class Claim(ABC):
@@ -89,16 +94,18 @@ class IsToken(Claim):
     Attributes:
         alone: whether there is hardly anything else in it.
         until: the token up to whose first place that is said; None for everywhere.
+        least: the share of the positions at which it is so.
     """
 
     variable: str
     notion: Notion
     alone: bool = False
     until: int | None = None
+    least: float = 1.0
 
     def holds(self, scene: Scene) -> bool:
         there, right = self.right(scene)
-        return bool(there.any() and right[there].all())
+        return bool(there.any() and right[there].mean() >= self.least)
 
     def right(self, scene: Scene) -> tuple[Array, Array]:
         """(batch, time) booleans: where it is said, and where it is so."""
@@ -189,6 +196,11 @@ class Sentence:
     on_task: str | None = None
     everywhere: bool = True
     captions: tuple[tuple[str, str], ...] = ()
+
+
+def rounded_down(share: float) -> float:
+    """A share that other sequences reach as well: whole hundredths, half of one left out."""
+    return 1.0 if share == 1 else floor(share * 100 - 0.5) / 100
 
 
 def seen(scene: Scene) -> Array:

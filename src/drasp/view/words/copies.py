@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import floor
 
 import numpy as np
 
 from drasp.ir.labels import is_special
-from drasp.view.words.claims import PutsOut
+from drasp.view.words.claims import MOSTLY, PutsOut, rounded_down
 from drasp.view.words.conditions import Condition, Constant, Is, Same
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import Fixed
 from drasp.view.words.scene import Array, different
-from drasp.view.words.wording import NONE, Wording
-
-MOSTLY = 0.95
-"""The share of positions from which on something is told as being so mostly."""
+from drasp.view.words.wording import NONE, Wording, mostly
 
 
 def puts_out(finder: Finder, exact: bool) -> tuple[list[PutsOut], list[int]]:
@@ -56,7 +52,7 @@ def _group(finder: Finder, tokens: tuple[int, ...], after: tuple[int, ...] | Non
         claims = [PutsOut(notion, (*stops, *others), after) for stops in ((), *_stops(finder, predicted, wrong))]
         share, best = max(((claim.share(finder.scene), claim) for claim in claims), key=lambda pair: pair[0])
         if share >= least:
-            return replace(best, least=floor(share * 100) / 100)
+            return replace(best, least=rounded_down(share))
     return None
 
 
@@ -82,7 +78,7 @@ def _sentence(claim: PutsOut, words: Wording) -> str:
     first = claim.after is not None and len(claim.after) == 1 and is_special(words.header.vocabulary[claim.after[0]])
     said = f"after {words.any_of(claim.after)} it puts out " if first and claim.after else "it puts out "
     if claim.least < 1:
-        said = f"at {claim.least:.0%} of the positions or more, {said}"
+        said = f"{mostly(claim.least)}{said}"
     said += claim.notion.text(words)
     for output in dict.fromkeys(output for _, output in claim.instead):
         where = " or ".join(_instead(condition, words) for condition, other in claim.instead if other == output)

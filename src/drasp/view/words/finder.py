@@ -89,7 +89,7 @@ class Finder:
             found += [((a, 1), (b, -1)) for a, b in pairs]
         elif pairs:
             sums = [counts.terms(output) for counts in self.counts.values() for output in range(len(self.program.header.predicted))]
-            found += [((a, 1), (b, -1)) for a, b in pairs if any(terms is not None and terms[a] * terms[b] < 0 for terms in sums)]
+            found += [((a, 1), (b, -1)) for a, b in pairs if any(terms is None or terms[a] * terms[b] < 0 for terms in sums)]
         simple = sorted(dict.fromkeys(found), key=lambda coefficients: sum(abs(factor) for _, factor in coefficients))
         return [(coefficients, self.at(tally(self.scene, coefficients))) for coefficients in simple]
 

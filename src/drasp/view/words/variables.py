@@ -6,62 +6,76 @@ from dataclasses import replace
 import numpy as np
 
 from drasp.ir.nodes import TOKEN, Aggregate, Case, Compare, Compute, Norm, Table
-from drasp.view.words.claims import ONE_HOT, IsShare, IsToken, IsWeighted, Sentence, Tells, seen
+from drasp.view.words.claims import MOSTLY, ONE_HOT, IsShare, IsToken, IsWeighted, Sentence, Tells, rounded_down, seen
 from drasp.view.words.conditions import Condition, Constant
 from drasp.view.words.counts import Counts
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import FEW, Current, places
 from drasp.view.words.scene import different
-from drasp.view.words.wording import Wording, listed
+from drasp.view.words.wording import Wording, listed, mostly
 
-MOSTLY = "mostly"
 FEW_WEIGHTS = 2
 UNSEEN = ("<sep>", "<eos>", "<pad>")
 
 
-def variables(finder: Finder, words: Wording) -> Iterator[Sentence]:
-    """A sentence for each variable that has a name."""
+def variables(finder: Finder, words: Wording, exact: bool) -> Iterator[Sentence]:
+    """A sentence for each variable that has a name.
+
+    Args:
+        exact: not what is so at most positions only.
+    """
     for statement in finder.program.statements:
         if isinstance(statement, Aggregate) and not statement.selectors and statement.value == TOKEN and not words.header.bidirectional:
             if words.header.pad is None:
                 share = "the share of each token so far"
                 yield Sentence(f"{statement.name} is {share}", (IsShare(statement.name),), captions=((statement.name, share),))
         elif isinstance(statement, Aggregate) and statement.selectors:
-            yield from _average(finder, statement, words)
+            yield from _average(finder, statement, words, exact)
         elif isinstance(statement, Compare | Compute | Case | Table | Norm) and finder.program.bases[statement.name].size == 1:
             yield from _number(finder, statement.name, words)
 
 
-def _average(finder: Finder, statement: Aggregate, words: Wording) -> Iterator[Sentence]:
+def _average(finder: Finder, statement: Aggregate, words: Wording, exact: bool) -> Iterator[Sentence]:
     """A single token or position; else a share in which tokens count more or less; else mostly a single one."""
     if statement.name not in finder.scene.values:
         return
-    single = _single(finder, statement, words)
-    if single is None or MOSTLY in single.captions[0][1]:
-        single = _weighted(finder, statement, words) or single
-    if single is not None:
-        yield single
+    claim = _single(finder, statement, exact)
+    if claim is not None and claim.alone:
+        yield _said(claim, words)
+        return
+    weighted = _weighted(finder, statement, words)
+    if weighted is not None:
+        yield weighted
+    elif claim is not None:
+        yield _said(claim, words)
 
 
-def _single(finder: Finder, statement: Aggregate, words: Wording) -> Sentence | None:
-    of_tokens = finder.program.bases[statement.name].kind == "token"
-    candidates = [Current(), *(notion for notion, _ in finder.notions)] if of_tokens else list(places(finder.program))
-    ends = [token for token in different(finder.scene.token_ids[seen(finder.scene)]).tolist() if words.header.vocabulary[token] == "<sep>"]
-    for until in (None, *ends):
-        for notion in candidates:
-            claim = IsToken(statement.name, notion, until=until)
-            there, right = claim.right(finder.scene)
-            if there.sum() * 2 >= max(claim.among(finder.scene).sum(), 1) and right[there].all():
-                alone = replace(claim, alone=True)
-                return _said(alone if alone.holds(finder.scene) else claim, words)
-    return None
+def _single(finder: Finder, statement: Aggregate, exact: bool) -> IsToken | None:
+    """Which token or position has the largest share, at as many positions as possible."""
+    program, scene = finder.program, finder.scene
+    of_tokens = program.bases[statement.name].kind == "token"
+    candidates = [Current(), *(notion for notion, _ in finder.notions)] if of_tokens else list(places(program))
+    ends = [token for token in different(scene.token_ids[seen(scene)]).tolist() if program.header.vocabulary[token] == "<sep>"]
+    best, most = None, 1.0 if exact else MOSTLY
+    for claim in (IsToken(statement.name, notion, until=until) for until in (None, *ends) for notion in candidates):
+        there, right = claim.right(scene)
+        if there.sum() * 2 < max(claim.among(scene).sum(), 1):
+            continue
+        share = right[there].mean()
+        if share == 1:
+            alone = replace(claim, alone=True)
+            return alone if alone.holds(scene) else claim
+        if share >= most:
+            best, most = replace(claim, least=rounded_down(share)), share
+    return best
 
 
 def _said(claim: IsToken, words: Wording) -> Sentence:
     text = claim.notion.text(words)
     until = "" if claim.until is None else f"until {words.token(claim.until)} "
     said = f"{claim.variable} is {text}" if claim.alone else f"the largest share in {claim.variable} is that of {text}"
-    return Sentence(until + said, (claim,), captions=((claim.variable, f"{until}{text if claim.alone else f'{MOSTLY} {text}'}"),))
+    caption = f"{until}{'' if claim.alone else 'mostly '}{text}"
+    return Sentence(f"{mostly(claim.least)}{until}{said}", (claim,), captions=((claim.variable, caption),))
 
 
 def _weighted(finder: Finder, statement: Aggregate, words: Wording) -> Sentence | None:
@@ -72,9 +86,10 @@ def _weighted(finder: Finder, statement: Aggregate, words: Wording) -> Sentence 
     claim = IsWeighted(statement.name, tuple(tuple(row.tolist()) for row in weights if row is not None))
     columns = list(zip(*claim.weights, strict=True))
     share = "the share of each token so far"
-    said = [f"{words.token(token)} counts {_times(column, words)}" for token, column in enumerate(columns) if set(column) != {1.0}]
+    times = [(token, _times(column, words)) for token, column in enumerate(columns)]
+    said = [f"{words.token(token)} counts {text}" for token, text in times if text]
     verb = "says" if len(statement.selectors) == 1 else "say"
-    how = f"where {' and '.join(said)}" if len(said) <= FEW_WEIGHTS else f"weighted as {listed(statement.selectors, 'and')} {verb}"
+    how = f"where {' and '.join(said)}" if 0 < len(said) <= FEW_WEIGHTS else f"weighted as {listed(statement.selectors, 'and')} {verb}"
     return Sentence(f"{statement.name} is {share}, {how}", (claim,), captions=((statement.name, f"{share}, weighted"),))
 
 

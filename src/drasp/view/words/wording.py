@@ -67,6 +67,11 @@ def called(name: str) -> str:
     return f"`{name}`" if plain and not is_special(name) else label_text(name)
 
 
+def mostly(least: float) -> str:
+    """How often something is so, as the beginning of a sentence; "" for always."""
+    return "" if least == 1 else f"at {least:.0%} of the positions or more, "
+
+
 def listed(items: Sequence[str], word: str) -> str:
     """`a, b or c`."""
     return f" {word} ".join([", ".join(items[:-1]), *items[-1:]]) if len(items) > 1 else "".join(items)
