@@ -74,8 +74,8 @@ class Program(ir.Program):
 
     @cached_property
     def algorithm(self) -> tuple[str, ...]:
-        """What the program does, in a few sentences. They say what follows from its lines, and was checked on random strings; of a
-        decompilation, which knows a task, `Decompilation.algorithm` says more.
+        """What the program does, in a few sentences that hold on random strings; of a decompilation, which knows a task,
+        `Decompilation.algorithm` says more.
         """
         from drasp.view.words import algorithm  # here, as whoever runs a program needs none of it
 

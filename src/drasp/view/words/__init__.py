@@ -29,7 +29,7 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
     """What a program does, in words.
 
     Args:
-        scene: the task's sequences; without them only what follows from the statements is told.
+        scene: the task's sequences; without them random strings, on which less is told.
     """
     if len(program.statements) > MOST_STATEMENTS:
         return (Sentence(f"{len(program.statements)} statements are too many to be put into words."),)
