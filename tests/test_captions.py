@@ -311,7 +311,7 @@ CAPTIONS = {
     "a3": "average of a1 where s1 + s2 attend",
     "m1": '1 if share of "a" in a2 > share of "b" in a2, else 0',
     "m2": 'share of "a" in a2 + 1; 1 if "a" is in a1, else 0',
-    "m3": "a formula for each of 2 coordinates of token and a2",
+    "m3": "for each of 2 coordinates a formula of token and a2",
     "m4": 'of token: (1.5 for 0 if the current token is "a")',
     "c1": "pos against pos: 1 where the first position modulo 2 is the second position modulo 2",
     "h1": "the largest coordinate of a2 as one-hot",

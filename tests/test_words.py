@@ -346,4 +346,5 @@ def test_a_task_that_is_not_to_be_had_leaves_the_program_alone() -> None:
     assert known_task(None) is None
     assert scene_of(program, None, (0, 10)) is None
     assert scene_of(program, drasp.get_task("tomita4"), (0, 10)) is None
+    assert scene_of(parse(D2.replace("next-token-set", "next-token-set\nattention bidirectional")), drasp.get_task("D2"), (0, 10)) is None
     assert scene_of(parse(D2.replace("152", "20")), drasp.get_task("D2"), (0, 150)) is None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from drasp.ir.formulas import Read
+from drasp.ir.formulas import Apply, Formula, Read, Test, walk
 from drasp.ir.labels import label_text, number_text
 from drasp.ir.nodes import (
     ONE_READ,
@@ -45,12 +45,14 @@ def caption(program: Program, statement: Statement) -> str:
 
 def _shorter(program: Program, statement: Statement) -> Iterator[str]:
     """Summaries, shorter and shorter; the last names nothing."""
-    reads = [read.text() for read in statement.reads if read != ONE_READ]
+    reads = list(dict.fromkeys(read.text() for read in statement.reads if read != ONE_READ))
     of = f" of {_and(reads)}" if reads else ""
+    if isinstance(statement, Project) and program.bases[statement.input.variable].kind == "derived":
+        yield _votes(program, statement)
     if isinstance(statement, Select | Project):
         verb, what = ("attend", "preferences") if isinstance(statement, Select) else ("output", "terms")
         parts = _parts(statement)
-        yield from (f"{verb} by {many}{where}" for where in (of, "") for many in (f"{parts} {what}" if parts > 1 else "a table",))
+        yield from (f"{verb} by {f'{parts} {what}' if parts > 1 else 'a table'}{where}" for where in (of, ""))
     elif isinstance(statement, Aggregate):
         yield f"average of {statement.value.text()} where {len(statement.selectors)} selectors attend"
         yield "an average where selectors attend"
@@ -60,6 +62,17 @@ def _shorter(program: Program, statement: Statement) -> Iterator[str]:
         yield f"the {is_next}: softmax of {what}" if program.header.predict == "next-token" else f"each may come next if {what} is > 0"
     else:
         yield from (f"{_kind(statement)}{where}" for where in (of, ""))
+
+
+def _votes(program: Program, statement: Project) -> str:
+    """For and against which outputs the coordinates of a variable speak: "[0] for "a"; [1] for "b", against <eos>"."""
+    names = [label_text(name) for name in program.header.predicted]
+    said = []
+    for coordinate, row in enumerate(program.matrix(statement.name)):
+        sides = (("for", row > 0), ("against", row < 0))
+        parts = [f"{word} {_and([name for name, here in zip(names, side, strict=True) if here])}" for word, side in sides if side.any()]
+        said += [f"[{coordinate}] {', '.join(parts)}"] * bool(parts)
+    return f"{statement.input.text()} speaks: {'; '.join(said)}"
 
 
 def _parts(statement: Select | Project) -> int:
@@ -74,11 +87,17 @@ def _parts(statement: Select | Project) -> int:
 def _kind(statement: Statement) -> str:
     """What an element-wise operation is called."""
     if isinstance(statement, Compute):
-        return "a formula" if len(statement.formulas) == 1 else f"{len(statement.formulas)} formulas"
+        what = "weighted sum" if all(map(_is_sum, statement.formulas)) else "formula"
+        return f"a {what}" if len(statement.formulas) == 1 else f"{len(statement.formulas)} {what}s"
     if isinstance(statement, Case):
-        return f"a formula for each of {len(statement.branches)} coordinates"
+        return f"for each of {len(statement.branches)} coordinates a formula"
     kinds = {Norm: "the norm", Mlp: "the model's own MLP", Table: "a table", Harden: "the largest coordinate", Sharpen: "a power"}
     return kinds.get(type(statement), "the product" if isinstance(statement, Pair) else "a comparison")
+
+
+def _is_sum(formula: Formula) -> bool:
+    """Whether a formula has no function, test or division."""
+    return all(not isinstance(part, Apply | Test) and getattr(part, "operator", "+") != "/" for part in walk(formula))
 
 
 def _and(names: list[str]) -> str:
