@@ -154,7 +154,7 @@ ON_THE_TASK = {
     ),
     "D3": (
         D3,
-        "a1 is the share of each token so far, where <bos> counts 3.3 times after `a`.",
+        "a1 is the share of each token so far, where <bos> counts about 3.3 times after `a`.",
         "On the task's sequences, `a` may follow if d is at most 2; `b` if d is at least 1; the end if d is 0.",
     ),
     "aastar": (AASTAR, "The end may follow if the number of tokens since <bos> is even; `a` always."),

@@ -109,7 +109,7 @@ def task_scene(program: Program, task: Task, lengths: tuple[int, int], seed: int
 
 
 def scene_of(program: Program, task: Task | None, lengths: Sequence[int] | None) -> Scene | None:
-    """As `task_scene`; None where there is no task, or its sequences are none for the program, or attention sees what stands behind them."""
+    """As `task_scene`; None where there is no task, its sequences are none for the program, or attention sees what is behind them."""
     if task is None or tuple(task.vocabulary) != program.header.vocabulary or program.header.bidirectional:
         return None
     if len(program.statements) > MOST_STATEMENTS:

@@ -94,12 +94,12 @@ def _weighted(finder: Finder, statement: Aggregate, words: Wording) -> Sentence 
 
 
 def _times(weights: tuple[float, ...], words: Wording) -> str:
-    """`3.3 times after `a``: how often a token counts after which tokens."""
+    """`about 3.3 times after `a``: how often a token counts after which tokens."""
     different: dict[float, list[int]] = {}
     for current, weight in enumerate(weights):
         if words.header.vocabulary[current] not in UNSEEN and weight != 1:
             different.setdefault(weight, []).append(current)
-    parts = (f"{weight:.2g} times after {words.any_of(tokens)}" for weight, tokens in different.items())
+    parts = (f"about {weight:.2g} times after {words.any_of(tokens)}" for weight, tokens in different.items())
     return " and ".join(parts)
 
 
