@@ -21,8 +21,8 @@ from drasp.lang.printer import print_program
 from drasp.naming.families import families
 from drasp.naming.tuning import OperatorTuning
 from drasp.run.numpy_fast import evaluate
-from drasp.view.captions import caption, captions
-from strategies import symbolic_operators
+from drasp.view.captions import WIDEST, captions, detail
+from strategies import programs, symbolic_operators
 from test_lang_operators import PRIMITIVES
 
 # The reader: what a caption claims of a pair of positions q and k.
@@ -147,7 +147,7 @@ def claimed(words: str, size: int) -> np.ndarray:
 def selecting(op: Symbolic, size: int) -> tuple[Program, str]:
     select = Select("s", Read("pos"), Read("pos"), op)
     program = Program(Header(("a",), size, "next-token"), (select, Prediction(())))
-    return program, caption(program, select)
+    return program, detail(program, select)
 
 
 def assert_caption_is_true(op: Symbolic, size: int) -> None:
@@ -196,7 +196,7 @@ def test_primitives_are_read_back_as_they_are_and_differ_in_print_where_they_dif
     for select in selects:
         matrix = again.matrix(select.name)
         np.testing.assert_array_equal(matrix, select.op.matrix(rows, columns))
-        for texts, text in ((printed, select.op.text(Names("q", "k", True))), (said, caption(program, select))):
+        for texts, text in ((printed, select.op.text(Names("q", "k", True))), (said, detail(program, select))):
             np.testing.assert_array_equal(texts.setdefault(text, matrix), matrix, err_msg=text)
 
 
@@ -260,7 +260,7 @@ def test_the_caption_of_a_formula_computes_what_the_formula_does(formula: str) -
     program = parse(SOURCE.replace("FORMULA", formula))
     tokens = np.random.default_rng(0).integers(0, 3, (20, 9))
     trace = evaluate(program, tokens)
-    code = compile(python_of(caption(program, program.by_name["x"])), formula, "eval")
+    code = compile(python_of(detail(program, program.by_name["x"])), formula, "eval")
     known = {"relu": lambda x: max(x, 0), "sign": np.sign, "gelu": gelu}
     for row in range(20):
         for i in range(9):
@@ -311,7 +311,7 @@ CAPTIONS = {
     "a3": "average of a1 where s1 + s2 attend",
     "m1": '1 if share of "a" in a2 > share of "b" in a2, else 0',
     "m2": 'share of "a" in a2 + 1; 1 if "a" is in a1, else 0',
-    "m3": 'share of "a" in a2 - 1 if token is "a"; (1 if share of "b" in a2 > 0, else 0) if token is "b"',
+    "m3": "for each of 2 coordinates a formula of token and a2",
     "m4": 'of token: (1.5 for 0 if the current token is "a")',
     "c1": "pos against pos: 1 where the first position modulo 2 is the second position modulo 2",
     "h1": "the largest coordinate of a2 as one-hot",
@@ -327,4 +327,12 @@ CAPTIONS = {
 def test_every_statement_has_a_caption_in_plain_english() -> None:
     program = parse(PROGRAM, operators={"W": np.zeros((152, 152))})
     assert captions(program) == CAPTIONS
+    in_full = 'share of "a" in a2 - 1 if token is "a"; (1 if share of "b" in a2 > 0, else 0) if token is "b"'
+    assert detail(program, program.by_name["m3"]) == in_full
     assert parse(print_program(program, captions(program)), operators={"W": np.zeros((152, 152))}) == program
+
+
+@settings(max_examples=100)
+@given(programs())
+def test_every_caption_stands_beside_its_line(program: Program) -> None:
+    assert max(map(len, captions(program).values())) <= WIDEST

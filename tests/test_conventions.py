@@ -14,7 +14,7 @@ from drasp.model.transformer import LayerNorm, Transformer
 from drasp.search.decompile import Session, decompile
 from drasp.search.settings import Settings
 from drasp.tasks.protocol import Task
-from drasp.view.facts import terminal
+from drasp.view.terminal import terminal
 from small_models import random_transformer
 
 ALTERNATING = ["ab" * n for n in range(2, 9)] + ["ab" * n + "a" for n in range(2, 9)]

@@ -111,9 +111,11 @@ def test_the_commands_of_the_tutorial_do_what_it_says(tmp_path: Path) -> None:
         if expected:
             assert done.stdout.splitlines()[-1].endswith(f"->  {expected}")
         if command.startswith("drasp decompile"):
-            printed = next(block for block in _blocks("docs/tutorial.md", "text") if block.startswith("drasp 1"))
+            printed = next(block for block in _blocks("docs/tutorial.md", "text") if "\ndrasp 1\n" in block)
             program = drasp.load_program(tmp_path / "runs" / "majority")
-            assert drasp.parse(printed.partition("\nverdict")[0]) == program
+            words, _, listing = printed.partition("\n\n")
+            assert done.stdout.startswith(f"{words}\n\ndrasp 1\n")
+            assert drasp.parse(listing.partition("\nverdict")[0]) == program
             assert "\nverdict    decompiled\n" in done.stdout
     assert {"report.html", "program.py", "program.tex", "program.md"} <= {path.name for path in (tmp_path / "runs" / "majority").iterdir()}
 

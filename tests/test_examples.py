@@ -20,8 +20,8 @@ from drasp.model.forward import TorchTransformer
 from drasp.model.told import Told
 from drasp.tasks.protocol import Asked, Sample, Task, parts
 from drasp.tasks.user import checked_answers, checked_sample, different_sample
-from drasp.view.facts import terminal
 from drasp.view.report.page import report
+from drasp.view.terminal import terminal
 from small_models import random_transformer
 
 SUMS = [[a, b] for a in range(5) for b in range(5)]

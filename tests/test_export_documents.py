@@ -20,8 +20,8 @@ from drasp.lang.parser import parse
 from drasp.view.exports.latex import to_latex
 from drasp.view.exports.markdown import to_markdown
 from drasp.view.exports.python import to_python
-from drasp.view.facts import terminal
 from drasp.view.notebook.html import program_html
+from drasp.view.terminal import terminal
 from sample_evidence import LANGUAGE, sample_evidence
 from small_models import header, random_transformer
 from strategies import programs

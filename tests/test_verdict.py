@@ -11,9 +11,10 @@ from drasp.lang.folder import load_program
 from drasp.search.settings import Settings
 from drasp.view.exports.markdown import to_markdown
 from drasp.view.exports.python import to_python
-from drasp.view.facts import shortfalls, terminal
+from drasp.view.facts import shortfalls
 from drasp.view.notebook.html import program_html
 from drasp.view.report.page import report
+from drasp.view.terminal import terminal
 from sample_evidence import ATTENTION, INTERCHANGE, sample_evidence
 
 PROGRAM = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 from drasp.model.given import Model
 from drasp.program import Program
@@ -13,6 +14,7 @@ from drasp.search.settings import Settings
 from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
 from drasp.view.notebook.html import program_html
+from drasp.view.words import algorithm, scene_of
 
 
 class Decompilation(search.Decompilation):
@@ -20,9 +22,16 @@ class Decompilation(search.Decompilation):
 
     Attributes:
         frontier: what else the search met, from small to large, the program among them.
+        task: as it fits the model.
     """
 
     program: Program
+
+    @cached_property
+    def algorithm(self) -> tuple[str, ...]:
+        """What the program does on the task's sequences, in a few sentences; what they say was checked."""
+        scene = scene_of(self.program, self.task, self.evidence.settings.get("lengths"))
+        return tuple(sentence.text for sentence in algorithm(self.program, scene))
 
     def _repr_html_(self) -> str:
         return program_html(self.program, self.evidence)
@@ -53,4 +62,4 @@ def decompile(
     """
     found = search.decompile(model, task, settings, search.Session(report=report, say=_say))
     frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
-    return Decompilation(Program.of(found.program), found.evidence, frontier)
+    return Decompilation(Program.of(found.program), found.evidence, frontier, found.task)

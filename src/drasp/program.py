@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +71,15 @@ class Program(ir.Program):
             DraspError: there is no such line, or the program is not legal with that text.
         """
         return Program.of(edit.replaced(self, name, text))
+
+    @cached_property
+    def algorithm(self) -> tuple[str, ...]:
+        """What the program does, in a few sentences that hold on random strings; of a decompilation, which knows a task,
+        `Decompilation.algorithm` says more.
+        """
+        from drasp.view.words import algorithm  # here, as whoever runs a program needs none of it
+
+        return tuple(sentence.text for sentence in algorithm(self))
 
     def _repr_html_(self) -> str:
         return html.program_html(self)

@@ -50,7 +50,8 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.cli.display import Display
     from drasp.search.decompile import Decompilation, Session, decompile
     from drasp.search.settings import Settings
-    from drasp.view.facts import terminal
+    from drasp.view.terminal import terminal
+    from drasp.view.words import scene_of
 
     flags = ("match", "least", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")
     settings = Settings(**{flag: getattr(arguments, flag) for flag in flags}, device=device(arguments.device))
@@ -76,7 +77,7 @@ def command(arguments: argparse.Namespace) -> int:
     if journal.failed:
         say(f"{journal.failed}; a run that goes on would have started again from there")
     with suppress(BrokenPipeError):  # whoever does not read it is still told by the exit code
-        tell(terminal(found.program, found.evidence))
+        tell(terminal(found.program, found.evidence, scene_of(found.program, found.task, settings.lengths)))
         tell(f"written to {out}")
     if found.evidence.interrupted:
         return INTERRUPTED

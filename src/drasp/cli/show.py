@@ -26,14 +26,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     from drasp.lang.folder import load_program
     from drasp.search.record import load_evidence, load_frontier
-    from drasp.view.facts import terminal
+    from drasp.view.terminal import terminal
+    from drasp.view.words import known_task, scene_of
 
     if arguments.frontier:
         tell(_frontier(load_frontier(arguments.program)))
         return 0
     if arguments.statements is not None:
         arguments.program = _picked(arguments.program, arguments.statements)
-    tell(terminal(load_program(arguments.program), load_evidence(arguments.program)))
+    program, evidence = load_program(arguments.program), load_evidence(arguments.program)
+    settings = {} if evidence is None else evidence.settings
+    tell(terminal(program, evidence, scene_of(program, known_task(settings.get("task")), settings.get("lengths"))))
     return 0
 
 

@@ -22,3 +22,4 @@ class Stream(IntEnum):
     PAIRS = 105
     EXAMPLES = 106
     ATTENTION = 107
+    WORDS = 108

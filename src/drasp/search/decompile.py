@@ -44,11 +44,13 @@ class Decompilation:
 
     Attributes:
         frontier: what else the search met, from small to large, the program among them.
+        task: as it fits the model.
     """
 
     program: Program
     evidence: Evidence
     frontier: tuple[Point, ...]
+    task: Task | None = field(default=None, compare=False, repr=False)
 
 
 def _nothing(what: object) -> None:
@@ -110,7 +112,7 @@ def decompile(
         try:
             searched, frontier = _searched(runner)
             searched = replace(searched, conventions=odd)
-            return _measured(searched, frontier, runner, session.arrived)
+            return replace(_measured(searched, frontier, runner, session.arrived), task=task)
         finally:
             runner.interrupts.release()
 

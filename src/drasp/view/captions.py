@@ -1,6 +1,8 @@
-"""Captions: what each statement of a program does, in plain English, made from the statement itself."""
+"""Captions: what each statement of a program does, in plain English, made from the statement itself: short, and in full as its detail."""
 
-from drasp.ir.formulas import Read
+from collections.abc import Iterator
+
+from drasp.ir.formulas import Apply, Formula, Read, Test, walk
 from drasp.ir.labels import label_text, number_text
 from drasp.ir.nodes import (
     ONE_READ,
@@ -26,13 +28,84 @@ from drasp.ir.program import Program
 BUILT_IN_NOUNS = {"token": "token", "pos": "position"}
 
 
+WIDEST = 90
+"""Characters of a caption, so that it stands beside its line."""
+
+
 def captions(program: Program) -> dict[str, str]:
     """The caption of every statement, by its name."""
     return {statement.name: caption(program, statement) for statement in program.statements}
 
 
 def caption(program: Program, statement: Statement) -> str:
-    """What a statement does. The variables that it reads are named as they are in the program, `token` and `pos` as what they are."""
+    """What a statement does, in few words: its detail, where that is short enough, else what it is made of."""
+    full = detail(program, statement)
+    return full if len(full) <= WIDEST else next(text for text in _shorter(program, statement) if len(text) <= WIDEST)
+
+
+def _shorter(program: Program, statement: Statement) -> Iterator[str]:
+    """Summaries, shorter and shorter; the last names nothing."""
+    reads = list(dict.fromkeys(read.text() for read in statement.reads if read != ONE_READ))
+    of = f" of {_and(reads)}" if reads else ""
+    if isinstance(statement, Project) and program.bases[statement.input.variable].kind == "derived":
+        yield _votes(program, statement)
+    if isinstance(statement, Select | Project):
+        verb, what = ("attend", "preferences") if isinstance(statement, Select) else ("output", "terms")
+        parts = _parts(statement)
+        yield from (f"{verb} by {f'{parts} {what}' if parts > 1 else 'a table'}{where}" for where in (of, ""))
+    elif isinstance(statement, Aggregate):
+        yield f"average of {statement.value.text()} where {len(statement.selectors)} selectors attend"
+        yield "an average where selectors attend"
+    elif isinstance(statement, Prediction):
+        what = f"the sum of {len(statement.logits)} projections"
+        is_next = "next token" if program.header.outputs is None else "output"
+        yield f"the {is_next}: softmax of {what}" if program.header.predict == "next-token" else f"each may come next if {what} is > 0"
+    else:
+        yield from (f"{_kind(statement)}{where}" for where in (of, ""))
+
+
+def _votes(program: Program, statement: Project) -> str:
+    """For and against which outputs the coordinates of a variable speak: "[0] for "a"; [1] for "b", against <eos>"."""
+    names = [label_text(name) for name in program.header.predicted]
+    said = []
+    for coordinate, row in enumerate(program.matrix(statement.name)):
+        sides = (("for", row > 0), ("against", row < 0))
+        parts = [f"{word} {_and([name for name, here in zip(names, side, strict=True) if here])}" for word, side in sides if side.any()]
+        said += [f"[{coordinate}] {', '.join(parts)}"] * bool(parts)
+    return f"{statement.input.text()} speaks: {'; '.join(said)}"
+
+
+def _parts(statement: Select | Project) -> int:
+    """How many terms an operator has, overrides included."""
+    op = statement.op
+    if isinstance(op, Dense):
+        return 1
+    sums = (op,) if isinstance(op, Sum) else (op.base, *(override for _, override in op.overrides))
+    return sum(len(part.terms) for part in sums)
+
+
+def _kind(statement: Statement) -> str:
+    """What an element-wise operation is called."""
+    if isinstance(statement, Compute):
+        what = "weighted sum" if all(map(_is_sum, statement.formulas)) else "formula"
+        return f"a {what}" if len(statement.formulas) == 1 else f"{len(statement.formulas)} {what}s"
+    if isinstance(statement, Case):
+        return f"for each of {len(statement.branches)} coordinates a formula"
+    kinds = {Norm: "the norm", Mlp: "the model's own MLP", Table: "a table", Harden: "the largest coordinate", Sharpen: "a power"}
+    return kinds.get(type(statement), "the product" if isinstance(statement, Pair) else "a comparison")
+
+
+def _is_sum(formula: Formula) -> bool:
+    """Whether a formula has no function, test or division."""
+    return all(not isinstance(part, Apply | Test) and getattr(part, "operator", "+") != "/" for part in walk(formula))
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def detail(program: Program, statement: Statement) -> str:
+    """All that a statement does. The variables that it reads are named as they are in the program, `token` and `pos` as what they are."""
     if isinstance(statement, Bilinear):
         return _of_operator(program, statement)
     if isinstance(statement, Aggregate):

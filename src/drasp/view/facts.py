@@ -1,6 +1,6 @@
 """What is to be said of a program beside its listing, as rows: the one place that turns evidence into words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from drasp.evidence.attention import not_the_models
@@ -10,10 +10,9 @@ from drasp.evidence.match import by_bands
 from drasp.evidence.schema import KINDS, Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.ir.size import size
-from drasp.lang.printer import print_program
 from drasp.view.captions import captions
 
-__all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls", "terminal"]
+__all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls"]
 
 NAMED_QUESTION = "How close is each named piece to the piece of the model's own computation that it replaces?"
 UNKNOWN = {"attention": "whether its attention is the model's", "interchange": "whether its averages are what the model's heads hold"}
@@ -85,11 +84,15 @@ def marks(rows: Iterable[Row]) -> dict[str, list[str]]:
     return found
 
 
-def notes(program: Program, rows: Iterable[Row]) -> dict[str, str]:
-    """For each statement what it does, and in brackets what is said beside it."""
+def notes(program: Program, rows: Iterable[Row], known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """For each statement what it does, and in brackets what is said beside it.
+
+    Args:
+        known: captions to be taken before those made from the statements alone.
+    """
     beside = marks(rows)
     said = {name: f" ({'; '.join(parts)})" for name, parts in beside.items()}
-    return {name: text + said.get(name, "") for name, text in captions(program).items()}
+    return {name: text + said.get(name, "") for name, text in (captions(program) | dict(known or {})).items()}
 
 
 def pairs(rows: Iterable[Row], listed: bool = True) -> list[tuple[str, str]]:
@@ -99,14 +102,6 @@ def pairs(rows: Iterable[Row], listed: bool = True) -> list[tuple[str, str]]:
         listed: whether they stand below a listing with marks, which says some of them.
     """
     return [(f"{row.section}: {row.label}" if row.label else row.section, row.text) for row in rows if not (listed and row.beside)]
-
-
-def terminal(program: Program, evidence: Evidence | None) -> str:
-    """The program, beside each line what it does and what is known of it, and then the facts, a line each."""
-    rows = facts(program, evidence)
-    told = [row for row in rows if not row.beside and row.section not in ("task name", "model", "found with")]
-    lines = [f"{row.section:<10} {f'{row.label}: ' if row.label else ''}{row.text}" for row in told if row.section != "evidence"]
-    return "\n".join([print_program(program, notes(program, rows)), *lines])
 
 
 def measured(evidence: Evidence) -> list[tuple[Kind[Any], Sequence[Row]]]:

@@ -43,7 +43,7 @@ from drasp.ir.primitives.python import PythonSides, python_label, python_string
 from drasp.ir.program import Header, Program, sides
 from drasp.lang.parser import NUMERAL
 from drasp.lang.printer import statement_text
-from drasp.view.captions import captions
+from drasp.view.captions import detail
 from drasp.view.facts import facts, pairs
 
 WIDTH = 100  # columns of what is wrapped: docstring, vocabulary, embedded tensors
@@ -180,12 +180,11 @@ class _Writer:
         return "\n".join(lines) + "\n"
 
     def body(self) -> str:
-        said = captions(self.program)
         used = {variable for statement in self.program.statements for read in statement.reads for variable in read.variables()}
         lines = [_LOGITS, *(line for name, line in _BUILT_IN.items() if name in used)]
         for statement in self.program.statements:
             lines += ["", f"    # {statement_text(statement, self.header)}"]
-            lines += _COMMENT.wrap(said[statement.name])
+            lines += _COMMENT.wrap(detail(self.program, statement))
             if isinstance(statement, Prediction):
                 total = " + ".join(self.names[name] for name in statement.logits)
                 lines.append(f"    return {total or f'np.zeros((len(token_ids), {len(self.header.predicted)}))'}")

@@ -23,7 +23,7 @@ from drasp.ir.nodes import (
 from drasp.ir.norms import NORMS
 from drasp.ir.program import Program, tensor_names
 from drasp.lang.printer import statement_text
-from drasp.view.captions import caption
+from drasp.view.captions import detail
 
 Json = dict[str, Any]
 
@@ -141,7 +141,7 @@ def _statement(program: Program, statement: Statement, tensors: _Tensors) -> Jso
         "name": statement.name,
         "kind": type(statement).__name__.lower(),
         "text": statement_text(statement, program.header),
-        "caption": caption(program, statement),
+        "caption": detail(program, statement),
         "reads": [_read(read) for read in statement.reads],
     }
     if isinstance(statement, Bilinear):
