@@ -46,6 +46,12 @@ class Letters:
         offsets = rng.integers(0, POSITIONS - ends.max() + 1, (count, 1))
         return Sample(np.where(scored, token_ids, len(self.vocabulary) - 1), offsets + np.minimum(time, ends[:, None] - 1), scored)
 
+    def right(self, sample: Sample) -> np.ndarray:
+        """Nobody knows what is."""
+        if self.predict == "next-token":
+            return np.full(sample.token_ids.shape, -1)
+        return np.zeros((*sample.token_ids.shape, len(self.vocabulary)), dtype=bool)
+
 
 class ProgramAsModel:
     """A program that is run as the model under study."""
