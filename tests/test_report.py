@@ -242,16 +242,50 @@ def test_lines_are_reached_by_keyboard_and_show_their_operator_and_what_they_rea
     assert page.texts("#panel h3") == ["m1 a formula"]
 
 
+ALPHA = """(selector) => {
+    const canvas = document.querySelector(selector);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return Array.from({length: canvas.height}, (_, r) => Array.from({length: canvas.width}, (_, c) => data[4 * (r * canvas.width + c) + 3] > 0));
+}"""
+
+
 def test_the_operator_is_drawn_as_it_is(opened: Any) -> None:
     page = opened(parse(COUNTING))
     page.page.get_by_role("button", name="Show all").click()
-    drawn = page.page.evaluate(
-        "(() => { const c = document.querySelector('#panel canvas');"
-        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-        " return Array.from({length: d.length / 4}, (_, i) => d[4 * i + 3] > 0); })()"
-    )
-    expected = parse(COUNTING).matrix("s1") > 0
-    np.testing.assert_array_equal(np.reshape(drawn, expected.shape), expected)
+    np.testing.assert_array_equal(page.page.evaluate(ALPHA, "#panel canvas"), parse(COUNTING).matrix("s1") > 0)
+
+
+def test_attention_has_queries_as_rows(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    page.page.fill("#tokens", "1 0 0 1")
+    page.page.focus("#line-a1")
+    weights = np.reshape(page.page.evaluate("Array.from(state.run.attention.a1)"), (5, 5))
+    assert not np.triu(weights, 1).any()
+    for where in ("#panel", "#strips"):
+        drawn = page.page.evaluate(ALPHA, f"{where} .grid:has(.query) canvas")
+        np.testing.assert_array_equal(drawn, weights > 0.002)
+        page.page.evaluate("point(3)")
+        found = page.page.locator(f"{where} .query")
+        box, whole = found.bounding_box(), found.locator("..").bounding_box()
+        assert box["y"] - whole["y"] == pytest.approx(0.6 * whole["height"], abs=1)  # the fourth of five rows
+    page.page.hover("#panel .map canvas", position={"x": 2, "y": 30})  # the first column, the second row
+    assert page.texts("#tip")[0].splitlines()[:2] == ["query: position 1, 1", "key: position 0, <bos>"]
+
+
+def test_what_is_typed_into_an_example_begins_at_the_first_position(opened: Any) -> None:
+    program = parse(COUNTING)
+    page = opened(program, sample_evidence(program, examples=(replace(EXAMPLE, positions=8),)))
+    assert page.page.input_value("#first") == "8"
+    page.page.fill("#tokens", "1 1")
+    assert page.page.input_value("#first") == "0"
+    assert page.texts("#strips .place .cell") == ["0", "1", "2"]
+    page.page.fill("#first", "5")
+    page.page.fill("#tokens", "1 1 0")
+    assert page.texts("#strips .place .cell") == ["5", "6", "7", "8"]  # where one began oneself stays
+    page.page.locator("#examples button").click()
+    assert page.page.input_value("#first") == "8"
+    page.page.locator("#palette button").first.click()
+    assert page.page.input_value("#first") == "0"
 
 
 def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None:

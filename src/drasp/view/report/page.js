@@ -353,11 +353,11 @@ function onInput(statement) {
   const tokens = ids.map((id) => label(data.program.bases.token, id));
   const titled = (text) => el("p", { class: "small" }, text);
   if (statement.kind === "aggregate") {
-    const weights = run.attention[statement.name];
-    const value = (r, c) => weights[c * time + r];
     return [
-      titled("Attention on the input of “Run it”: each position (column) looks at those on the left"),
-      el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(tokens, width), cells(time, time, width, width, 1, value, attentionHint(weights, time))),
+      titled("Attention on the input of “Run it”"),
+      el("div", { class: "axis" }, "key: where it looks →"),
+      el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(tokens, width), attentionCells(run.attention[statement.name], width, width)),
+      el("div", { class: "axis" }, "↑ query: the position that looks"),
     ];
   }
   const rows = valueRows(valueOf(statement), basisOf(statement), statement.kind === "prediction");
@@ -409,8 +409,16 @@ function positionText(i) {
   return `position ${i + state.first}, ${label(data.program.bases.token, state.ids[i])}`;
 }
 
-function attentionHint(weights, time) {
-  return (r, c) => `${positionText(c)}\nlooks at ${positionText(r)}\nweight ${number(weights[c * time + r])}`;
+/** Attention on the input: queries are rows, keys columns; the query at the chosen position is marked. */
+function attentionCells(weights, width, height) {
+  const time = state.ids.length;
+  const weight = (query, key) => weights[query * time + key];
+  const say = (query, key) => `query: ${positionText(query)}\nkey: ${positionText(key)}\nweight ${number(weight(query, key))}`;
+  const box = cells(time, time, width, height, 1, weight, say);
+  const mark = el("div", { class: "query" });
+  mark.style.setProperty("--height", `${height}px`);
+  box.append(mark);
+  return box;
 }
 
 /** The tokens of the text field, `<bos>` in front where it is missing, or what is wrong with them. */
@@ -433,6 +441,12 @@ function vocabularyText() {
   const { vocabulary } = data.program;
   const shown = vocabulary.length <= 16 ? vocabulary : [...vocabulary.slice(0, 6), "…", ...vocabulary.slice(-6)];
   return shown.map((token) => (token.length > 24 ? `${token.slice(0, 24)}…` : tokenText(token))).join("  ");
+}
+
+/** What is typed into an example begins at position 0 again: where the example began was its own. */
+function edited() {
+  if (exampleShown() && Number(at("first").value) === state.first) at("first").value = 0;
+  typed();
 }
 
 function typed() {
@@ -555,13 +569,12 @@ function statementBlocks(statement) {
   const note = notes.length ? ` (${notes.join("; ")})` : "";
   const values = gridBlock(rows.labels, 16, rows.full, rows.value, rows.say);
   if (statement.kind !== "aggregate") return [head, ...(note ? [title(el("small", {}, note.slice(2, -1)))] : []), values];
-  const weights = run.attention[statement.name];
   const height = Math.max(2, Math.min(15, Math.floor(300 / time)));
   const labels = ids.map((id, j) => `${j + state.first} ${label(data.program.bases.token, id)}`);
   return [
     head,
-    title(el("small", {}, "attention: each position (column) looks at the positions on the left")),
-    gridBlock(labels, height, 1, (r, c) => weights[c * time + r], attentionHint(weights, time)),
+    title(el("small", {}, "attention: query ↓ (the position that looks), key → (where it looks)")),
+    el("div", { class: "strip" }, rowLabels(labels, height), attentionCells(run.attention[statement.name], cellWidth, height)),
     title(el("small", {}, `what it finds${note}`)),
     values,
   ];
@@ -570,6 +583,7 @@ function statementBlocks(statement) {
 /** Marks a position and says in words what is there. */
 function point(place) {
   state.place = place;
+  document.documentElement.style.setProperty("--place", place);
   at("position").value = place;
   at("position").setAttribute("aria-valuetext", positionText(place));
   const cursor = at("cursor");
@@ -638,7 +652,8 @@ function palette() {
 }
 
 function append(id) {
-  if (state.first + state.ids.length < data.program.positions) put([...state.ids, id], state.first);
+  const first = exampleShown() ? 0 : state.first;
+  if (first + state.ids.length < data.program.positions) put([...state.ids, id], first);
 }
 
 /** A sequence to begin with where none was recorded: a few tokens; behind `<sep>` what the program says follows. */
@@ -667,7 +682,8 @@ function tryIt() {
     return;
   }
   palette();
-  for (const id of ["tokens", "first"]) at(id).addEventListener("input", typed);
+  at("tokens").addEventListener("input", edited);
+  at("first").addEventListener("input", typed);
   at("form").addEventListener("submit", (event) => event.preventDefault());
   at("position").addEventListener("input", () => point(Number(at("position").value)));
   at("strips").addEventListener("click", (event) => {
