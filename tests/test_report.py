@@ -28,6 +28,7 @@ from drasp.rewrite.lift import lift
 from drasp.run.numpy_fast import evaluate
 from drasp.view.report.page import LARGEST, report
 from drasp.view.report.program import program_data
+from drasp.view.words import Scene, algorithm, known_task, scene_of
 from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs
@@ -127,9 +128,9 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the report of a program; the test fails where the page complained or asked for anything."""
     pages: list[_Page] = []
 
-    def open_report(program: Program, evidence: Evidence | None = None) -> _Page:
+    def open_report(program: Program, evidence: Evidence | None = None, scene: Scene | None = None) -> _Page:
         file = tmp_path / f"{len(pages)}.html"
-        file.write_text(report(program, evidence, "a program"), encoding="utf-8")
+        file.write_text(report(program, evidence, "a program", scene), encoding="utf-8")
         pages.append(_Page(browser, file))
         return pages[-1]
 
@@ -320,6 +321,17 @@ def test_the_evidence_is_all_there(opened: Any) -> None:
     assert page.texts("#title") == ["tomita4 decompiled"]
 
 
+def test_the_algorithm_in_words_stands_first(opened: Any) -> None:
+    program = parse(COUNTING)
+    scene = scene_of(program, known_task("tomita4"), (0, 50))
+    assert scene is not None
+    page = opened(program, sample_evidence(program), scene)
+    plain = [sentence.text.replace("`", "") for sentence in algorithm(program, scene)]
+    assert page.texts("#algorithm li") == plain
+    assert page.texts("#algorithm p") == [f"Each sentence was checked on {len(scene.token_ids)} of the task's sequences."]
+    assert page.texts("h1, h2")[1] == "The algorithm"
+
+
 def test_a_page_without_match_says_why(opened: Any) -> None:
     program, nothing = parse(COUNTING), {"match": None, "task": None, "model_task": None, "baseline": None, "lines": None}
     evidence = sample_evidence(program, verdict="not decompiled", reason="match could not be measured: no budget")
@@ -434,7 +446,9 @@ def test_the_command_writes_a_page_once_and_again_only_by_force(tmp_path: Path, 
     (tmp_path / "evidence.json").write_text(json.dumps(sample_evidence(program).to_json()))
     assert main(["report", str(tmp_path)]) == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page == report(load_program(tmp_path), sample_evidence(program), tmp_path.name)
+    evidence = sample_evidence(program)
+    scene = scene_of(program, known_task(evidence.settings["task"]), evidence.settings["lengths"])
+    assert page == report(load_program(tmp_path), evidence, tmp_path.name, scene)
     capsys.readouterr()
     assert main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines() == [

@@ -823,6 +823,21 @@ function reproduceBody() {
 
 // The page.
 
+/** A sentence on the program: tokens and variables as they are written in it. */
+function sentence(text) {
+  return text.split(/(`[^`]+`|<\w+>|"(?:[^"\\]|\\.)*"|[A-Za-z_]\w*)/).map((part) => {
+    if (/^[`<"]./.test(part)) return bdi(part.replaceAll("`", ""), { class: "token" });
+    return byName.has(part) && part !== "prediction" ? el("code", {}, part) : part;
+  });
+}
+
+function algorithm() {
+  const { checked, sentences } = data.algorithm;
+  at("algorithm").hidden = !sentences.length;
+  at("algorithm").querySelector("ul").append(...sentences.map((text) => el("li", {}, ...sentence(text))));
+  at("algorithm").querySelector("p").append(`Each sentence was checked on ${checked}.`);
+}
+
 function head() {
   const name = evidence?.task ?? data.name;
   at("title").append(bdi(name));
@@ -853,6 +868,7 @@ const percent = (x) => `${(100 * x).toFixed(2).replace(/\.?0+$/, "")} %`;
 
 async function main() {
   head();
+  algorithm();
   listing();
   choose(statements[0]);
   evidenceBody();

@@ -23,6 +23,7 @@ from drasp.lang.printer import print_program
 from drasp.tasks.registry import get_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
 from drasp.view.report.program import Json, program_data
+from drasp.view.words import Scene, algorithm
 
 LARGEST = 2_000_000  # bytes of a page
 
@@ -41,21 +42,28 @@ DRAWN = frozenset(("match", "lines", "examples"))
 """The kinds of evidence that the page draws; all others are shown by their rows."""
 
 
-def report(program: Program, evidence: Evidence | None, name: str) -> str:
+def report(program: Program, evidence: Evidence | None, name: str, scene: Scene | None = None) -> str:
     """The page, as HTML that needs no other file and asks for nothing. It is 2 MB at most, but for programs of thousands of lines.
 
     Args:
         program: what it is about.
         name: of the run, where the evidence names no task.
+        scene: the task's sequences, where they are to be had.
 
     Raises:
         DraspError: the evidence is that of another program.
     """
     data: Json = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
+    data["algorithm"] = _algorithm(program, scene)
     data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
     empty = _filled(data)
     room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
     return _filled(data | {"program": program_data(program, room)})
+
+
+def _algorithm(program: Program, scene: Scene | None) -> Json:
+    checked = "random strings" if scene is None else f"{len(scene.token_ids)} of the task's sequences"
+    return {"checked": checked, "sentences": [sentence.text for sentence in algorithm(program, scene)]}
 
 
 def _size(program: Program) -> Json:
