@@ -434,6 +434,49 @@ def test_large_operators_of_small_rank_run_in_the_page_as_factors(blank: Any) ->
         assert found.same
 
 
+D3 = """drasp 1
+vocabulary "a" "b" <bos> <sep> <eos> <pad>
+positions 152
+predict next-token-set
+
+s1 = select(q=token, k=token, op={"a": {<bos>: 1.2}})
+a1 = aggregate(s=s1, v=token)
+m1 = [a1["b"] - 5*a1["a"] + token["b"] + 2, 3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]
+logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
+prediction = sigmoid(logits1)
+"""
+
+CUT = """() => [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility()).filter((each) => {
+    const { overflowX, overflowY } = getComputedStyle(each);
+    return each.getBoundingClientRect().right > innerWidth + 1
+        || (overflowX !== "visible" && each.scrollWidth > each.clientWidth + 1)
+        || (overflowY !== "visible" && each.scrollHeight > each.clientHeight + 3);
+}).map((each) => `${each.tagName} ${each.id} ${each.className} ${each.textContent}`)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1366])
+@pytest.mark.parametrize("name", ["D3", "long lines"])
+def test_the_page_never_scrolls_sideways(opened: Any, name: str, width: int, scheme: str) -> None:
+    program = parse(D3) if name == "D3" else _every_statement()
+    page = opened(program, sample_evidence(parse(COUNTING), examples=()) if name == "D3" else None)
+    page.page.emulate_media(color_scheme=scheme)
+    page.page.set_viewport_size({"width": width, "height": 800})
+    assert page.page.evaluate("document.documentElement.scrollWidth") == width
+    for selector in ("#listing code", "#panel .map"):
+        assert page.page.eval_on_selector_all(selector, "all => all.every((each) => each.scrollWidth <= each.clientWidth)")
+
+
+@pytest.mark.parametrize("name", ["D3", "long lines"])
+def test_nothing_is_cut_on_paper(opened: Any, name: str) -> None:
+    page = opened(parse(D3) if name == "D3" else _every_statement())
+    page.page.fill("#tokens", " ".join("ab" * 15))
+    page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.page.emulate_media(media="print")
+    page.page.set_viewport_size({"width": 718, "height": 1000})  # of A4 with margins of a centimetre
+    assert page.page.evaluate(CUT) == []
+
+
 def test_a_report_prints(opened: Any) -> None:
     page = opened(parse(COUNTING))
     assert page.page.pdf()[:5] == b"%PDF-"

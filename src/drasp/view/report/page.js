@@ -62,10 +62,14 @@ function code(text) {
   return Array.from(parts, ([part]) => {
     if (/^["<]./s.test(part)) return bdi(part, { class: "token" });
     if (names.has(part)) return el("span", { class: "name" }, part);
-    return /^(select|aggregate|project|table|compare|case|harden|sharpen|pair|norm|mlp|softmax|sigmoid)$/.test(part)
-      ? el("span", { class: "word" }, part)
-      : part;
-  });
+    if (/^(select|aggregate|project|table|compare|case|harden|sharpen|pair|norm|mlp|softmax|sigmoid)$/.test(part)) return el("span", { class: "word" }, part);
+    return glued(part);
+  }).flat();
+}
+
+/** An operator stays on the line of what stands before it, so that lines are broken behind it. */
+function glued(text) {
+  return text.split(/( [-+*/=<>]+(?= ))/).map((part, i) => (i % 2 ? el("span", { class: "glued" }, part) : part));
 }
 
 // Colours: blue above 0, orange below, the stronger the further.
@@ -136,6 +140,7 @@ function rowLabels(labels, height) {
   const made = labels.map((text, r) => (r % every ? null : placed(bdi(text, { title: text }), r * height, Math.max(height, 12))));
   const box = el("div", { class: "row-labels" }, ...made.filter(Boolean));
   box.style.height = `${labels.length * height}px`;
+  box.style.setProperty("--letters", Math.min(longest(labels), WIDEST_LABELS));
   return box;
 }
 
@@ -176,7 +181,7 @@ function listing() {
   });
   at("listing").append(...lines);
   at("listing").setAttribute("role", "listbox");
-  at("listing").classList.toggle("without-costs", !evidence);
+  at("listing").classList.toggle("without-costs", !Object.keys(evidence?.lines ?? {}).length);
   at("listing").addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const next = step && lines[lines.findIndex((line) => line.id === `line-${chosen.name}`) + step];
@@ -270,6 +275,13 @@ function joinedSide(bases, name) {
   return { size: bases.reduce((sum, basis) => sum + basis.size, 0), name, label: (i) => labels[i] ?? `[${i}]`, tail: 0 };
 }
 
+const WIDEST_LABELS = 18; // letters
+
+const longest = (labels) => labels.reduce((most, text) => Math.max(most, [...text].length), 1);
+
+/** The pixels that there are for the cells of a map in the panel, beside the labels of its rows. */
+const roomForCells = (labels) => Math.max(100, Math.min(300, at("panel").clientWidth - 34 - 7 * Math.min(longest(labels), WIDEST_LABELS)));
+
 const SHOWN_AT_ONCE = 25;
 const SHOWN_AT_MOST = 1000;
 
@@ -290,7 +302,7 @@ function heatMap(matrix, rowSide, columnSide) {
   const called = (of, indices) => indices.map((i) => (i === null ? "⋯" : of.label(i)));
   const [rowTexts, columnTexts] = [called(rowSide, rows), called(columnSide, columns)];
   const full = fullColour(shown);
-  const width = Math.max(1, Math.min(24, Math.floor(300 / columns.length)));
+  const width = Math.max(1, Math.min(24, Math.floor(roomForCells(rowTexts) / columns.length)));
   const height = Math.max(1, Math.min(20, Math.floor((columns.length > 12 ? 300 : 240) / rows.length), width * 3));
   const say = (r, c) => (gap(r, c) ? "left out" : `${rowSide.name} = ${rowTexts[r]}\n${columnSide.name} = ${columnTexts[c]}\nvalue ${number(value(r, c))}`);
   const kept = (indices) => indices.filter((i) => i !== null).length;
@@ -318,6 +330,7 @@ function heatMap(matrix, rowSide, columnSide) {
 }
 
 const OPERATORS_IN_PRINT = 40;
+const PAPER = 660; // pixels of its width that are surely printed on
 
 /** An operator as it stands on paper, where there is no panel. */
 function printedOperator(statement) {
@@ -330,8 +343,7 @@ function legend() {
 
 function columnLabels(labels, width) {
   const every = Math.ceil(12 / width);
-  const longest = labels.reduce((most, text) => Math.max(most, text.length), 0);
-  const upright = longest * 7 + 2 <= width * every;
+  const upright = longest(labels) * 7 + 2 <= width * every;
   const box = el("div", { class: upright ? "column-labels" : "column-labels turned" });
   labels.forEach((text, c) => {
     if (c % every) return;
@@ -341,7 +353,7 @@ function columnLabels(labels, width) {
     if (!upright) made.style.width = `${Math.max(13, width)}px`;
     box.append(made);
   });
-  return sized(box, labels.length * width, upright ? 16 : Math.min(72, longest * 6.5 + 6));
+  return sized(box, labels.length * width, upright ? 16 : Math.min(72, longest(labels) * 6.5 + 6));
 }
 
 /** A line without an operator: its value, or its attention, on the input of "Run it". */
@@ -349,10 +361,11 @@ function onInput(statement) {
   if (!state.run) return [];
   const { run, ids } = state;
   const time = ids.length;
-  const width = Math.max(1, Math.min(18, Math.floor(290 / time)));
   const tokens = ids.map((id) => label(data.program.bases.token, id));
+  const cell = (labels) => Math.max(1, Math.min(18, Math.floor(roomForCells(labels) / time)));
   const titled = (text) => el("p", { class: "small" }, text);
   if (statement.kind === "aggregate") {
+    const width = cell(tokens);
     return [
       titled("Attention on the input of “Run it”"),
       el("div", { class: "axis" }, "key: where it looks →"),
@@ -361,6 +374,7 @@ function onInput(statement) {
     ];
   }
   const rows = valueRows(valueOf(statement), basisOf(statement), statement.kind === "prediction");
+  const width = cell(rows.labels);
   return [
     titled("On the input of “Run it”, position by position"),
     el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(rows.labels, 14), cells(rows.labels.length, time, width, 14, rows.full, rows.value, rows.say)),
@@ -493,8 +507,7 @@ function strips() {
   const example = exampleShown();
   const tokens = ids.map((id) => tokenText(vocabulary[id]));
   const words = predict === "next-token" ? predicted.map((id) => tokenText(outputs[id])) : [];
-  const longest = [...tokens, ...words].reduce((most, text) => Math.max(most, [...text].length), 1);
-  cellWidth = Math.max(20, Math.min(longest * 7.3 + 8, time > 60 ? 30 : 64));
+  cellWidth = Math.max(20, Math.min(longest([...tokens, ...words]) * 7.3 + 8, time > 60 ? 30 : 64));
   const box = at("strips");
   box.style.setProperty("--cell", `${cellWidth}px`);
   const blocks = [
@@ -701,8 +714,8 @@ function tryIt() {
     const room = box.clientWidth - box.querySelector(".row-labels").offsetWidth - cellWidth;
     box.scrollLeft = Math.min(left, Math.max(box.scrollLeft, left - room));
   });
-  const longest = evidence?.examples.filter((example) => example.ids.length <= 16).toSorted((a, b) => b.ids.length - a.ids.length)[0];
-  const example = longest ?? evidence?.examples[0];
+  const short = evidence?.examples.filter((example) => example.ids.length <= 16).toSorted((a, b) => b.ids.length - a.ids.length);
+  const example = short?.[0] ?? evidence?.examples[0];
   put(example?.ids ?? firstSequence(), example?.first ?? 0);
 }
 
@@ -880,7 +893,10 @@ async function main() {
     if (state.run) show(state.ids, state.first);
     panel();
   });
+  window.addEventListener("resize", panel);
   window.addEventListener("beforeprint", () => {
+    const wide = at("strips").firstElementChild?.offsetWidth ?? 0;
+    at("strips").style.setProperty("--print-zoom", Math.min(1, PAPER / wide));
     for (const details of document.querySelectorAll("details")) details.open = true;
     at("operators").replaceChildren(...statements.filter((statement) => statement.op !== undefined).slice(0, OPERATORS_IN_PRINT).map(printedOperator));
   });
