@@ -289,6 +289,27 @@ def test_what_is_typed_into_an_example_begins_at_the_first_position(opened: Any)
     assert page.page.input_value("#first") == "0"
 
 
+def test_a_link_shows_what_its_sender_saw(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    page.page.fill("#first", "3")
+    page.page.fill("#tokens", "1 0 0")
+    page.page.wait_for_url("**/*#input=*")
+    shown = page.texts("#strips .head .cell")
+    link = page.page.url
+    assert link.endswith("#input=%3Cbos%3E+1+0+0&first=3")
+    page.page.goto("about:blank")
+    page.page.goto(link)
+    page.page.wait_for_selector("html[data-ready]")
+    assert page.texts("#strips .head .cell") == shown
+    page.page.evaluate("location.hash = 'program'")
+    page.page.evaluate("location.hash = 'input=1+1'")
+    page.page.wait_for_function("state.ids.length === 3")
+    assert page.texts("#strips .place .cell") == ["0", "1", "2"]
+    page.page.evaluate("location.hash = 'input=%3Cb%3E'")
+    page.page.wait_for_function("document.getElementById('problem').textContent !== ''")
+    assert page.texts("#problem")[0].startswith("Unknown token <b>.")
+
+
 def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None:
     program = parse(COUNTING)
     wrong = replace(EXAMPLE, positions=8, model=(("0", "1", "<eos>"), ("0",)))

@@ -383,7 +383,7 @@ function onInput(statement) {
 
 // Running it.
 
-const state = { ids: [], first: 0, place: 0, run: null };
+const state = { ids: [], first: 0, place: 0, run: null, remembering: 0 };
 
 /** What a statement gives on the input. */
 function valueOf(statement) {
@@ -470,9 +470,29 @@ function typed() {
   if (!found.problem) show(found.ids, found.first);
 }
 
+const textOf = (ids) => ids.map((id) => data.program.vocabulary[id]).join(" ");
+
+/** The address of the page leads to the sequence that it shows; browsers take only so many changes in a while. */
+function remember() {
+  clearTimeout(state.remembering);
+  state.remembering = setTimeout(() => {
+    const link = new URLSearchParams({ input: textOf(state.ids), ...(state.first && { first: state.first }) });
+    history.replaceState(null, "", `#${link}`);
+  }, 200);
+}
+
+/** Shows the sequence that the address names, if it names one. */
+function recall() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  if (!link.has("input")) return;
+  at("tokens").value = link.get("input");
+  at("first").value = link.get("first") ?? 0;
+  typed();
+}
+
 /** Puts a sequence into the text field and runs it. */
 function put(ids, first) {
-  at("tokens").value = ids.map((id) => data.program.vocabulary[id]).join(" ");
+  at("tokens").value = textOf(ids);
   at("first").value = first;
   at("problem").textContent = "";
   at("result").classList.remove("stale");
@@ -481,6 +501,7 @@ function put(ids, first) {
 
 function show(ids, first) {
   const began = performance.now();
+  if (state.run) remember();
   const follow = state.place >= state.ids.length - 1;
   Object.assign(state, { ids, first });
   state.run = Interpreter.evaluate(program, ids, ids.map((_, i) => i + first));
@@ -717,6 +738,8 @@ function tryIt() {
   const short = evidence?.examples.filter((example) => example.ids.length <= 16).toSorted((a, b) => b.ids.length - a.ids.length);
   const example = short?.[0] ?? evidence?.examples[0];
   put(example?.ids ?? firstSequence(), example?.first ?? 0);
+  recall();
+  window.addEventListener("hashchange", recall);
 }
 
 // The evidence.
