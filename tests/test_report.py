@@ -336,6 +336,10 @@ def test_the_evidence_is_all_there(opened: Any) -> None:
     ):
         assert part in text
     assert "The search ran out of time." in text
+    assert page.texts("#evidence-body p")[-2:] == ["Why is there no more evidence?", "language: <b>bold</b>."]
+    raw = page.page.locator("#evidence-body h3:text('Attention') ~ details.raw pre").first
+    assert not raw.is_visible()
+    assert set(json.loads(raw.text_content())) == {"attention"}
     assert page.texts("#listing em") == [" behaviour only", " not faithful"]
     assert "drasp decompile MODEL --match 0.99 --lengths 0-100 --seed 0 --time 60s --task tomita4" in text
     assert page.page.locator("svg.frontier circle").count() == 2

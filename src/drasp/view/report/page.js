@@ -786,7 +786,7 @@ function evidenceBody() {
     ),
   );
   if (evidence.frontier.length) body.append(frontier(evidence.frontier));
-  for (const { title, question, rows } of evidence.tables) body.append(el("h3", {}, capital(title)), table(["about", "measured"], rows, question));
+  for (const part of evidence.told) body.append(...told(part));
   body.append(
     el(
       "details",
@@ -799,6 +799,13 @@ function evidenceBody() {
       ),
     ),
   );
+}
+
+/** One kind of evidence: its question, the answers in sentences, and folded away how they were found and the figures as they are saved. */
+function told({ title, question, answers, how, raw }) {
+  const answer = ([about, text]) => el("p", {}, ...(about ? [el("strong", {}, `${about}: `), text] : [capital(text)]), ".");
+  const figures = raw && el("details", { class: "raw" }, el("summary", {}, "Raw figures"), el("p", { class: "small" }, how), el("pre", { tabindex: 0 }, JSON.stringify(raw, null, 2)));
+  return [el("h3", {}, capital(title)), el("p", { class: "question" }, question), ...answers.map(answer), ...(figures ? [figures] : [])];
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -920,7 +927,7 @@ async function main() {
   window.addEventListener("beforeprint", () => {
     const wide = at("strips").firstElementChild?.offsetWidth ?? 0;
     at("strips").style.setProperty("--print-zoom", Math.min(1, PAPER / wide));
-    for (const details of document.querySelectorAll("details")) details.open = true;
+    for (const details of document.querySelectorAll("details:not(.raw)")) details.open = true;
     at("operators").replaceChildren(...statements.filter((statement) => statement.op !== undefined).slice(0, OPERATORS_IN_PRINT).map(printedOperator));
   });
   document.documentElement.dataset.ready = "true";
