@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
+from drasp.lang.printer import statement_text
 from drasp.rewrite.lift import lift
 from drasp.run.numpy_fast import evaluate
 from drasp.view.report.page import LARGEST, report
@@ -308,6 +310,22 @@ def test_a_link_shows_what_its_sender_saw(opened: Any) -> None:
     page.page.evaluate("location.hash = 'input=%3Cb%3E'")
     page.page.wait_for_function("document.getElementById('problem').textContent !== ''")
     assert page.texts("#problem")[0].startswith("Unknown token <b>.")
+
+
+def test_program_and_attention_are_saved_as_a_picture(opened: Any) -> None:
+    program = parse(COUNTING)
+    page = opened(program)
+    page.page.fill("#tokens", "1 0 0")
+    with page.page.expect_download() as download:
+        page.page.locator("#save").click()
+    assert download.value.suggested_filename == "a-program.svg"
+    picture = ElementTree.parse(download.value.path()).getroot()
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    lines = [statement_text(statement, program.header) for statement in program.statements]
+    assert texts[: len(lines)] == lines
+    averages = [statement for statement in program.statements if isinstance(statement, Aggregate)]
+    assert texts.count("<bos>") == 2 * len(averages)
+    assert [text for text in texts if text and "attention" in text] == [f"{each.name}: attention" for each in averages]
 
 
 def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None:

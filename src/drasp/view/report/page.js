@@ -719,6 +719,7 @@ function tryIt() {
   at("tokens").addEventListener("input", edited);
   at("first").addEventListener("input", typed);
   at("form").addEventListener("submit", (event) => event.preventDefault());
+  at("save").addEventListener("click", save);
   at("position").addEventListener("input", () => point(Number(at("position").value)));
   at("strips").addEventListener("click", (event) => {
     const start = at("strips").querySelector(".cells").getBoundingClientRect().left;
@@ -740,6 +741,58 @@ function tryIt() {
   put(example?.ids ?? firstSequence(), example?.first ?? 0);
   recall();
   window.addEventListener("hashchange", recall);
+}
+
+// A picture to save.
+
+const LINE = 20; // pixels
+const LETTER = 7.3;
+
+/** The lines of the program, and below them its attention on the input: a file that stands alone. */
+function picture() {
+  const tokens = state.ids.map((id) => label(data.program.bases.token, id));
+  const texts = statements.map((statement) => statement.text);
+  const averages = statements.filter((statement) => statement.kind === "aggregate");
+  const cell = Math.max(2, Math.min(16, 240 / tokens.length));
+  const size = LETTER * longest(tokens) + cell * tokens.length + 4 * LINE;
+  const width = LINE + Math.max(LETTER * (longest(texts) + 2), size * Math.min(3, averages.length));
+  const across = Math.max(1, Math.floor((width - LINE) / size));
+  const place = (i) => `translate(${LINE + size * (i % across)} ${LINE * (texts.length + 2) + size * Math.floor(i / across)})`;
+  const maps = averages.map(({ name }, i) => svg("g", { transform: place(i) }, ...mapPicture(name, tokens, cell)));
+  const height = LINE * (texts.length + 2) + size * Math.ceil(averages.length / across);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, width, height, "font-family": "monospace", "font-size": 12, fill: "#1d1f24" },
+    svg("rect", { width, height, fill: "#fff" }),
+    ...texts.map((text, i) => svg("text", { x: LINE, y: LINE * (i + 1.5) }, text)),
+    ...maps,
+  );
+}
+
+/** Attention of one average: queries are rows, keys columns. */
+function mapPicture(name, tokens, cell) {
+  const time = tokens.length;
+  const weights = state.run.attention[name];
+  const [left, top] = [LETTER * longest(tokens) + 1.5 * LINE, LETTER * longest(tokens) + 2 * LINE];
+  const every = Math.ceil(11 / cell);
+  const shown = tokens.flatMap((token, i) => (i % every ? [] : [[token, (i + 0.5) * cell + 4]]));
+  const squares = Array.from(weights, (weight, n) => [weight, left + cell * (n % time), top + cell * Math.floor(n / time)]).filter(([weight]) => weight > 0.0005);
+  return [
+    svg("text", { x: left, y: LINE / 2, "font-weight": "bold" }, `${name}: attention`),
+    svg("text", { x: left, y: 1.2 * LINE, "font-size": 10 }, "key →"),
+    svg("text", { "font-size": 10, transform: `translate(10 ${top + 60}) rotate(-90)` }, "← query"),
+    svg("rect", { x: left, y: top, width: cell * time, height: cell * time, fill: "#f3f1ec" }),
+    ...shown.map(([token, at]) => svg("text", { x: left - 5, y: top + at, "text-anchor": "end" }, token)),
+    ...shown.map(([token, at]) => svg("text", { transform: `translate(${left + at} ${top - 5}) rotate(-90)` }, token)),
+    ...squares.map(([weight, x, y]) => svg("rect", { x, y, width: cell, height: cell, fill: "#1f5fae", "fill-opacity": weight.toFixed(3) })),
+  ];
+}
+
+function save() {
+  const file = new Blob([new XMLSerializer().serializeToString(picture())], { type: "image/svg+xml" });
+  const link = el("a", { href: URL.createObjectURL(file), download: `${(evidence?.task ?? data.name).replace(/[^\w.-]+/g, "-")}.svg` });
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 // The evidence.
