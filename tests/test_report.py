@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -248,7 +248,8 @@ def test_lines_are_reached_by_keyboard_and_show_their_operator_and_what_they_rea
 ALPHA = """(selector) => {
     const canvas = document.querySelector(selector);
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    return Array.from({length: canvas.height}, (_, r) => Array.from({length: canvas.width}, (_, c) => data[4 * (r * canvas.width + c) + 3] > 0));
+    const row = (r) => Array.from({length: canvas.width}, (_, c) => data[4 * (r * canvas.width + c) + 3] > 0);
+    return Array.from({length: canvas.height}, (_, r) => row(r));
 }"""
 
 
@@ -495,6 +496,66 @@ CUT = """() => [...document.querySelectorAll("body *")].filter((each) => each.ch
         || (overflowX !== "visible" && each.scrollWidth > each.clientWidth + 1)
         || (overflowY !== "visible" && each.scrollHeight > each.clientHeight + 3);
 }).map((each) => `${each.tagName} ${each.id} ${each.className} ${each.textContent}`)"""
+
+
+PALE = """() => {
+    const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const light = (text) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => sum + weight * linear(channels(text)[i] / 255), 0);
+    const clear = (text) => channels(text)[3] === 0;
+    const behind = (each) => {
+        const { backgroundColor } = getComputedStyle(each);
+        return clear(backgroundColor) ? behind(each.parentElement) : backgroundColor;
+    };
+    const texts = [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility({visibilityProperty: true}))
+        .filter((each) => !each.closest("svg") && [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+    return texts.filter((each) => {
+        const [low, high] = [light(getComputedStyle(each).color), light(behind(each))].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05) < 4.5;
+    }).map((each) => `${each.tagName} ${each.className} ${each.textContent}`);
+}"""
+
+NAMELESS = """() => {
+    const found = document.querySelectorAll("button, a, input, [role=img], [role=group], ol, [tabindex='0'], aside, nav");
+    return [...found].filter((each) => {
+        const byAnother = document.getElementById(each.getAttribute("aria-labelledby"))?.textContent;
+        const own = each.matches("button, a, li, pre") && each.textContent.trim();
+        return !(each.getAttribute("aria-label") || byAnother || each.labels?.[0]?.textContent || own);
+    }).map((each) => each.outerHTML);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_can_be_read_and_has_names_for_all(opened: Any, scheme: str) -> None:
+    program = parse(COUNTING)
+    point = FrontierEntry(5, 0, 9, 0.9, "evidence", "p.drasp")
+    page = opened(program, sample_evidence(program, frontier=(point,)))
+    page.page.emulate_media(color_scheme=scheme)
+    for line in ("s1", "a1", "logits1"):
+        page.page.focus(f"#line-{line}")
+        assert page.page.evaluate(PALE) == []
+        assert page.page.evaluate(NAMELESS) == []
+    levels = page.page.eval_on_selector_all("h1, h2, h3", "all => all.map((each) => Number(each.tagName[1]))")
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.page.get_attribute("html", "lang") == "en"
+
+
+def test_all_is_reached_by_keyboard_and_what_has_the_focus_is_seen(opened: Any) -> None:
+    program = parse(COUNTING)
+    page = opened(program, sample_evidence(program))
+    reached = []
+    while True:
+        page.page.keyboard.press("Tab")
+        if page.page.evaluate("document.activeElement === document.body"):
+            break
+        reached.append(page.page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+        assert page.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert {"line-s1", "tokens", "first", "position", "save", "strips", "Raw figures", "How to read it"} <= set(reached)
+    page.page.focus("#panel [role=img]")
+    page.page.keyboard.press("ArrowDown")
+    assert page.texts("#tip")[0].startswith("q: ")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -119,6 +119,27 @@ function cells(rows, columns, width, height, full, value, say) {
   return box;
 }
 
+/** Cells that can also be gone through by the arrow keys, called `name`. */
+function walked(box, rows, columns, say, name) {
+  let [r, c] = [0, 0];
+  const tell = () => {
+    const { left, top, width, height } = box.getBoundingClientRect();
+    hint({ clientX: left + ((c + 0.5) / columns) * width, clientY: top + ((r + 0.5) / rows) * height }, say(r, c));
+  };
+  for (const [key, value] of Object.entries({ tabindex: 0, role: "img", "aria-label": `${name}; arrow keys go through its cells` })) box.setAttribute(key, value);
+  box.addEventListener("focus", tell);
+  box.addEventListener("blur", () => (at("tip").hidden = true));
+  box.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    [r, c] = [Math.min(rows - 1, Math.max(0, r + step[0])), Math.min(columns - 1, Math.max(0, c + step[1]))];
+    tell();
+  });
+  return box;
+}
+
 /** Thin lines between the cells. */
 function gridLines(width, height) {
   const lines = el("div", { class: "lines" });
@@ -310,13 +331,15 @@ function heatMap(matrix, rowSide, columnSide) {
   const large = Math.max(rowSide.size, columnSide.size) > SHOWN_AT_ONCE;
   const least = shown.reduce((a, b) => Math.min(a, b), Infinity);
   const most = shown.reduce((a, b) => Math.max(a, b), -Infinity);
-  const toggle = el("button", { type: "button", onclick: () => ((wholeOperator = !wholeOperator), panel()) }, wholeOperator ? "Show less" : "Show all");
+  const toggle = el("button", { type: "button", onclick: showOtherwise }, wholeOperator ? "Show less" : "Show all");
+  const name = `operator, ${rowSide.size} by ${columnSide.size}, values from ${number(least)} to ${number(most)}`;
+  const drawn = cells(rows.length, columns.length, width, height, full, value, say);
   const clipped = Math.max(Math.abs(least), Math.abs(most)) > full;
   return el(
     "figure",
-    { class: "heat", role: "img", "aria-label": `operator, ${rowSide.size} by ${columnSide.size}, values from ${number(least)} to ${number(most)}` },
+    { class: "heat" },
     el("div", { class: "axis" }, columnSide.name, " →"),
-    el("div", { class: "map" }, columnLabels(columnTexts, width), rowLabels(rowTexts, height), cells(rows.length, columns.length, width, height, full, value, say)),
+    el("div", { class: "map" }, columnLabels(columnTexts, width), rowLabels(rowTexts, height), walked(drawn, rows.length, columns.length, say, name)),
     el("div", { class: "axis" }, "↑ ", rowSide.name),
     el(
       "figcaption",
@@ -327,6 +350,13 @@ function heatMap(matrix, rowSide, columnSide) {
       large ? toggle : "",
     ),
   );
+}
+
+/** All of the operator, or again what is shown at once. */
+function showOtherwise() {
+  wholeOperator = !wholeOperator;
+  panel();
+  at("panel").querySelector("button").focus();
 }
 
 const OPERATORS_IN_PRINT = 40;
@@ -429,10 +459,15 @@ function attentionCells(weights, width, height) {
   const weight = (query, key) => weights[query * time + key];
   const say = (query, key) => `query: ${positionText(query)}\nkey: ${positionText(key)}\nweight ${number(weight(query, key))}`;
   const box = cells(time, time, width, height, 1, weight, say);
-  const mark = el("div", { class: "query" });
-  mark.style.setProperty("--height", `${height}px`);
+  const mark = el("div", { class: "query", "data-height": height });
+  markQuery(mark);
   box.append(mark);
-  return box;
+  return walked(box, time, time, say, "attention on the input, a row each query, a column each key");
+}
+
+function markQuery(mark) {
+  mark.style.top = `${state.place * mark.dataset.height}px`;
+  mark.style.height = `${Math.max(3, mark.dataset.height)}px`;
 }
 
 /** The tokens of the text field, `<bos>` in front where it is missing, or what is wrong with them. */
@@ -466,6 +501,7 @@ function edited() {
 function typed() {
   const found = parsed(at("tokens").value);
   at("problem").textContent = found.problem ?? "";
+  at("tokens").setAttribute("aria-invalid", Boolean(found.problem));
   at("result").classList.toggle("stale", Boolean(found.problem));
   if (!found.problem) show(found.ids, found.first);
 }
@@ -495,6 +531,7 @@ function put(ids, first) {
   at("tokens").value = textOf(ids);
   at("first").value = first;
   at("problem").textContent = "";
+  at("tokens").removeAttribute("aria-invalid");
   at("result").classList.remove("stale");
   show(ids, first);
 }
@@ -617,7 +654,7 @@ function statementBlocks(statement) {
 /** Marks a position and says in words what is there. */
 function point(place) {
   state.place = place;
-  document.documentElement.style.setProperty("--place", place);
+  for (const mark of document.querySelectorAll(".query")) markQuery(mark);
   at("position").value = place;
   at("position").setAttribute("aria-valuetext", positionText(place));
   const cursor = at("cursor");
@@ -801,11 +838,11 @@ function table(head, rows, caption) {
   const cell = (content, i) => el(i ? "td" : "th", i ? {} : { scope: "row" }, content);
   return el(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption || "table" },
     el(
       "table",
       {},
-      ...(caption ? [el("caption", {}, caption)] : []),
+      ...(caption ? [el("caption", {}, el("span", {}, caption))] : []),
       el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
       el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell)))),
     ),
@@ -889,7 +926,7 @@ function frontier(points) {
     {},
     el("figcaption", {}, "The frontier: how well programs of each size match. A filled mark is a program without opaque lines; the large one is this program."),
     picture,
-    table(["statements", "opaque", "numbers", "match", "measured on", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.measured_on, p.file]), ""),
+    table(["statements", "opaque", "numbers", "match", "measured on", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.measured_on, p.file]), "The programs of the frontier"),
   );
 }
 
@@ -902,7 +939,7 @@ function reproduceBody() {
     const { model } = evidence;
     body.append(
       el("p", {}, "The same command gives the same program, byte for byte, on the same versions:"),
-      el("pre", {}, evidence.command),
+      el("pre", { tabindex: 0 }, ...evidence.command.split(" ").flatMap((word) => [el("span", { class: "glued" }, word), " "])),
       el(
         "p",
         {},
@@ -914,7 +951,7 @@ function reproduceBody() {
       ),
     );
   }
-  body.append(el("details", {}, el("summary", {}, "The program as text"), el("pre", {}, ...code(text))));
+  body.append(el("details", {}, el("summary", {}, "The program as text"), el("pre", { tabindex: 0 }, ...code(text))));
 }
 
 // The page.
@@ -978,7 +1015,7 @@ async function main() {
   });
   window.addEventListener("resize", panel);
   window.addEventListener("beforeprint", () => {
-    const wide = at("strips").firstElementChild?.offsetWidth ?? 0;
+    const wide = at("strips").querySelector(".strip")?.offsetWidth ?? 0;
     at("strips").style.setProperty("--print-zoom", Math.min(1, PAPER / wide));
     for (const details of document.querySelectorAll("details:not(.raw)")) details.open = true;
     at("operators").replaceChildren(...statements.filter((statement) => statement.op !== undefined).slice(0, OPERATORS_IN_PRINT).map(printedOperator));
