@@ -975,11 +975,8 @@ function head() {
   const name = evidence?.task ?? data.name;
   at("title").append(bdi(name));
   if (evidence) at("title").append(" ", el("span", { class: `verdict ${evidence.verdict.replaceAll(" ", "-")}` }, evidence.verdict));
-  const rule =
-    "A program is a few lines that run at every position of a sequence at once: a line says where to look, averages what is found there, computes with a few numbers, or speaks for and against each token as the next one.";
   const what = `The task: ${evidence?.description.replace(/\.$/, "") || name}. `;
-  const claim = evidence ? `A Transformer was trained on it, and this is the best program found for it. ${evidence.meaning} ` : "";
-  at("lede").append(...(evidence ? [what, claim] : []), rule);
+  if (evidence) at("lede").append(what, `A Transformer was trained on it, and this is the best program found for it. ${evidence.meaning}`);
   const figures = [];
   if (evidence) {
     const worst = evidence.bands.reduce((low, band) => (low && low.match.low <= band.match.low ? low : band), null);
