@@ -5,9 +5,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -24,10 +25,12 @@ from drasp.ir.operators import Dense
 from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
+from drasp.lang.printer import statement_text
 from drasp.rewrite.lift import lift
 from drasp.run.numpy_fast import evaluate
 from drasp.view.report.page import LARGEST, report
 from drasp.view.report.program import program_data
+from drasp.view.words import Scene, algorithm, known_task, scene_of
 from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs
@@ -127,9 +130,9 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the report of a program; the test fails where the page complained or asked for anything."""
     pages: list[_Page] = []
 
-    def open_report(program: Program, evidence: Evidence | None = None) -> _Page:
+    def open_report(program: Program, evidence: Evidence | None = None, scene: Scene | None = None) -> _Page:
         file = tmp_path / f"{len(pages)}.html"
-        file.write_text(report(program, evidence, "a program"), encoding="utf-8")
+        file.write_text(report(program, evidence, "a program", scene), encoding="utf-8")
         pages.append(_Page(browser, file))
         return pages[-1]
 
@@ -242,16 +245,88 @@ def test_lines_are_reached_by_keyboard_and_show_their_operator_and_what_they_rea
     assert page.texts("#panel h3") == ["m1 a formula"]
 
 
+ALPHA = """(selector) => {
+    const canvas = document.querySelector(selector);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const row = (r) => Array.from({length: canvas.width}, (_, c) => data[4 * (r * canvas.width + c) + 3] > 0);
+    return Array.from({length: canvas.height}, (_, r) => row(r));
+}"""
+
+
 def test_the_operator_is_drawn_as_it_is(opened: Any) -> None:
     page = opened(parse(COUNTING))
     page.page.get_by_role("button", name="Show all").click()
-    drawn = page.page.evaluate(
-        "(() => { const c = document.querySelector('#panel canvas');"
-        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-        " return Array.from({length: d.length / 4}, (_, i) => d[4 * i + 3] > 0); })()"
-    )
-    expected = parse(COUNTING).matrix("s1") > 0
-    np.testing.assert_array_equal(np.reshape(drawn, expected.shape), expected)
+    np.testing.assert_array_equal(page.page.evaluate(ALPHA, "#panel canvas"), parse(COUNTING).matrix("s1") > 0)
+
+
+def test_attention_has_queries_as_rows(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    page.page.fill("#tokens", "1 0 0 1")
+    page.page.focus("#line-a1")
+    weights = np.reshape(page.page.evaluate("Array.from(state.run.attention.a1)"), (5, 5))
+    assert not np.triu(weights, 1).any()
+    for where in ("#panel", "#strips"):
+        drawn = page.page.evaluate(ALPHA, f"{where} .grid:has(.query) canvas")
+        np.testing.assert_array_equal(drawn, weights > 0.002)
+        page.page.evaluate("point(3)")
+        found = page.page.locator(f"{where} .query")
+        box, whole = found.bounding_box(), found.locator("..").bounding_box()
+        assert box["y"] - whole["y"] == pytest.approx(0.6 * whole["height"], abs=1)  # the fourth of five rows
+    page.page.hover("#panel .map canvas", position={"x": 2, "y": 30})  # the first column, the second row
+    assert page.texts("#tip")[0].splitlines()[:2] == ["query: position 1, 1", "key: position 0, <bos>"]
+
+
+def test_what_is_typed_into_an_example_begins_at_the_first_position(opened: Any) -> None:
+    program = parse(COUNTING)
+    page = opened(program, sample_evidence(program, examples=(replace(EXAMPLE, positions=8),)))
+    assert page.page.input_value("#first") == "8"
+    page.page.fill("#tokens", "1 1")
+    assert page.page.input_value("#first") == "0"
+    assert page.texts("#strips .place .cell") == ["0", "1", "2"]
+    page.page.fill("#first", "5")
+    page.page.fill("#tokens", "1 1 0")
+    assert page.texts("#strips .place .cell") == ["5", "6", "7", "8"]  # where one began oneself stays
+    page.page.locator("#examples button").click()
+    assert page.page.input_value("#first") == "8"
+    page.page.locator("#palette button").first.click()
+    assert page.page.input_value("#first") == "0"
+
+
+def test_a_link_shows_what_its_sender_saw(opened: Any) -> None:
+    page = opened(parse(COUNTING))
+    page.page.fill("#first", "3")
+    page.page.fill("#tokens", "1 0 0")
+    page.page.wait_for_url("**/*#input=*")
+    shown = page.texts("#strips .head .cell")
+    link = page.page.url
+    assert link.endswith("#input=%3Cbos%3E+1+0+0&first=3")
+    page.page.goto("about:blank")
+    page.page.goto(link)
+    page.page.wait_for_selector("html[data-ready]")
+    assert page.texts("#strips .head .cell") == shown
+    page.page.evaluate("location.hash = 'program'")
+    page.page.evaluate("location.hash = 'input=1+1'")
+    page.page.wait_for_function("state.ids.length === 3")
+    assert page.texts("#strips .place .cell") == ["0", "1", "2"]
+    page.page.evaluate("location.hash = 'input=%3Cb%3E'")
+    page.page.wait_for_function("document.getElementById('problem').textContent !== ''")
+    assert page.texts("#problem")[0].startswith("Unknown token <b>.")
+
+
+def test_program_and_attention_are_saved_as_a_picture(opened: Any) -> None:
+    program = parse(COUNTING)
+    page = opened(program)
+    page.page.fill("#tokens", "1 0 0")
+    with page.page.expect_download() as download:
+        page.page.locator("#save").click()
+    assert download.value.suggested_filename == "a-program.svg"
+    picture = ElementTree.parse(download.value.path()).getroot()
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    lines = [statement_text(statement, program.header) for statement in program.statements]
+    assert texts[: len(lines)] == lines
+    averages = [statement for statement in program.statements if isinstance(statement, Aggregate)]
+    assert texts.count("<bos>") == 2 * len(averages)
+    assert [text for text in texts if text and "attention" in text] == [f"{each.name}: attention" for each in averages]
 
 
 def test_recorded_answers_stand_beside_those_of_the_program(opened: Any) -> None:
@@ -280,10 +355,25 @@ def test_the_evidence_is_all_there(opened: Any) -> None:
     ):
         assert part in text
     assert "The search ran out of time." in text
+    assert page.texts("#evidence-body p")[-2:] == ["Why is there no more evidence?", "language: <b>bold</b>."]
+    raw = page.page.locator("#evidence-body h3:text('Attention') ~ details.raw pre").first
+    assert not raw.is_visible()
+    assert set(json.loads(raw.text_content())) == {"attention"}
     assert page.texts("#listing em") == [" behaviour only", " not faithful"]
     assert "drasp decompile MODEL --match 0.99 --lengths 0-100 --seed 0 --time 60s --task tomita4" in text
     assert page.page.locator("svg.frontier circle").count() == 2
     assert page.texts("#title") == ["tomita4 decompiled"]
+
+
+def test_the_algorithm_in_words_stands_first(opened: Any) -> None:
+    program = parse(COUNTING)
+    scene = scene_of(program, known_task("tomita4"), (0, 50))
+    assert scene is not None
+    page = opened(program, sample_evidence(program), scene)
+    plain = [sentence.text.replace("`", "") for sentence in algorithm(program, scene)]
+    assert page.texts("#algorithm li") == plain
+    assert page.texts("#algorithm p") == [f"Each sentence was checked on {len(scene.token_ids)} of the task's sequences."]
+    assert page.texts("h1, h2")[1] == "The algorithm"
 
 
 def test_a_page_without_match_says_why(opened: Any) -> None:
@@ -388,6 +478,109 @@ def test_large_operators_of_small_rank_run_in_the_page_as_factors(blank: Any) ->
         assert found.same
 
 
+D3 = """drasp 1
+vocabulary "a" "b" <bos> <sep> <eos> <pad>
+positions 152
+predict next-token-set
+
+s1 = select(q=token, k=token, op={"a": {<bos>: 1.2}})
+a1 = aggregate(s=s1, v=token)
+m1 = [a1["b"] - 5*a1["a"] + token["b"] + 2, 3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]
+logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
+prediction = sigmoid(logits1)
+"""
+
+CUT = """() => [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility()).filter((each) => {
+    const { overflowX, overflowY } = getComputedStyle(each);
+    return each.getBoundingClientRect().right > innerWidth + 1
+        || (overflowX !== "visible" && each.scrollWidth > each.clientWidth + 1)
+        || (overflowY !== "visible" && each.scrollHeight > each.clientHeight + 3);
+}).map((each) => `${each.tagName} ${each.id} ${each.className} ${each.textContent}`)"""
+
+
+PALE = """() => {
+    const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const light = (text) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => sum + weight * linear(channels(text)[i] / 255), 0);
+    const clear = (text) => channels(text)[3] === 0;
+    const behind = (each) => {
+        const { backgroundColor } = getComputedStyle(each);
+        return clear(backgroundColor) ? behind(each.parentElement) : backgroundColor;
+    };
+    const texts = [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility({visibilityProperty: true}))
+        .filter((each) => !each.closest("svg") && [...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+    return texts.filter((each) => {
+        const [low, high] = [light(getComputedStyle(each).color), light(behind(each))].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05) < 4.5;
+    }).map((each) => `${each.tagName} ${each.className} ${each.textContent}`);
+}"""
+
+NAMELESS = """() => {
+    const found = document.querySelectorAll("button, a, input, [role=img], [role=group], ol, [tabindex='0'], aside, nav");
+    return [...found].filter((each) => {
+        const byAnother = document.getElementById(each.getAttribute("aria-labelledby"))?.textContent;
+        const own = each.matches("button, a, li, pre") && each.textContent.trim();
+        return !(each.getAttribute("aria-label") || byAnother || each.labels?.[0]?.textContent || own);
+    }).map((each) => each.outerHTML);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_can_be_read_and_has_names_for_all(opened: Any, scheme: str) -> None:
+    program = parse(COUNTING)
+    point = FrontierEntry(5, 0, 9, 0.9, "evidence", "p.drasp")
+    page = opened(program, sample_evidence(program, frontier=(point,)))
+    page.page.emulate_media(color_scheme=scheme)
+    for line in ("s1", "a1", "logits1"):
+        page.page.focus(f"#line-{line}")
+        assert page.page.evaluate(PALE) == []
+        assert page.page.evaluate(NAMELESS) == []
+    levels = page.page.eval_on_selector_all("h1, h2, h3", "all => all.map((each) => Number(each.tagName[1]))")
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.page.get_attribute("html", "lang") == "en"
+
+
+def test_all_is_reached_by_keyboard_and_what_has_the_focus_is_seen(opened: Any) -> None:
+    program = parse(COUNTING)
+    page = opened(program, sample_evidence(program))
+    reached = []
+    while True:
+        page.page.keyboard.press("Tab")
+        if page.page.evaluate("document.activeElement === document.body"):
+            break
+        reached.append(page.page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+        assert page.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert {"line-s1", "tokens", "first", "position", "save", "strips", "Raw figures", "How to read it"} <= set(reached)
+    page.page.focus("#panel [role=img]")
+    page.page.keyboard.press("ArrowDown")
+    assert page.texts("#tip")[0].startswith("q: ")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1366])
+@pytest.mark.parametrize("name", ["D3", "long lines"])
+def test_the_page_never_scrolls_sideways(opened: Any, name: str, width: int, scheme: str) -> None:
+    program = parse(D3) if name == "D3" else _every_statement()
+    page = opened(program, sample_evidence(parse(COUNTING), examples=()) if name == "D3" else None)
+    page.page.emulate_media(color_scheme=scheme)
+    page.page.set_viewport_size({"width": width, "height": 800})
+    assert page.page.evaluate("document.documentElement.scrollWidth") == width
+    for selector in ("#listing code", "#panel .map"):
+        assert page.page.eval_on_selector_all(selector, "all => all.every((each) => each.scrollWidth <= each.clientWidth)")
+
+
+@pytest.mark.parametrize("name", ["D3", "long lines"])
+def test_nothing_is_cut_on_paper(opened: Any, name: str) -> None:
+    page = opened(parse(D3) if name == "D3" else _every_statement())
+    page.page.fill("#tokens", " ".join("ab" * 15))
+    page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.page.emulate_media(media="print")
+    page.page.set_viewport_size({"width": 718, "height": 1000})  # of A4 with margins of a centimetre
+    assert page.page.evaluate(CUT) == []
+
+
 def test_a_report_prints(opened: Any) -> None:
     page = opened(parse(COUNTING))
     assert page.page.pdf()[:5] == b"%PDF-"
@@ -400,7 +593,9 @@ def test_the_command_writes_a_page_once_and_again_only_by_force(tmp_path: Path, 
     (tmp_path / "evidence.json").write_text(json.dumps(sample_evidence(program).to_json()))
     assert main(["report", str(tmp_path)]) == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page == report(load_program(tmp_path), sample_evidence(program), tmp_path.name)
+    evidence = sample_evidence(program)
+    scene = scene_of(program, known_task(evidence.settings["task"]), evidence.settings["lengths"])
+    assert page == report(load_program(tmp_path), evidence, tmp_path.name, scene)
     capsys.readouterr()
     assert main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines() == [

@@ -62,10 +62,14 @@ function code(text) {
   return Array.from(parts, ([part]) => {
     if (/^["<]./s.test(part)) return bdi(part, { class: "token" });
     if (names.has(part)) return el("span", { class: "name" }, part);
-    return /^(select|aggregate|project|table|compare|case|harden|sharpen|pair|norm|mlp|softmax|sigmoid)$/.test(part)
-      ? el("span", { class: "word" }, part)
-      : part;
-  });
+    if (/^(select|aggregate|project|table|compare|case|harden|sharpen|pair|norm|mlp|softmax|sigmoid)$/.test(part)) return el("span", { class: "word" }, part);
+    return glued(part);
+  }).flat();
+}
+
+/** An operator stays on the line of what stands before it, so that lines are broken behind it. */
+function glued(text) {
+  return text.split(/( [-+*/=<>]+(?= ))/).map((part, i) => (i % 2 ? el("span", { class: "glued" }, part) : part));
 }
 
 // Colours: blue above 0, orange below, the stronger the further.
@@ -115,6 +119,27 @@ function cells(rows, columns, width, height, full, value, say) {
   return box;
 }
 
+/** Cells that can also be gone through by the arrow keys, called `name`. */
+function walked(box, rows, columns, say, name) {
+  let [r, c] = [0, 0];
+  const tell = () => {
+    const { left, top, width, height } = box.getBoundingClientRect();
+    hint({ clientX: left + ((c + 0.5) / columns) * width, clientY: top + ((r + 0.5) / rows) * height }, say(r, c));
+  };
+  for (const [key, value] of Object.entries({ tabindex: 0, role: "img", "aria-label": `${name}; arrow keys go through its cells` })) box.setAttribute(key, value);
+  box.addEventListener("focus", tell);
+  box.addEventListener("blur", () => (at("tip").hidden = true));
+  box.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    [r, c] = [Math.min(rows - 1, Math.max(0, r + step[0])), Math.min(columns - 1, Math.max(0, c + step[1]))];
+    tell();
+  });
+  return box;
+}
+
 /** Thin lines between the cells. */
 function gridLines(width, height) {
   const lines = el("div", { class: "lines" });
@@ -136,6 +161,7 @@ function rowLabels(labels, height) {
   const made = labels.map((text, r) => (r % every ? null : placed(bdi(text, { title: text }), r * height, Math.max(height, 12))));
   const box = el("div", { class: "row-labels" }, ...made.filter(Boolean));
   box.style.height = `${labels.length * height}px`;
+  box.style.setProperty("--letters", Math.min(longest(labels), WIDEST_LABELS));
   return box;
 }
 
@@ -176,7 +202,7 @@ function listing() {
   });
   at("listing").append(...lines);
   at("listing").setAttribute("role", "listbox");
-  at("listing").classList.toggle("without-costs", !evidence);
+  at("listing").classList.toggle("without-costs", !Object.keys(evidence?.lines ?? {}).length);
   at("listing").addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const next = step && lines[lines.findIndex((line) => line.id === `line-${chosen.name}`) + step];
@@ -270,6 +296,13 @@ function joinedSide(bases, name) {
   return { size: bases.reduce((sum, basis) => sum + basis.size, 0), name, label: (i) => labels[i] ?? `[${i}]`, tail: 0 };
 }
 
+const WIDEST_LABELS = 18; // letters
+
+const longest = (labels) => labels.reduce((most, text) => Math.max(most, [...text].length), 1);
+
+/** The pixels that there are for the cells of a map in the panel, beside the labels of its rows. */
+const roomForCells = (labels) => Math.max(100, Math.min(300, at("panel").clientWidth - 34 - 7 * Math.min(longest(labels), WIDEST_LABELS)));
+
 const SHOWN_AT_ONCE = 25;
 const SHOWN_AT_MOST = 1000;
 
@@ -290,7 +323,7 @@ function heatMap(matrix, rowSide, columnSide) {
   const called = (of, indices) => indices.map((i) => (i === null ? "⋯" : of.label(i)));
   const [rowTexts, columnTexts] = [called(rowSide, rows), called(columnSide, columns)];
   const full = fullColour(shown);
-  const width = Math.max(1, Math.min(24, Math.floor(300 / columns.length)));
+  const width = Math.max(1, Math.min(24, Math.floor(roomForCells(rowTexts) / columns.length)));
   const height = Math.max(1, Math.min(20, Math.floor((columns.length > 12 ? 300 : 240) / rows.length), width * 3));
   const say = (r, c) => (gap(r, c) ? "left out" : `${rowSide.name} = ${rowTexts[r]}\n${columnSide.name} = ${columnTexts[c]}\nvalue ${number(value(r, c))}`);
   const kept = (indices) => indices.filter((i) => i !== null).length;
@@ -298,13 +331,15 @@ function heatMap(matrix, rowSide, columnSide) {
   const large = Math.max(rowSide.size, columnSide.size) > SHOWN_AT_ONCE;
   const least = shown.reduce((a, b) => Math.min(a, b), Infinity);
   const most = shown.reduce((a, b) => Math.max(a, b), -Infinity);
-  const toggle = el("button", { type: "button", onclick: () => ((wholeOperator = !wholeOperator), panel()) }, wholeOperator ? "Show less" : "Show all");
+  const toggle = el("button", { type: "button", onclick: showOtherwise }, wholeOperator ? "Show less" : "Show all");
+  const name = `operator, ${rowSide.size} by ${columnSide.size}, values from ${number(least)} to ${number(most)}`;
+  const drawn = cells(rows.length, columns.length, width, height, full, value, say);
   const clipped = Math.max(Math.abs(least), Math.abs(most)) > full;
   return el(
     "figure",
-    { class: "heat", role: "img", "aria-label": `operator, ${rowSide.size} by ${columnSide.size}, values from ${number(least)} to ${number(most)}` },
+    { class: "heat" },
     el("div", { class: "axis" }, columnSide.name, " →"),
-    el("div", { class: "map" }, columnLabels(columnTexts, width), rowLabels(rowTexts, height), cells(rows.length, columns.length, width, height, full, value, say)),
+    el("div", { class: "map" }, columnLabels(columnTexts, width), rowLabels(rowTexts, height), walked(drawn, rows.length, columns.length, say, name)),
     el("div", { class: "axis" }, "↑ ", rowSide.name),
     el(
       "figcaption",
@@ -317,7 +352,15 @@ function heatMap(matrix, rowSide, columnSide) {
   );
 }
 
+/** All of the operator, or again what is shown at once. */
+function showOtherwise() {
+  wholeOperator = !wholeOperator;
+  panel();
+  at("panel").querySelector("button").focus();
+}
+
 const OPERATORS_IN_PRINT = 40;
+const PAPER = 660; // pixels of its width that are surely printed on
 
 /** An operator as it stands on paper, where there is no panel. */
 function printedOperator(statement) {
@@ -330,8 +373,7 @@ function legend() {
 
 function columnLabels(labels, width) {
   const every = Math.ceil(12 / width);
-  const longest = labels.reduce((most, text) => Math.max(most, text.length), 0);
-  const upright = longest * 7 + 2 <= width * every;
+  const upright = longest(labels) * 7 + 2 <= width * every;
   const box = el("div", { class: upright ? "column-labels" : "column-labels turned" });
   labels.forEach((text, c) => {
     if (c % every) return;
@@ -341,7 +383,7 @@ function columnLabels(labels, width) {
     if (!upright) made.style.width = `${Math.max(13, width)}px`;
     box.append(made);
   });
-  return sized(box, labels.length * width, upright ? 16 : Math.min(72, longest * 6.5 + 6));
+  return sized(box, labels.length * width, upright ? 16 : Math.min(72, longest(labels) * 6.5 + 6));
 }
 
 /** A line without an operator: its value, or its attention, on the input of "Run it". */
@@ -349,18 +391,20 @@ function onInput(statement) {
   if (!state.run) return [];
   const { run, ids } = state;
   const time = ids.length;
-  const width = Math.max(1, Math.min(18, Math.floor(290 / time)));
   const tokens = ids.map((id) => label(data.program.bases.token, id));
+  const cell = (labels) => Math.max(1, Math.min(18, Math.floor(roomForCells(labels) / time)));
   const titled = (text) => el("p", { class: "small" }, text);
   if (statement.kind === "aggregate") {
-    const weights = run.attention[statement.name];
-    const value = (r, c) => weights[c * time + r];
+    const width = cell(tokens);
     return [
-      titled("Attention on the input of “Run it”: each position (column) looks at those on the left"),
-      el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(tokens, width), cells(time, time, width, width, 1, value, attentionHint(weights, time))),
+      titled("Attention on the input of “Run it”"),
+      el("div", { class: "axis" }, "key: where it looks →"),
+      el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(tokens, width), attentionCells(run.attention[statement.name], width, width)),
+      el("div", { class: "axis" }, "↑ query: the position that looks"),
     ];
   }
   const rows = valueRows(valueOf(statement), basisOf(statement), statement.kind === "prediction");
+  const width = cell(rows.labels);
   return [
     titled("On the input of “Run it”, position by position"),
     el("div", { class: "map" }, columnLabels(tokens, width), rowLabels(rows.labels, 14), cells(rows.labels.length, time, width, 14, rows.full, rows.value, rows.say)),
@@ -369,7 +413,7 @@ function onInput(statement) {
 
 // Running it.
 
-const state = { ids: [], first: 0, place: 0, run: null };
+const state = { ids: [], first: 0, place: 0, run: null, remembering: 0 };
 
 /** What a statement gives on the input. */
 function valueOf(statement) {
@@ -409,8 +453,21 @@ function positionText(i) {
   return `position ${i + state.first}, ${label(data.program.bases.token, state.ids[i])}`;
 }
 
-function attentionHint(weights, time) {
-  return (r, c) => `${positionText(c)}\nlooks at ${positionText(r)}\nweight ${number(weights[c * time + r])}`;
+/** Attention on the input: queries are rows, keys columns; the query at the chosen position is marked. */
+function attentionCells(weights, width, height) {
+  const time = state.ids.length;
+  const weight = (query, key) => weights[query * time + key];
+  const say = (query, key) => `query: ${positionText(query)}\nkey: ${positionText(key)}\nweight ${number(weight(query, key))}`;
+  const box = cells(time, time, width, height, 1, weight, say);
+  const mark = el("div", { class: "query", "data-height": height });
+  markQuery(mark);
+  box.append(mark);
+  return walked(box, time, time, say, "attention on the input, a row each query, a column each key");
+}
+
+function markQuery(mark) {
+  mark.style.top = `${state.place * mark.dataset.height}px`;
+  mark.style.height = `${Math.max(3, mark.dataset.height)}px`;
 }
 
 /** The tokens of the text field, `<bos>` in front where it is missing, or what is wrong with them. */
@@ -435,24 +492,53 @@ function vocabularyText() {
   return shown.map((token) => (token.length > 24 ? `${token.slice(0, 24)}…` : tokenText(token))).join("  ");
 }
 
+/** What is typed into an example begins at position 0 again: where the example began was its own. */
+function edited() {
+  if (exampleShown() && Number(at("first").value) === state.first) at("first").value = 0;
+  typed();
+}
+
 function typed() {
   const found = parsed(at("tokens").value);
   at("problem").textContent = found.problem ?? "";
+  at("tokens").setAttribute("aria-invalid", Boolean(found.problem));
   at("result").classList.toggle("stale", Boolean(found.problem));
   if (!found.problem) show(found.ids, found.first);
 }
 
+const textOf = (ids) => ids.map((id) => data.program.vocabulary[id]).join(" ");
+
+/** The address of the page leads to the sequence that it shows; browsers take only so many changes in a while. */
+function remember() {
+  clearTimeout(state.remembering);
+  state.remembering = setTimeout(() => {
+    const link = new URLSearchParams({ input: textOf(state.ids), ...(state.first && { first: state.first }) });
+    history.replaceState(null, "", `#${link}`);
+  }, 200);
+}
+
+/** Shows the sequence that the address names, if it names one. */
+function recall() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  if (!link.has("input")) return;
+  at("tokens").value = link.get("input");
+  at("first").value = link.get("first") ?? 0;
+  typed();
+}
+
 /** Puts a sequence into the text field and runs it. */
 function put(ids, first) {
-  at("tokens").value = ids.map((id) => data.program.vocabulary[id]).join(" ");
+  at("tokens").value = textOf(ids);
   at("first").value = first;
   at("problem").textContent = "";
+  at("tokens").removeAttribute("aria-invalid");
   at("result").classList.remove("stale");
   show(ids, first);
 }
 
 function show(ids, first) {
   const began = performance.now();
+  if (state.run) remember();
   const follow = state.place >= state.ids.length - 1;
   Object.assign(state, { ids, first });
   state.run = Interpreter.evaluate(program, ids, ids.map((_, i) => i + first));
@@ -479,8 +565,7 @@ function strips() {
   const example = exampleShown();
   const tokens = ids.map((id) => tokenText(vocabulary[id]));
   const words = predict === "next-token" ? predicted.map((id) => tokenText(outputs[id])) : [];
-  const longest = [...tokens, ...words].reduce((most, text) => Math.max(most, [...text].length), 1);
-  cellWidth = Math.max(20, Math.min(longest * 7.3 + 8, time > 60 ? 30 : 64));
+  cellWidth = Math.max(20, Math.min(longest([...tokens, ...words]) * 7.3 + 8, time > 60 ? 30 : 64));
   const box = at("strips");
   box.style.setProperty("--cell", `${cellWidth}px`);
   const blocks = [
@@ -555,13 +640,12 @@ function statementBlocks(statement) {
   const note = notes.length ? ` (${notes.join("; ")})` : "";
   const values = gridBlock(rows.labels, 16, rows.full, rows.value, rows.say);
   if (statement.kind !== "aggregate") return [head, ...(note ? [title(el("small", {}, note.slice(2, -1)))] : []), values];
-  const weights = run.attention[statement.name];
   const height = Math.max(2, Math.min(15, Math.floor(300 / time)));
   const labels = ids.map((id, j) => `${j + state.first} ${label(data.program.bases.token, id)}`);
   return [
     head,
-    title(el("small", {}, "attention: each position (column) looks at the positions on the left")),
-    gridBlock(labels, height, 1, (r, c) => weights[c * time + r], attentionHint(weights, time)),
+    title(el("small", {}, "attention: query ↓ (the position that looks), key → (where it looks)")),
+    el("div", { class: "strip" }, rowLabels(labels, height), attentionCells(run.attention[statement.name], cellWidth, height)),
     title(el("small", {}, `what it finds${note}`)),
     values,
   ];
@@ -570,6 +654,7 @@ function statementBlocks(statement) {
 /** Marks a position and says in words what is there. */
 function point(place) {
   state.place = place;
+  for (const mark of document.querySelectorAll(".query")) markQuery(mark);
   at("position").value = place;
   at("position").setAttribute("aria-valuetext", positionText(place));
   const cursor = at("cursor");
@@ -638,7 +723,8 @@ function palette() {
 }
 
 function append(id) {
-  if (state.first + state.ids.length < data.program.positions) put([...state.ids, id], state.first);
+  const first = exampleShown() ? 0 : state.first;
+  if (first + state.ids.length < data.program.positions) put([...state.ids, id], first);
 }
 
 /** A sequence to begin with where none was recorded: a few tokens; behind `<sep>` what the program says follows. */
@@ -667,8 +753,10 @@ function tryIt() {
     return;
   }
   palette();
-  for (const id of ["tokens", "first"]) at(id).addEventListener("input", typed);
+  at("tokens").addEventListener("input", edited);
+  at("first").addEventListener("input", typed);
   at("form").addEventListener("submit", (event) => event.preventDefault());
+  at("save").addEventListener("click", save);
   at("position").addEventListener("input", () => point(Number(at("position").value)));
   at("strips").addEventListener("click", (event) => {
     const start = at("strips").querySelector(".cells").getBoundingClientRect().left;
@@ -685,9 +773,63 @@ function tryIt() {
     const room = box.clientWidth - box.querySelector(".row-labels").offsetWidth - cellWidth;
     box.scrollLeft = Math.min(left, Math.max(box.scrollLeft, left - room));
   });
-  const longest = evidence?.examples.filter((example) => example.ids.length <= 16).toSorted((a, b) => b.ids.length - a.ids.length)[0];
-  const example = longest ?? evidence?.examples[0];
+  const short = evidence?.examples.filter((example) => example.ids.length <= 16).toSorted((a, b) => b.ids.length - a.ids.length);
+  const example = short?.[0] ?? evidence?.examples[0];
   put(example?.ids ?? firstSequence(), example?.first ?? 0);
+  recall();
+  window.addEventListener("hashchange", recall);
+}
+
+// A picture to save.
+
+const LINE = 20; // pixels
+const LETTER = 7.3;
+
+/** The lines of the program, and below them its attention on the input: a file that stands alone. */
+function picture() {
+  const tokens = state.ids.map((id) => label(data.program.bases.token, id));
+  const texts = statements.map((statement) => statement.text);
+  const averages = statements.filter((statement) => statement.kind === "aggregate");
+  const cell = Math.max(2, Math.min(16, 240 / tokens.length));
+  const size = LETTER * longest(tokens) + cell * tokens.length + 4 * LINE;
+  const width = LINE + Math.max(LETTER * (longest(texts) + 2), size * Math.min(3, averages.length));
+  const across = Math.max(1, Math.floor((width - LINE) / size));
+  const place = (i) => `translate(${LINE + size * (i % across)} ${LINE * (texts.length + 2) + size * Math.floor(i / across)})`;
+  const maps = averages.map(({ name }, i) => svg("g", { transform: place(i) }, ...mapPicture(name, tokens, cell)));
+  const height = LINE * (texts.length + 2) + size * Math.ceil(averages.length / across);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, width, height, "font-family": "monospace", "font-size": 12, fill: "#1d1f24" },
+    svg("rect", { width, height, fill: "#fff" }),
+    ...texts.map((text, i) => svg("text", { x: LINE, y: LINE * (i + 1.5) }, text)),
+    ...maps,
+  );
+}
+
+/** Attention of one average: queries are rows, keys columns. */
+function mapPicture(name, tokens, cell) {
+  const time = tokens.length;
+  const weights = state.run.attention[name];
+  const [left, top] = [LETTER * longest(tokens) + 1.5 * LINE, LETTER * longest(tokens) + 2 * LINE];
+  const every = Math.ceil(11 / cell);
+  const shown = tokens.flatMap((token, i) => (i % every ? [] : [[token, (i + 0.5) * cell + 4]]));
+  const squares = Array.from(weights, (weight, n) => [weight, left + cell * (n % time), top + cell * Math.floor(n / time)]).filter(([weight]) => weight > 0.0005);
+  return [
+    svg("text", { x: left, y: LINE / 2, "font-weight": "bold" }, `${name}: attention`),
+    svg("text", { x: left, y: 1.2 * LINE, "font-size": 10 }, "key →"),
+    svg("text", { "font-size": 10, transform: `translate(10 ${top + 60}) rotate(-90)` }, "← query"),
+    svg("rect", { x: left, y: top, width: cell * time, height: cell * time, fill: "#f3f1ec" }),
+    ...shown.map(([token, at]) => svg("text", { x: left - 5, y: top + at, "text-anchor": "end" }, token)),
+    ...shown.map(([token, at]) => svg("text", { transform: `translate(${left + at} ${top - 5}) rotate(-90)` }, token)),
+    ...squares.map(([weight, x, y]) => svg("rect", { x, y, width: cell, height: cell, fill: "#1f5fae", "fill-opacity": weight.toFixed(3) })),
+  ];
+}
+
+function save() {
+  const file = new Blob([new XMLSerializer().serializeToString(picture())], { type: "image/svg+xml" });
+  const link = el("a", { href: URL.createObjectURL(file), download: `${(evidence?.task ?? data.name).replace(/[^\w.-]+/g, "-")}.svg` });
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 // The evidence.
@@ -696,11 +838,11 @@ function table(head, rows, caption) {
   const cell = (content, i) => el(i ? "td" : "th", i ? {} : { scope: "row" }, content);
   return el(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": caption || "table" },
     el(
       "table",
       {},
-      ...(caption ? [el("caption", {}, caption)] : []),
+      ...(caption ? [el("caption", {}, el("span", {}, caption))] : []),
       el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
       el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell)))),
     ),
@@ -734,7 +876,7 @@ function evidenceBody() {
     ),
   );
   if (evidence.frontier.length) body.append(frontier(evidence.frontier));
-  for (const { title, question, rows } of evidence.tables) body.append(el("h3", {}, capital(title)), table(["about", "measured"], rows, question));
+  for (const part of evidence.told) body.append(...told(part));
   body.append(
     el(
       "details",
@@ -747,6 +889,13 @@ function evidenceBody() {
       ),
     ),
   );
+}
+
+/** One kind of evidence: its question, the answers in sentences, and folded away how they were found and the figures as they are saved. */
+function told({ title, question, answers, how, raw }) {
+  const answer = ([about, text]) => el("p", {}, ...(about ? [el("strong", {}, `${about}: `), text] : [capital(text)]), ".");
+  const figures = raw && el("details", { class: "raw" }, el("summary", {}, "Raw figures"), el("p", { class: "small" }, how), el("pre", { tabindex: 0 }, JSON.stringify(raw, null, 2)));
+  return [el("h3", {}, capital(title)), el("p", { class: "question" }, question), ...answers.map(answer), ...(figures ? [figures] : [])];
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -777,7 +926,7 @@ function frontier(points) {
     {},
     el("figcaption", {}, "The frontier: how well programs of each size match. A filled mark is a program without opaque lines; the large one is this program."),
     picture,
-    table(["statements", "opaque", "numbers", "match", "measured on", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.measured_on, p.file]), ""),
+    table(["statements", "opaque", "numbers", "match", "measured on", "file"], points.map((p) => [p.statements, p.opaque, p.numbers, share(p.match), p.measured_on, p.file]), "The programs of the frontier"),
   );
 }
 
@@ -790,7 +939,7 @@ function reproduceBody() {
     const { model } = evidence;
     body.append(
       el("p", {}, "The same command gives the same program, byte for byte, on the same versions:"),
-      el("pre", {}, evidence.command),
+      el("pre", { tabindex: 0 }, ...evidence.command.split(" ").flatMap((word) => [el("span", { class: "glued" }, word), " "])),
       el(
         "p",
         {},
@@ -802,20 +951,32 @@ function reproduceBody() {
       ),
     );
   }
-  body.append(el("details", {}, el("summary", {}, "The program as text"), el("pre", {}, ...code(text))));
+  body.append(el("details", {}, el("summary", {}, "The program as text"), el("pre", { tabindex: 0 }, ...code(text))));
 }
 
 // The page.
+
+/** A sentence on the program: tokens and variables as they are written in it. */
+function sentence(text) {
+  return text.split(/(`[^`]+`|<\w+>|"(?:[^"\\]|\\.)*"|[A-Za-z_]\w*)/).map((part) => {
+    if (/^[`<"]./.test(part)) return bdi(part.replaceAll("`", ""), { class: "token" });
+    return byName.has(part) && part !== "prediction" ? el("code", {}, part) : part;
+  });
+}
+
+function algorithm() {
+  const { checked, sentences } = data.algorithm;
+  at("algorithm").hidden = !sentences.length;
+  at("algorithm").querySelector("ul").append(...sentences.map((text) => el("li", {}, ...sentence(text))));
+  at("algorithm").querySelector("p").append(`Each sentence was checked on ${checked}.`);
+}
 
 function head() {
   const name = evidence?.task ?? data.name;
   at("title").append(bdi(name));
   if (evidence) at("title").append(" ", el("span", { class: `verdict ${evidence.verdict.replaceAll(" ", "-")}` }, evidence.verdict));
-  const rule =
-    "A program is a few lines that run at every position of a sequence at once: a line says where to look, averages what is found there, computes with a few numbers, or speaks for and against each token as the next one.";
   const what = `The task: ${evidence?.description.replace(/\.$/, "") || name}. `;
-  const claim = evidence ? `A Transformer was trained on it, and this is the best program found for it. ${evidence.meaning} ` : "";
-  at("lede").append(...(evidence ? [what, claim] : []), rule);
+  if (evidence) at("lede").append(what, `A Transformer was trained on it, and this is the best program found for it. ${evidence.meaning}`);
   const figures = [];
   if (evidence) {
     const worst = evidence.bands.reduce((low, band) => (low && low.match.low <= band.match.low ? low : band), null);
@@ -837,6 +998,7 @@ const percent = (x) => `${(100 * x).toFixed(2).replace(/\.?0+$/, "")} %`;
 
 async function main() {
   head();
+  algorithm();
   listing();
   choose(statements[0]);
   evidenceBody();
@@ -848,8 +1010,11 @@ async function main() {
     if (state.run) show(state.ids, state.first);
     panel();
   });
+  window.addEventListener("resize", panel);
   window.addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details")) details.open = true;
+    const wide = at("strips").querySelector(".strip")?.offsetWidth ?? 0;
+    at("strips").style.setProperty("--print-zoom", Math.min(1, PAPER / wide));
+    for (const details of document.querySelectorAll("details:not(.raw)")) details.open = true;
     at("operators").replaceChildren(...statements.filter((statement) => statement.op !== undefined).slice(0, OPERATORS_IN_PRINT).map(printedOperator));
   });
   document.documentElement.dataset.ready = "true";

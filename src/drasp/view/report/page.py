@@ -23,6 +23,7 @@ from drasp.lang.printer import print_program
 from drasp.tasks.registry import get_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
 from drasp.view.report.program import Json, program_data
+from drasp.view.words import Scene, algorithm
 
 LARGEST = 2_000_000  # bytes of a page
 
@@ -38,24 +39,31 @@ VERDICTS = {
 }
 
 DRAWN = frozenset(("match", "lines", "examples"))
-"""The kinds of evidence that the page draws; all others are shown by their rows."""
+"""The kinds of evidence that the page draws; all others are told by their rows."""
 
 
-def report(program: Program, evidence: Evidence | None, name: str) -> str:
+def report(program: Program, evidence: Evidence | None, name: str, scene: Scene | None = None) -> str:
     """The page, as HTML that needs no other file and asks for nothing. It is 2 MB at most, but for programs of thousands of lines.
 
     Args:
         program: what it is about.
         name: of the run, where the evidence names no task.
+        scene: the task's sequences, where they are to be had.
 
     Raises:
         DraspError: the evidence is that of another program.
     """
     data: Json = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
+    data["algorithm"] = _algorithm(program, scene)
     data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
     empty = _filled(data)
     room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
     return _filled(data | {"program": program_data(program, room)})
+
+
+def _algorithm(program: Program, scene: Scene | None) -> Json:
+    checked = "random strings" if scene is None else f"{len(scene.token_ids)} of the task's sequences"
+    return {"checked": checked, "sentences": [sentence.text for sentence in algorithm(program, scene)]}
 
 
 def _size(program: Program) -> Json:
@@ -76,7 +84,7 @@ def _evidence(program: Program, evidence: Evidence) -> Json:
         "asked": evidence.settings.get("match"),
         "lines": {cost.statement: cost.match for cost in evidence.lines or ()},
         "marks": marks(row for row in rows if not row.beside),
-        "tables": _tables(rows, evidence),
+        "told": _told(rows, evidence),
         "passes": [to_json(step) for step in evidence.passes],
         "seconds": evidence.seconds,
         "examples": [_example(program, example) for example in evidence.examples or ()],
@@ -87,13 +95,22 @@ def _evidence(program: Program, evidence: Evidence) -> Json:
     }
 
 
-def _tables(rows: Sequence[Row], evidence: Evidence) -> list[Json]:
-    """What is said in words: a title, a question, and names with texts."""
-    tables = [("named", NAMED_QUESTION, [row for row in rows if row.section == "named"])]
-    tables += [(kind.name.replace("_", " "), kind.question, list(found)) for kind, found in measured(evidence) if kind.name not in DRAWN]
-    tables.append(("not measured", "Why is there no more evidence?", [row for row in rows if row.section == "gap"]))
-    said = ((title, question, [[row.label or row.section, row.text] for row in found]) for title, question, found in tables if found)
-    return [{"title": title, "question": question, "rows": found} for title, question, found in said]
+def _told(rows: Sequence[Row], evidence: Evidence) -> list[Json]:
+    """What is said in sentences: for each kind its question, the answers, how it was measured, and the figures as they are saved."""
+    named = [row for row in rows if row.section == "named"]
+    gaps = [row for row in rows if row.section == "gap"]
+    told = [_part("named pieces", NAMED_QUESTION, named) | {"raw": to_json(evidence.named)}]
+    for kind, found in measured(evidence):
+        if kind.name not in DRAWN:
+            raw = {key: to_json(getattr(evidence, key)) for key in kind.keys or (kind.name,)}
+            told.append(_part(kind.name.replace("_", " "), kind.question, found) | {"how": kind.how, "raw": raw})
+    told.append(_part("not measured", "Why is there no more evidence?", gaps))
+    return [part for part in told if part["answers"]]
+
+
+def _part(title: str, question: str, rows: Sequence[Row]) -> Json:
+    answers = [[row.label, row.text] for row in rows]
+    return {"title": title, "question": question, "answers": answers, "how": "", "raw": None}
 
 
 def _description(task: str) -> str:
