@@ -93,7 +93,7 @@ def _behind_ever_closer_heads(given: _Given, needed: Sequence[Source], best: "_B
         if (yield from describe_heads(inside, given.seen, needed, near, given.how)) or near == inside.tuning.near[0]:
             found = yield from _read_out(given, inside.program(needed), best, best)
             best = yield from _fitted(given, found, best)
-        if best.match >= aim.threshold or (best.enough and inside.layers > 1):
+        if best.match >= aim.threshold:
             break
     if (best.enough or best.match >= aim.threshold) and not _settled(given, best):
         best = yield from _made_faithful(given, needed, best)
