@@ -14,7 +14,7 @@ from drasp.view.exports.python import to_python
 from drasp.view.facts import shortfalls
 from drasp.view.notebook.html import program_html
 from drasp.view.report.page import report
-from drasp.view.terminal import terminal
+from drasp.view.terminal import all_evidence
 from sample_evidence import ATTENTION, INTERCHANGE, sample_evidence
 
 PROGRAM = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
@@ -62,7 +62,7 @@ BELOW = "match is 0.9312 at the least, in the worst length band, and not the 0.9
 
 
 @pytest.mark.parametrize(
-    "show", [terminal, program_html, to_markdown, to_python, lambda program, evidence: report(program, evidence, "run")]
+    "show", [all_evidence, program_html, to_markdown, to_python, lambda program, evidence: report(program, evidence, "run")]
 )
 def test_what_falls_short_is_said_wherever_the_evidence_is_shown(show):
     evidence = sample_evidence(PROGRAM, verdict="imitated below", attention=FAILS, matched_at=0.9312)

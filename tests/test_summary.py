@@ -1,0 +1,156 @@
+"""What `drasp show` prints first: a summary that fits a screen, and a listing that no terminal of 80 columns breaks."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drasp.core.intervals import Banded, Share
+from drasp.evidence.conventions import Conventions
+from drasp.evidence.kind import Baseline
+from drasp.evidence.schema import Evidence, Gap
+from drasp.ir.program import Program
+from drasp.lang.parser import parse
+from drasp.view.summary import summary
+from drasp.view.terminal import all_evidence, terminal
+from drasp.view.verdict import verdict
+from sample_evidence import ATTENTION, BANDED, INTERCHANGE, SHARE, sample_evidence
+
+HEADER = """drasp 1
+vocabulary "a" "b" <bos> <sep> <eos> <pad>
+positions 152
+predict next-token-set
+
+"""
+PROGRAM = parse(
+    HEADER
+    + """s1 = select(q=token, k=token, op={"a": {<bos>: 1.2}})
+a1 = aggregate(s=s1, v=token)
+m1 = [a1["b"] - 5*a1["a"] + token["b"] + 2, 3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]
+logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
+prediction = sigmoid(logits1)
+"""
+)
+LONG = parse(
+    HEADER
+    + "".join(f"s{i} = select(q=pos, k=pos, op={i}*(k == q - {i}))\n" for i in range(1, 31))
+    + f"a1 = aggregate(s={'+'.join(f's{i}' for i in range(1, 31))}, v=token)\n"
+    + "logits1 = project(inp=a1, op=(out == inp))\nprediction = sigmoid(logits1)\n"
+)
+OPAQUE = parse(
+    HEADER + "logits1 = project(inp=token, op=W)\nprediction = sigmoid(logits1)\n",
+    {"W": np.random.default_rng(0).normal(size=(6, 6))},
+)
+HOLDS = replace(INTERCHANGE, variables=(replace(INTERCHANGE.variables[0], faithful=True),))
+FAR = replace(ATTENTION, attentions=(replace(ATTENTION.attentions[0], faithful=False),), faithful=False)
+MISSING = replace(ATTENTION, faithful=False)
+UNKNOWN = (Gap("attention", "no time"), Gap("interchange", "no time"))
+SELDOM = Share.of((0, 50), 1, 100)
+LITTLE = Baseline(*(Banded(SELDOM, (SELDOM,)),) * 2)
+SAMPLES: list[dict[str, Any]] = [
+    {},
+    {"attention": FAR, "verdict": "imitated", "all_inputs": True, "right": BANDED},
+    {"attention": None, "interchange": None, "gaps": UNKNOWN, "verdict": "imitated below"},
+    {"match": None, "verdict": "not decompiled", "reason": f"match could not be measured: {'no budget ' * 99}"},
+    {"verdict": "not decompiled", "stopped_by_time": True, "conventions": Conventions(0.1, "from position 0", 0.9)},
+    {"verdict": "pruned", "interrupted": True},
+]
+
+
+@pytest.mark.parametrize("program", [PROGRAM, LONG, OPAQUE])
+@pytest.mark.parametrize("changed", SAMPLES)
+def test_a_summary_fits_fifteen_lines_of_eighty_columns_and_breaks_no_word(program: Program, changed: dict[str, Any]) -> None:
+    evidence = sample_evidence(program, **changed)
+    lines = summary(program, evidence)
+    assert len(lines) <= 15
+    assert max(map(len, lines)) <= 80
+    words = {*verdict(program, evidence).split(), *all_evidence(program, evidence).split()}
+    assert {word for line in lines[:2] for word in line.split()} <= words | {"..."}
+
+
+SHORT = "it predicts what the model predicts and is short"
+LESS = "it is short and predicts what the model predicts on 0.9312 of the sequences at the least, where 0.99 was asked"
+OWN = "and its attention and averages are the model's."
+HEADS = "a1 is not what the model's heads hold."
+SAID: list[tuple[dict[str, Any], str]] = [
+    ({"verdict": "decompiled"}, f"{SHORT}, {OWN}"),
+    ({"verdict": "imitated", "attention": FAR}, f"{SHORT}, but the attention of a1 is not the model's."),
+    ({"verdict": "imitated", "attention": MISSING}, f"{SHORT}, but the model needs attention that it does not say."),
+    ({"verdict": "imitated", "interchange": INTERCHANGE}, f"{SHORT}, but {HEADS}"),
+    (
+        {"verdict": "imitated", "attention": None, "gaps": UNKNOWN[:1]},
+        f"{SHORT}, but whether its attention is the model's was not measured.",
+    ),
+    ({"verdict": "decompiled below"}, f"{LESS}, {OWN}"),
+    ({"verdict": "imitated below", "interchange": INTERCHANGE}, f"{LESS}, but {HEADS}"),
+    (
+        {"verdict": "pruned", "settings": {"task": "D3", "numbers": 5}},
+        "it predicts what the model predicts and has few lines, but it has 7 numbers, where 5 was asked at the most.",
+    ),
+    ({"verdict": "not decompiled"}, "it predicts what the model predicts on 0.9312 of the sequences at the least, where 0.99 was asked."),
+    (
+        {"verdict": "not decompiled", "match": None, "reason": "match could not be measured: no time"},
+        "match could not be measured: no time.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), SAID)
+def test_each_verdict_has_its_sentence(changed: dict, said: str) -> None:
+    evidence = sample_evidence(PROGRAM, **{"baseline": LITTLE, "interchange": HOLDS, "matched_at": 0.9312, **changed})
+    assert verdict(PROGRAM, evidence) == f"{evidence.verdict}: {said}"
+
+
+def test_a_run_that_was_cut_short_is_called_so() -> None:
+    assert verdict(PROGRAM, sample_evidence(PROGRAM, stopped_by_time=True)).startswith("decompiled (out of time): ")
+
+
+def test_what_cannot_be_read_is_counted() -> None:
+    said = verdict(OPAQUE, sample_evidence(OPAQUE, verdict="pruned", baseline=LITTLE))
+    assert said.endswith("but 1 of its 2 lines cannot be read: they carry weights of the model or too many numbers.")
+
+
+def test_a_model_that_is_a_constant_or_a_table_is_called_so() -> None:
+    always = Banded(SHARE, (SHARE,))
+    table, constant = Baseline(LITTLE.constant, always), Baseline(always, always)
+    assert "the model is a table of the current token: the best matches it on 0.9987" in verdict(
+        PROGRAM, sample_evidence(PROGRAM, baseline=table)
+    )
+    assert "the model is a constant: the best matches it on 0.9987" in verdict(PROGRAM, sample_evidence(PROGRAM, baseline=constant))
+    assert "the model is" not in verdict(PROGRAM, sample_evidence(PROGRAM, baseline=LITTLE))
+
+
+def test_lines_are_named_that_are_the_models_and_that_are_not() -> None:
+    def about(evidence: Evidence) -> list[str]:
+        labels = ("faithful", "not  ", "untested")
+        return [" ".join(line.split()) for line in summary(PROGRAM, evidence) if line.startswith(labels)]
+
+    own = replace(ATTENTION, attentions=(replace(ATTENTION.attentions[0], selectors=("s1",)),))
+    not_own = replace(FAR, attentions=(replace(FAR.attentions[0], selectors=("s1",)),))
+    rest = "untested m1 and logits1: match alone tells of them"
+    good = "faithful s1 and a1: tested inside the model, nothing changes"
+    assert about(sample_evidence(PROGRAM, attention=own, interchange=HOLDS)) == [good, rest]
+    assert about(sample_evidence(PROGRAM, attention=not_own, interchange=HOLDS)) == [
+        "not s1 and a1: the model attends to something else",
+        rest,
+    ]
+    assert about(sample_evidence(PROGRAM, attention=own))[1:] == ["not a1: the model holds something else there", rest]
+
+
+def test_no_line_of_the_listing_is_wider_than_a_terminal_or_broken_in_a_word() -> None:
+    shown = terminal(PROGRAM, sample_evidence(PROGRAM), whole=True).partition("\n\n")[2].splitlines()
+    assert max(map(len, shown)) <= 80
+    joined = " ".join(line.strip() for line in shown if not line.startswith("#"))
+    assert '3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]' in joined
+    wide = [line.strip() for line in terminal(LONG, None, whole=True).splitlines() if "s10" in line and "aggregate" in line]
+    assert wide[0].endswith("+")
+
+
+def test_a_listing_of_more_than_forty_lines_is_cut() -> None:
+    shown = terminal(LONG, sample_evidence(LONG))
+    listing = shown.partition("\n\n")[2].splitlines()
+    assert len(listing) == 41
+    whole = terminal(LONG, sample_evidence(LONG), whole=True).partition("\n\n")[2].splitlines()
+    assert listing[-1] == f"... {len(whole) - 40} more lines: drasp show FOLDER --all"
+    assert "more lines" not in terminal(PROGRAM, sample_evidence(PROGRAM))
