@@ -9,9 +9,10 @@ import pytest
 from drasp.core.intervals import Banded, Share
 from drasp.evidence.conventions import Conventions
 from drasp.evidence.kind import Baseline
-from drasp.evidence.schema import Evidence, Gap
+from drasp.evidence.schema import Evidence, FrontierEntry, Gap, ModelInfo
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
+from drasp.view.advice import advice
 from drasp.view.summary import summary
 from drasp.view.terminal import all_evidence, terminal
 from drasp.view.verdict import verdict
@@ -154,3 +155,72 @@ def test_a_listing_of_more_than_forty_lines_is_cut() -> None:
     whole = terminal(LONG, sample_evidence(LONG), whole=True).partition("\n\n")[2].splitlines()
     assert listing[-1] == f"... {len(whole) - 40} more lines: drasp show FOLDER --all"
     assert "more lines" not in terminal(PROGRAM, sample_evidence(PROGRAM))
+
+
+# What next.
+
+
+OTHER = FrontierEntry(9, 0, 12, 0.75, "select", "frontier/9/program.drasp")
+THIS = FrontierEntry(5, 0, 7, 0.5, "evidence", "program.drasp")
+UNEVEN = Banded(SHARE, (replace(SHARE, low=0.995), replace(SHARE, lengths=(51, 100), accuracy=0.9, low=0.85, high=0.95)))
+TWO_LAYERS = ModelInfo("ab" * 32, 2, 1, 16)
+GOOD = Banded(SHARE, (SHARE,))
+FITS = {"attention": ATTENTION, "interchange": HOLDS, "gaps": (), "model_task": GOOD, "matched_at": 0.9979, "match": GOOD}
+CAUSES: list[tuple[str, dict[str, Any]]] = [
+    ("resists attention of heads 0.0 and 0.1: other than that of a1", {"attention": FAR}),
+    ("resists attention of head 1.0: the model needs it, and no line stands for it", {"attention": MISSING, "model": TWO_LAYERS}),
+    ("resists attention of all heads together, though each alone is as the program says", {"attention": MISSING}),
+    ("resists what head 0.1 read: other than a1", {"interchange": INTERCHANGE}),
+    ("resists what is left of the model is too long", {"reason": "what is left of the model is too long"}),
+    ("so far in symbols: 9 statements, match 0.7500: drasp show FOLDER --statements 9", {"frontier": (THIS, OTHER)}),
+    (
+        "so far no program in symbols was met that matches more than this one, 0.5000",
+        {"frontier": (THIS,), "matched_at": 0.5, "match": BANDED},
+    ),
+    ("try more --time than 60s: it ran out after the pass lift", {"stopped_by_time": True}),
+    ("try more --time than 60s: it ran out before a pass was done", {"stopped_by_time": True, "passes": ()}),
+    ("try more --work than 500: it ran out after the pass lift", {"stopped_by_time": True, "settings": {"task": "D3", "work": 500}}),
+    ("try --match 0.75: a program in symbols matches so much", {"matched_at": 0.2, "frontier": (OTHER,)}),
+    ("try --match 0.93: a program in symbols matches so much", {"matched_at": 0.9312, "verdict": "imitated below"}),
+    ("try --lengths 0-50: match is 0.9987 there", {"matched_at": 0.85, "match": UNEVEN}),
+    ("try a better model: this one is right on 0.9000 alone at 51-100", {"matched_at": 0.85, "model_task": UNEVEN}),
+    ("gaps attention and off task: drasp show FOLDER --evidence says why", {"gaps": (UNKNOWN[0], Gap("off_task", "no time"))}),
+]
+
+
+@pytest.mark.parametrize(("said", "cause"), CAUSES)
+def test_advice_is_given_where_its_cause_is_in_the_evidence(said: str, cause: dict[str, Any]) -> None:
+    evidence = sample_evidence(PROGRAM, **{"verdict": "imitated", **FITS, **cause})
+    assert said in " ".join(" ".join(advice(PROGRAM, evidence)).split())
+
+
+def test_advice_is_given_nowhere_else() -> None:
+    assert advice(PROGRAM, sample_evidence(PROGRAM, **{**FITS, "verdict": "imitated"})) == []
+    assert advice(PROGRAM, sample_evidence(PROGRAM, verdict="decompiled", stopped_by_time=True)) == []
+    quick = {"task": "D3", "evidence": "quick", "match": 0.99}
+    assert (
+        advice(PROGRAM, sample_evidence(PROGRAM, **{**FITS, "verdict": "imitated", "settings": quick, "gaps": (Gap("language", "quick"),)}))
+        == []
+    )
+
+
+def test_lines_that_resist_are_named() -> None:
+    assert advice(OPAQUE, sample_evidence(OPAQUE, **{**FITS, "verdict": "pruned"})) == [
+        "resists    logits1: nothing in symbols was found that does the same"
+    ]
+
+
+def test_advice_fits_eight_lines() -> None:
+    everything = {
+        **FITS,
+        "verdict": "not decompiled",
+        "reason": "too long " * 99,
+        "stopped_by_time": True,
+        "frontier": (THIS, OTHER),
+        "gaps": UNKNOWN,
+    }
+    evidence = sample_evidence(PROGRAM, **{**everything, "attention": FAR, "interchange": INTERCHANGE, "matched_at": 0.5, "match": UNEVEN})
+    lines = advice(PROGRAM, evidence)
+    assert 5 < len(lines) <= 8
+    assert max(map(len, lines)) <= 80
+    assert terminal(PROGRAM, evidence).splitlines()[len(summary(PROGRAM, evidence)) :][: len(lines)] == lines

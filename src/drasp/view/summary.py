@@ -26,7 +26,7 @@ def summary(program: Program, evidence: Evidence | None, scene: Scene | None = N
         return [*_first(sentences, checked, MOST_LINES - 2), *_cost(program, evidence), "evidence   none is recorded for this program"]
     said = wrapped(verdict(program, evidence), "", "  ", 3)
     if evidence.conventions is not None:
-        said += _row("warning", evidence.conventions.line, 3)
+        said += row("warning", evidence.conventions.line, 3)
     known = [*_match(evidence), *_lines(program, evidence), *_cost(program, evidence)]
     return [*said, *_first(sentences, checked, MOST_LINES - len(said) - len(known)), *known]
 
@@ -60,14 +60,15 @@ def _first(sentences: Sequence[Sentence], checked: str, room: int) -> list[str]:
         shown.remove(next((sentence for sentence in shown if sentence.captions), shown[-1]))
 
 
-def _row(label: str, text: str, most: int) -> list[str]:
+def row(label: str, text: str, most: int) -> list[str]:
+    """A text with what it is about in a column before it, in so many lines at the most."""
     return wrapped(text, f"{label:<11}", " " * 11, most)
 
 
 def _match(evidence: Evidence) -> list[str]:
     match = evidence.match
     if match is None:
-        return _row("match", "not measured", 1)
+        return row("match", "not measured", 1)
     worst = match.worst
     interval = "" if worst.low == worst.high else f" [{worst.low:.4f}, {worst.high:.4f}]"
     band = "the worst lengths," if len(match.bands) > 1 else "lengths"
@@ -78,7 +79,7 @@ def _match(evidence: Evidence) -> list[str]:
         said.append(f"{evidence.right.worst.accuracy:.4f} where the model is right")
     if evidence.model_task is not None:
         said.append(f"the model itself is right on {evidence.model_task.all.accuracy:.4f}")
-    return _row("match", "; ".join(said), 2)
+    return row("match", "; ".join(said), 2)
 
 
 def _lines(program: Program, evidence: Evidence) -> Iterator[str]:
@@ -92,13 +93,13 @@ def _lines(program: Program, evidence: Evidence) -> Iterator[str]:
     good = [name for name in names if name in tested and name not in (*attend, *hold)]
     rest = [name for name in names if name not in (*good, *attend, *hold)]
     if good:
-        yield from _row("faithful", f"{names_of(good)}: tested inside the model, nothing changes", 2)
+        yield from row("faithful", f"{names_of(good)}: tested inside the model, nothing changes", 2)
     if attend:
-        yield from _row("not", f"{names_of(attend)}: the model attends to something else", 2)
+        yield from row("not", f"{names_of(attend)}: the model attends to something else", 2)
     if hold:
-        yield from _row("not", f"{names_of(hold)}: the model holds something else there", 2)
+        yield from row("not", f"{names_of(hold)}: the model holds something else there", 2)
     if rest:
-        yield from _row("untested", f"{names_of(rest)}: match alone tells of them", 2)
+        yield from row("untested", f"{names_of(rest)}: match alone tells of them", 2)
 
 
 def _cost(program: Program, evidence: Evidence | None) -> list[str]:
@@ -106,6 +107,6 @@ def _cost(program: Program, evidence: Evidence | None) -> list[str]:
     opaque = f", {found.opaque} of them opaque" * bool(found.opaque)
     counted = f"{found.statements} statements{opaque}, {found.numbers} number{'s' * (found.numbers != 1)}"
     if evidence is None:
-        return _row("size", counted, 1)
+        return row("size", counted, 1)
     work = evidence.settings.get("work")
-    return _row("cost", f"{evidence.seconds:.1f} s{f' of --work {work}' if work else ''}; {counted}", 1)
+    return row("cost", f"{evidence.seconds:.1f} s{f' of --work {work}' if work else ''}; {counted}", 1)

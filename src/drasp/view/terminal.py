@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
 from drasp.lang.printer import print_program
+from drasp.view.advice import advice
 from drasp.view.captions import WIDEST
 from drasp.view.facts import facts, notes
 from drasp.view.summary import COLUMNS, in_paragraphs, summary, wrapped
@@ -17,7 +18,7 @@ _PIECE = re.compile(r' ?(?:"(?:\\.|[^"\\])*"|\+(?![A-Za-z_])|[^ "+])+(?:\+(?=[A-
 
 
 def terminal(program: Program, evidence: Evidence | None, scene: Scene | None = None, whole: bool = False) -> str:
-    """The summary, and the program, beside or above each line what it does.
+    """The summary, what next where there is no better verdict, and the program, beside or above each line what it does.
 
     Args:
         scene: the task's sequences, where they are to be had.
@@ -27,7 +28,8 @@ def terminal(program: Program, evidence: Evidence | None, scene: Scene | None = 
     left = 0 if whole else len(lines) - MOST_LISTED
     if left > 1:
         lines = [*lines[:MOST_LISTED], f"... {left} more lines: drasp show FOLDER --all"]
-    return "\n".join([*summary(program, evidence, scene), "", *lines])
+    said = [] if evidence is None else advice(program, evidence)
+    return "\n".join([*summary(program, evidence, scene), *said, "", *lines])
 
 
 def all_evidence(program: Program, evidence: Evidence | None, scene: Scene | None = None) -> str:
