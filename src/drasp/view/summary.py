@@ -15,20 +15,21 @@ MOST_LINES = 15
 _PARAGRAPH = TextWrapper(COLUMNS, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
-def summary(program: Program, evidence: Evidence | None, scene: Scene | None = None) -> list[str]:
-    """At most 15 lines of 80 columns; of a name or a token that is longer no more is broken.
+def summary(program: Program, evidence: Evidence | None, scene: Scene | None = None, known: Sequence[Sentence] | None = None) -> list[str]:
+    """At most 15 lines of 80 columns, but for a name or a token that is longer.
 
     Args:
         scene: the task's sequences, where they are to be had.
+        known: the algorithm in words, where it is known already.
     """
-    sentences, checked = algorithm(program, scene), _checked(scene)
+    sentences, checked = algorithm(program, scene) if known is None else known, _checked(scene)
     if evidence is None:
         return [*_first(sentences, checked, MOST_LINES - 2), *_cost(program, evidence), "evidence   none is recorded for this program"]
     said = wrapped(verdict(program, evidence), "", "  ", 3)
     if evidence.conventions is not None:
         said += row("warning", evidence.conventions.line, 3)
-    known = [*_match(evidence), *_lines(program, evidence), *_cost(program, evidence)]
-    return [*said, *_first(sentences, checked, MOST_LINES - len(said) - len(known)), *known]
+    measured = [*_match(evidence), *_lines(program, evidence), *_cost(program, evidence)]
+    return [*said, *_first(sentences, checked, MOST_LINES - len(said) - len(measured)), *measured]
 
 
 def in_paragraphs(sentences: Sequence[Sentence], scene: Scene | None) -> str:

@@ -1,7 +1,7 @@
 """A program on the terminal: a summary and the listing; or all that is known of it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
@@ -10,7 +10,7 @@ from drasp.view.advice import advice
 from drasp.view.captions import WIDEST
 from drasp.view.facts import facts, notes
 from drasp.view.summary import COLUMNS, in_paragraphs, summary, wrapped
-from drasp.view.words import Scene, algorithm
+from drasp.view.words import Scene, Sentence, algorithm
 
 MOST_LISTED = 40
 _PIECE = re.compile(r' ?(?:"(?:\\.|[^"\\])*"|\+(?![A-Za-z_])|[^ "+])+(?:\+(?=[A-Za-z_]))?')
@@ -24,12 +24,13 @@ def terminal(program: Program, evidence: Evidence | None, scene: Scene | None = 
         scene: the task's sequences, where they are to be had.
         whole: whether all of the listing is shown, however long it is.
     """
-    lines = list(_listing(program, evidence, scene))
+    sentences = algorithm(program, scene)
+    lines = list(_listing(program, evidence, sentences))
     left = 0 if whole else len(lines) - MOST_LISTED
     if left > 1:
         lines = [*lines[:MOST_LISTED], f"... {left} more lines: drasp show FOLDER --all"]
     said = [] if evidence is None else advice(program, evidence)
-    return "\n".join([*summary(program, evidence, scene), *said, "", *lines])
+    return "\n".join([*summary(program, evidence, scene, sentences), *said, "", *lines])
 
 
 def all_evidence(program: Program, evidence: Evidence | None, scene: Scene | None = None) -> str:
@@ -39,9 +40,9 @@ def all_evidence(program: Program, evidence: Evidence | None, scene: Scene | Non
     return "\n".join([in_paragraphs(algorithm(program, scene), scene), "", *(line for lines in said for line in lines)])
 
 
-def _listing(program: Program, evidence: Evidence | None, scene: Scene | None) -> Iterator[str]:
+def _listing(program: Program, evidence: Evidence | None, sentences: Sequence[Sentence]) -> Iterator[str]:
     """The program in 80 columns: a line that is longer goes on in the next, and a caption that does not fit beside stands above."""
-    known = {name: text for sentence in algorithm(program, scene) for name, text in sentence.captions if len(text) <= WIDEST}
+    known = {name: text for sentence in sentences for name, text in sentence.captions if len(text) <= WIDEST}
     said = notes(program, [row for row in facts(program, evidence) if row.section == "lines"], known)
     header, _, body = print_program(program).rstrip("\n").partition("\n\n")
     for line in header.split("\n"):
