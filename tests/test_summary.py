@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from drasp.core.intervals import Banded, Share
 from drasp.evidence.conventions import Conventions
@@ -14,9 +15,10 @@ from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.view.advice import advice
 from drasp.view.summary import summary
-from drasp.view.terminal import all_evidence, terminal
+from drasp.view.terminal import all_evidence, listing, terminal
 from drasp.view.verdict import verdict
 from sample_evidence import ATTENTION, BANDED, INTERCHANGE, SHARE, sample_evidence
+from strategies import programs
 
 HEADER = """drasp 1
 vocabulary "a" "b" <bos> <sep> <eos> <pad>
@@ -146,6 +148,13 @@ def test_no_line_of_the_listing_is_wider_than_a_terminal_or_broken_in_a_word() -
     assert '3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]' in joined
     wide = [line.strip() for line in terminal(LONG, None, whole=True).splitlines() if "s10" in line and "aggregate" in line]
     assert wide[0].endswith("+")
+
+
+@settings(max_examples=40, deadline=None)
+@given(programs())
+def test_a_listing_whose_lines_are_joined_again_is_the_program(program: Program) -> None:
+    text = "\n".join(listing(program, None, ()))
+    assert parse(text.replace("\n    ", " "), program.operators) == program
 
 
 def test_a_listing_of_more_than_forty_lines_is_cut() -> None:

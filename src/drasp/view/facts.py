@@ -11,13 +11,11 @@ from drasp.evidence.schema import KINDS, Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.view.captions import captions
-from drasp.view.verdict import verdict
+from drasp.view.verdict import UNKNOWN, verdict
 
 __all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls"]
 
 NAMED_QUESTION = "How close is each named piece to the piece of the model's own computation that it replaces?"
-UNKNOWN = {"attention": "whether its attention is the model's", "interchange": "whether its averages are what the model's heads hold"}
-"""What the verdict hangs on, beside match."""
 
 
 def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:

@@ -25,7 +25,7 @@ def terminal(program: Program, evidence: Evidence | None, scene: Scene | None = 
         whole: whether all of the listing is shown, however long it is.
     """
     sentences = algorithm(program, scene)
-    lines = list(_listing(program, evidence, sentences))
+    lines = list(listing(program, evidence, sentences))
     left = 0 if whole else len(lines) - MOST_LISTED
     if left > 1:
         lines = [*lines[:MOST_LISTED], f"... {left} more lines: drasp show FOLDER --all"]
@@ -40,7 +40,7 @@ def all_evidence(program: Program, evidence: Evidence | None, scene: Scene | Non
     return "\n".join([in_paragraphs(algorithm(program, scene), scene), "", *(line for lines in said for line in lines)])
 
 
-def _listing(program: Program, evidence: Evidence | None, sentences: Sequence[Sentence]) -> Iterator[str]:
+def listing(program: Program, evidence: Evidence | None, sentences: Sequence[Sentence]) -> Iterator[str]:
     """The program in 80 columns: a line that is longer goes on in the next, and a caption that does not fit beside stands above."""
     known = {name: text for sentence in sentences for name, text in sentence.captions if len(text) <= WIDEST}
     said = notes(program, [row for row in facts(program, evidence) if row.section == "lines"], known)

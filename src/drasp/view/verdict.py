@@ -10,10 +10,7 @@ from drasp.view.words.wording import listed
 
 MOST_NAMES = 6
 SAME = "predicts what the model predicts"
-UNKNOWN = {
-    "attention": "whether its attention is the model's was not measured",
-    "interchange": "whether its averages are what the model's heads hold was not measured",
-}
+UNKNOWN = {"attention": "whether its attention is the model's", "interchange": "whether its averages are what the model's heads hold"}
 """What the verdict hangs on beside match, where it is a gap."""
 
 
@@ -53,7 +50,7 @@ def _averages(program: Program) -> bool:
 
 def _not_shown(evidence: Evidence) -> list[str]:
     """Why it is not shown to compute what the model does."""
-    found = [UNKNOWN[gap.kind] for gap in evidence.gaps if gap.kind in UNKNOWN]
+    found = [f"{UNKNOWN[gap.kind]} was not measured" for gap in evidence.gaps if gap.kind in UNKNOWN]
     if evidence.attention is not None and not evidence.attention.faithful:
         each = [name for attended in evidence.attention.attentions if not attended.faithful for name in attended.averages]
         if each:
