@@ -71,10 +71,33 @@ def test_a_program_with_two_tokens_swapped_is_always_wrong(judged):
 
 def test_each_line_costs_what_it_is_worth(judged):
     program, fresh, _ = judged
-    costs = {line.statement: line.match for line in leave_one_out(program, fresh, Budget.of_seconds())}
+    costs = {line.statement: line for line in leave_one_out(program, fresh, Budget.of_seconds())}
     assert set(costs) == {"a1", "logits1", "logits2"}
-    assert costs["a1"] < 0.7
-    assert costs["logits2"] == 1.0
+    assert costs["a1"].match < 0.7
+    assert (costs["logits2"].match, costs["logits2"].stays) == (1.0, 1.0)
+
+
+def test_the_predictions_that_stay_without_a_line_are_counted_one_by_one():
+    text = """drasp 1
+vocabulary "a" "b" <bos> <sep> <eos> <pad>
+positions 152
+predict next-token-set
+
+a1 = aggregate(s=[], v=token)
+logits1 = project(inp=a1, op={"a": {"b": 2}, "b": {"b": -2}, <bos>: {"b": -1}})
+logits2 = project(inp=token, op={"a": {"a": 1}})
+prediction = sigmoid(logits1 + logits2)
+"""
+    program = parse(text)
+    fresh = draw(Examinee(get_task("D2"), program.logits, (20, 50)), 60, np.random.default_rng(0))
+    costs = {line.statement: line for line in leave_one_out(program, fresh, Budget.of_seconds())}
+    mean = np.concatenate([chunk.sample.token_ids[chunk.sample.scored] == 0 for chunk in fresh.chunks]).mean()
+    ablated = parse(text.replace('inp=token, op={"a": {"a": 1}}', f'op={{"a": {mean}}}'))
+    own, without = predictor(program, fresh), predictor(ablated, fresh)
+    expected = np.concatenate([(own(chunk) == without(chunk)).all(1) for chunk in fresh.chunks]).mean()
+    assert costs["logits2"].match == 0.0
+    assert 0.2 < costs["logits2"].stays < 0.8
+    assert costs["logits2"].stays == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_constant_is_left_out_as_its_mean_is_the_constant(judged):

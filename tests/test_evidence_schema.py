@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from drasp.errors import DraspError
+from drasp.evidence.lines import LINES
 from drasp.evidence.schema import KINDS, PENDING, Evidence, Gap
 from drasp.lang.folder import load_program
 from drasp.search.record import load_evidence
@@ -39,6 +40,15 @@ def test_a_file_of_the_earlier_release_is_read():
     assert (found.off_task, found.mistakes, found.version) == (None, None, 2)
     assert found.gaps == tuple(Gap(kind, "not recorded") for kind in ("examples", "off_task", "language"))
     assert not found.unfinished
+
+
+def test_a_file_from_before_predictions_were_counted_without_each_line_is_read():
+    data = sample_evidence(PROGRAM).to_json()
+    assert {line.pop("stays") for line in data["lines"]} == {0.625}
+    found = Evidence.from_json(data)
+    assert found.lines is not None
+    assert {(line.match, line.stays) for line in found.lines} == {(0.125, None)}
+    assert {row.mark for row in found.rows(LINES)} == {"without it: match 0.125"}
 
 
 @pytest.mark.parametrize("verdict", ["decompiled", "pruned", "not decompiled"])

@@ -146,7 +146,7 @@ def test_all_inputs_are_judged_and_have_no_interval() -> None:
     assert found.match is not None
     share = found.match.all
     assert (share.sequences, share.low, share.high) == (25, share.accuracy, share.accuracy)
-    assert "of all 25 inputs" in terminal(program, found)
+    assert "of all 25 inputs" in " ".join(terminal(program, found).split())
     assert found.model_task is None  # nobody said what is right
     assert {gap.kind: gap.reason for gap in found.gaps}["right"] == "nobody knows what is right on these sequences"
     assert Evidence.from_json(found.to_json()) == found

@@ -21,7 +21,7 @@ from drasp.view.exports.latex import to_latex
 from drasp.view.exports.markdown import to_markdown
 from drasp.view.exports.python import to_python
 from drasp.view.notebook.html import program_html
-from drasp.view.terminal import terminal
+from drasp.view.terminal import all_evidence
 from sample_evidence import LANGUAGE, sample_evidence
 from small_models import header, random_transformer
 from strategies import programs
@@ -109,7 +109,7 @@ def test_markdown_renders_with_tables_of_evidence() -> None:
     assert page.count("<table>") == 1
     assert "<td>a_task*with* | `marks` &lt;b&gt;</td>" in page
     assert "<td>0.9987 [0.9979, 0.9992] at 0-50, 0.5000 [0.9979, 0.9992] at 51-100</td>" in page
-    assert "attend to the previous position (10) (behaviour only; without it: match 0.125)" in page
+    assert "attend to the previous position (10) (behaviour only; without it 0.62 of predictions stay)" in page
 
 
 def test_hostile_tokens_are_text_in_markdown() -> None:
@@ -125,10 +125,18 @@ def test_hostile_evidence_stays_in_the_docstring() -> None:
     assert "decompiled" in str(space["__doc__"])
 
 
-@pytest.mark.parametrize("write", [to_python, to_latex, to_markdown, lambda *given: terminal(*given), lambda *given: program_html(*given)])
+@pytest.mark.parametrize("write", [to_python, to_latex, to_markdown, all_evidence, lambda *given: program_html(*given)])
 def test_every_kind_of_evidence_is_in_every_format(write) -> None:
-    said = html.unescape(write(EXAMPLE, sample_evidence(EXAMPLE))).replace("{-}", "-").replace("\\", "")
-    for words in ("behaviour only", "exactly alike", "random strings", "for head 0.1", "not faithful", "0.125", "its budget ran out"):
+    said = " ".join(html.unescape(write(EXAMPLE, sample_evidence(EXAMPLE))).split()).replace("{-}", "-").replace("\\", "")
+    for words in (
+        "behaviour only",
+        "exactly alike",
+        "random strings",
+        "for head 0.1",
+        "not faithful",
+        "of predictions stay",
+        "its budget ran out",
+    ):
         assert words in said
-    said = write(EXAMPLE, sample_evidence(EXAMPLE, language=LANGUAGE, gaps=()))
+    said = " ".join(write(EXAMPLE, sample_evidence(EXAMPLE, language=LANGUAGE, gaps=())).split())
     assert "of all 9 sequences" in said

@@ -59,7 +59,7 @@ def test_a_program_shows_its_lines_captions_and_size() -> None:
 def test_a_decompilation_shows_the_evidence_too() -> None:
     read = Reader(Decompilation(EXAMPLE, sample_evidence(EXAMPLE), ())._repr_html_())
     assert not read.open
-    assert "without it: match 0.125)" in read.text
+    assert "without it 0.62 of predictions stay)" in read.text
     assert "0.9987 [0.9979, 0.9992] at 0-50" in read.text
 
 

@@ -11,9 +11,12 @@ import torch
 import drasp
 from drasp.decompilation import decompile
 from drasp.ir import program as ir
+from drasp.ir.size import size
 from drasp.lang import parser
 from drasp.search.decompile import Decompilation
 from drasp.search.frontier import Point
+from drasp.view.summary import summary
+from sample_evidence import sample_evidence
 
 TEXT = """drasp 1
 vocabulary "a" "b" <bos>
@@ -62,6 +65,25 @@ def test_wherever_a_program_comes_from_it_has_methods(tmp_path: Path) -> None:
     assert {type(program) for program in found} == {drasp.Program}
     assert type(parsed.trace("a b")) is drasp.SequenceTrace
     assert type(parsed.trace("a b").program) is drasp.Program
+
+
+def test_a_program_prints_as_its_text_with_captions_and_is_one_line_in_brackets() -> None:
+    program = drasp.parse(TEXT, OPERATORS)
+    assert drasp.parse(str(program), OPERATORS) == program
+    lines = str(program).splitlines()
+    assert all("  # " in line for line in lines[lines.index("") + 1 :])
+    assert (
+        repr(program)
+        == f"<Program: {len(program.statements)} statements, {size(program).opaque} of them opaque, {size(program).numbers} numbers>"
+    )
+
+
+def test_a_decompilation_prints_as_its_summary() -> None:
+    program = drasp.load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
+    evidence = sample_evidence(program)
+    found = drasp.Decompilation(program, evidence, ())
+    assert repr(found) == str(found) == "\n".join(summary(program, evidence))
+    assert "decompiled: it predicts what the model predicts and is short" in str(found)
 
 
 def test_a_program_equals_the_data_it_was_made_from() -> None:

@@ -1,6 +1,7 @@
 """The verdict: what it hangs on, and that all that shows it says why it is no better."""
 
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ from drasp.core.intervals import Banded, Share
 from drasp.evidence.verdict import verdict
 from drasp.lang.folder import load_program
 from drasp.search.settings import Settings
+from drasp.view.exports.latex import to_latex
 from drasp.view.exports.markdown import to_markdown
 from drasp.view.exports.python import to_python
 from drasp.view.facts import shortfalls
 from drasp.view.notebook.html import program_html
 from drasp.view.report.page import report
-from drasp.view.terminal import terminal
+from drasp.view.terminal import all_evidence
 from sample_evidence import ATTENTION, INTERCHANGE, sample_evidence
 
 PROGRAM = load_program(Path(__file__).parent.parent / "examples" / "tomita4.drasp")
@@ -61,15 +63,31 @@ SHOWN = "that of a1 (uniform) is not (for head 0.0, 0.1: total variation 0.500; 
 BELOW = "match is 0.9312 at the least, in the worst length band, and not the 0.99 asked for"
 
 
-@pytest.mark.parametrize(
-    "show", [terminal, program_html, to_markdown, to_python, lambda program, evidence: report(program, evidence, "run")]
-)
+def _plain(text):
+    """Without what HTML, Markdown and LaTeX escape, and in one line."""
+    return " ".join(unescape(text).replace("\\texttt{\\char13}", "'").replace("\\", "").replace("{-}", "-").replace("{}", "").split())
+
+
+SHOWS = [all_evidence, program_html, to_markdown, to_latex, to_python, lambda program, evidence: report(program, evidence, "run")]
+
+
+@pytest.mark.parametrize("show", SHOWS)
 def test_what_falls_short_is_said_wherever_the_evidence_is_shown(show):
     evidence = sample_evidence(PROGRAM, verdict="imitated below", attention=FAILS, matched_at=0.9312)
-    shown = " ".join(show(PROGRAM, evidence).replace("\\", "").split())
+    shown = _plain(show(PROGRAM, evidence))
     assert "imitated below" in shown
+    sentence = "it is short and predicts what the model predicts on 0.9312 of the sequences at the least, where 0.99 was asked, but the "
+    sentence += "attention of a1 is not the model's and a1 is not what the model's heads hold"
+    assert sentence in shown or f"I{sentence[1:]}" in shown
     assert SHOWN in shown
     assert BELOW in shown or BELOW.capitalize() in shown
+
+
+@pytest.mark.parametrize("show", SHOWS)
+def test_what_is_trivial_is_said_wherever_the_evidence_is_shown(show):
+    asked = {"task": "tomita4", "match": 0.4}
+    shown = _plain(show(PROGRAM, sample_evidence(PROGRAM, settings=asked)))
+    assert "the model is a constant: the best matches it on 0.9987" in shown
 
 
 def test_nothing_is_said_where_nothing_falls_short():

@@ -9,7 +9,8 @@ import drasp
 from drasp.decompilation import Decompilation
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
-from drasp.view.terminal import in_paragraphs, terminal
+from drasp.view.summary import in_paragraphs
+from drasp.view.terminal import terminal
 from drasp.view.words import Sentence, algorithm, known_task, random_scene, scene_of
 from drasp.view.words.claims import IsShare, IsToken, IsWeighted, MayFollow, PutsOut, Tells, Within
 from drasp.view.words.conditions import Both, Came, Constant, Is, Multiple, Same, Tally, Unless, this_is
@@ -323,8 +324,8 @@ def test_the_algorithm_stands_before_the_listing_in_narrow_lines() -> None:
     program = parse(TOMITA4)
     found = scene_of(program, known_task("tomita4"), (0, 30))
     shown = terminal(program, None, found)
-    assert shown.startswith("algorithm, as checked on 600 of the task's sequences:\n  before is the token before.\n")
-    assert shown.index("algorithm") < shown.index("drasp 1") < shown.index("size")
+    assert shown.startswith("algorithm, as checked on 600 of the task's sequences:\n  before is the token before. ")
+    assert shown.index("algorithm") < shown.index("size") < shown.index("drasp 1")
     beside = next(line for line in shown.splitlines() if line.startswith("before = "))
     assert beside.endswith("# the token before")
     paragraphs = in_paragraphs(algorithm(program, found), found)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drasp.ir import program as ir
+from drasp.ir.size import size
 from drasp.lang import edit, folder, parser
+from drasp.lang.printer import print_program
 from drasp.run import numpy_fast, trace
+from drasp.view.captions import captions
 from drasp.view.notebook import html, plots
 
 if TYPE_CHECKING:
@@ -80,6 +83,14 @@ class Program(ir.Program):
         from drasp.view.words import algorithm  # here, as whoever runs a program needs none of it
 
         return tuple(sentence.text for sentence in algorithm(self))
+
+    def __repr__(self) -> str:
+        found = size(self)
+        return f"<Program: {found.statements} statements, {found.opaque} of them opaque, {found.numbers} numbers>"
+
+    def __str__(self) -> str:
+        """The program's text, beside each line what it does."""
+        return print_program(self, captions(self))
 
     def _repr_html_(self) -> str:
         return html.program_html(self)

@@ -12,7 +12,7 @@ from drasp.errors import DraspError
 if TYPE_CHECKING:
     from drasp.evidence.schema import FrontierEntry
 
-TEXT = "a program, what each line's removal costs, its size and evidence"
+TEXT = "a program, what it does, and what its evidence says"
 BAR = 20  # characters
 
 
@@ -20,13 +20,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_program(parser)
     pick = parser.add_mutually_exclusive_group()
     pick.add_argument("--frontier", action="store_true", help="of a run folder: what else the search met, size against match")
+    pick.add_argument("--evidence", action="store_true", help="all that was measured, and the algorithm in full, instead of the listing")
+    pick.add_argument("--all", action="store_true", help="the whole listing, however long it is")
     pick.add_argument("--statements", type=positive, help="of a run folder: the program that matches best with at most so many statements")
 
 
 def command(arguments: argparse.Namespace) -> int:
     from drasp.lang.folder import load_program
     from drasp.search.record import load_evidence, load_frontier
-    from drasp.view.terminal import terminal
+    from drasp.view.terminal import all_evidence, terminal
     from drasp.view.words import known_task, scene_of
 
     if arguments.frontier:
@@ -36,7 +38,8 @@ def command(arguments: argparse.Namespace) -> int:
         arguments.program = _picked(arguments.program, arguments.statements)
     program, evidence = load_program(arguments.program), load_evidence(arguments.program)
     settings = {} if evidence is None else evidence.settings
-    tell(terminal(program, evidence, scene_of(program, known_task(settings.get("task")), settings.get("lengths"))))
+    scene = scene_of(program, known_task(settings.get("task")), settings.get("lengths"))
+    tell(all_evidence(program, evidence, scene) if arguments.evidence else terminal(program, evidence, scene, arguments.all))
     return 0
 
 

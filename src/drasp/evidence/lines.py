@@ -1,4 +1,4 @@
-"""Leave-one-out ablation: what match becomes without each line."""
+"""Leave-one-out ablation: what is still predicted without each line."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,27 @@ from typing import Any
 import numpy as np
 
 from drasp.core.budget import Budget
+from drasp.core.intervals import DIGITS
 from drasp.core.tuning import knob
 from drasp.evidence.kind import Bench, Kind, KindTuning, Row
 from drasp.ir.nodes import ONE_READ, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
-from drasp.learn.evaluation import EvaluationSet, predictor, spend, work
+from drasp.learn.evaluation import EvaluationSet, alike, predictor, spend, work
 from drasp.run.numpy_fast import evaluate
 
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """The match, in the worst length band, with one statement ablated: its value replaced by its mean, a selector or a constant left out,
-    nothing refitted.
+    """What a program does with one statement ablated: its value replaced by its mean, a selector or a constant left out, nothing refitted.
+
+    Attributes:
+        match: in the worst length band. Of long sequences hardly any keeps all its predictions without a line, whatever the line is worth.
+        stays: share of the scored positions at which the program predicts what it does with the line; None in older files.
     """
 
     statement: str
     match: float
+    stays: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,15 @@ def leave_one_out(program: Program, evaluation: EvaluationSet, budget: Budget) -
     Raises:
         OutOfBudget: the budget is spent.
     """
-    means = _means(program, evaluation, budget)
+    means, own = _means(program, evaluation, budget), predictor(program, evaluation, budget)
     costs = []
     for statement in program.statements:
         if isinstance(statement, Prediction):
             continue
         predicted = predictor(program, evaluation, budget, {statement.name: means[statement.name]})
         worst = min(share.accuracy for share in evaluation.match(predicted).bands)
-        costs.append(LeaveOneOut(statement.name, worst))
+        same = np.concatenate([alike(predicted(chunk), own(chunk)) for chunk in evaluation.chunks])
+        costs.append(LeaveOneOut(statement.name, worst, round(float(same.mean()), DIGITS)))
     return tuple(costs)
 
 
@@ -83,15 +89,23 @@ def _measure(bench: Bench, tuning: LinesTuning) -> Mapping[str, Any]:
 
 
 def _rows(found: Sequence[LeaveOneOut] | None) -> Sequence[Row]:
-    costs = [(cost.statement, f"{cost.match:.3f}") for cost in found or ()]
-    return [Row("lines", name, f"match without it {match}", (name,), f"without it: match {match}", beside=True) for name, match in costs]
+    return [Row("lines", each.statement, *_said(each), beside=True) for each in found or ()]
+
+
+def _said(each: LeaveOneOut) -> tuple[str, tuple[str, ...], str]:
+    """The text, the line, and what stands beside it; of an older file match is all that there is."""
+    if each.stays is None:
+        return f"match without it {each.match:.3f}", (each.statement,), f"without it: match {each.match:.3f}"
+    text = f"without it {each.stays:.3f} of predictions stay, and match is {each.match:.3f}"
+    return text, (each.statement,), f"without it {each.stays:.2f} of predictions stay"
 
 
 LINES = Kind(
     name="lines",
-    question="What does match become without each line?",
-    how="On some of the sequences of match, in the worst band; a line by its mean, a constant by nothing; nothing is refitted.",
-    runs=lambda program: float(len(program.statements)),
+    question="How many predictions stay, and what does match become, without each line?",
+    how="On some of the sequences of match: the scored positions at which the program predicts the same without the line, and match in the "
+    "worst band; for a line stands its mean, for a constant nothing; nothing is refitted.",
+    runs=lambda program: float(len(program.statements) + 1),
     measure=_measure,
     rows=_rows,
     tuning=LinesTuning(),

@@ -11,12 +11,11 @@ from drasp.evidence.schema import KINDS, Evidence, NamedPiece
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.view.captions import captions
+from drasp.view.verdict import UNKNOWN, verdict
 
 __all__ = ["NAMED_QUESTION", "by_bands", "facts", "marks", "measured", "notes", "pairs", "shortfalls"]
 
 NAMED_QUESTION = "How close is each named piece to the piece of the model's own computation that it replaces?"
-UNKNOWN = {"attention": "whether its attention is the model's", "interchange": "whether its averages are what the model's heads hold"}
-"""What the verdict hangs on, beside match."""
 
 
 def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:
@@ -29,13 +28,20 @@ def facts(program: Program, evidence: Evidence | None) -> tuple[Row, ...]:
     counted = Row("size", "", f"{found.statements} statements, {found.opaque} of them opaque, {found.numbers} numbers")
     if evidence is None:
         return (counted, Row("evidence", "", "none is recorded for this program"))
-    said = evidence.verdict + " (interrupted)" * evidence.interrupted + " (out of time)" * evidence.stopped_by_time
     reason = [Row("reason", "", text) for text in shortfalls(evidence)]
     if evidence.conventions is not None:
         reason.append(Row("warning", "", evidence.conventions.line))
     measured = (row for kind in KINDS for row in evidence.rows(kind))
     gaps = (Row("gap", gap.kind.replace("_", " "), gap.reason) for gap in evidence.gaps)
-    return (Row("verdict", "", said), *reason, counted, *map(_piece, evidence.named), *measured, *gaps, *_origin(evidence))
+    return (
+        Row("verdict", "", verdict(program, evidence)),
+        *reason,
+        counted,
+        *map(_piece, evidence.named),
+        *measured,
+        *gaps,
+        *_origin(evidence),
+    )
 
 
 def shortfalls(evidence: Evidence) -> list[str]:

@@ -23,20 +23,10 @@ from drasp.lang.printer import print_program
 from drasp.tasks.registry import get_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
 from drasp.view.report.program import Json, program_data
+from drasp.view.verdict import meaning
 from drasp.view.words import Scene, algorithm
 
 LARGEST = 2_000_000  # bytes of a page
-
-VERDICTS = {
-    "decompiled": "It predicts what the model predicts, as the model does: its attention is the model's, and every line can be read.",
-    "imitated": "It predicts what the model predicts, and every line can be read, but not all of its attention is known to be the model's.",
-    "decompiled below": "Every line can be read, and its attention is the model's, but it predicts what the model predicts less often than "
-    "was asked.",
-    "imitated below": "Every line can be read, but it predicts what the model predicts less often than was asked, and not all of its "
-    "attention is known to be the model's.",
-    "pruned": "It predicts what the model predicts and has few lines, but some still carry weights of the model or too many numbers.",
-    "not decompiled": "It does not predict what the model predicts closely enough, or it is too long to be read.",
-}
 
 DRAWN = frozenset(("match", "lines", "examples"))
 """The kinds of evidence that the page draws; all others are told by their rows."""
@@ -78,7 +68,7 @@ def _evidence(program: Program, evidence: Evidence) -> Json:
         "task": evidence.settings["task"],
         "description": _description(evidence.settings["task"]),
         "verdict": evidence.verdict,
-        "meaning": VERDICTS[evidence.verdict],
+        "meaning": _capital(meaning(program, evidence)),
         "notes": _notes(evidence),
         "bands": _bands(evidence),
         "asked": evidence.settings.get("match"),
@@ -123,7 +113,11 @@ def _description(task: str) -> str:
 def _notes(evidence: Evidence) -> list[str]:
     said = {"The search was interrupted.": evidence.interrupted, "The search ran out of time.": evidence.stopped_by_time}
     odd = [] if evidence.conventions is None else [evidence.conventions.line]
-    return [text for text, so in said.items() if so] + [f"{text[:1].upper()}{text[1:]}." for text in (*odd, *shortfalls(evidence))]
+    return [text for text, so in said.items() if so] + [f"{_capital(text)}." for text in (*odd, *shortfalls(evidence))]
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _bands(evidence: Evidence) -> list[Json]:
