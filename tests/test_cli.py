@@ -621,7 +621,7 @@ def test_a_run_killed_while_its_evidence_is_measured_leaves_its_program_and_can_
     assert {file.name for file in out.iterdir()} == {*FILES, "run.json", ".journal"}
     capsys.readouterr()
     assert main(["show", str(out)]) == 0
-    assert "gap        match: not measured yet" in capsys.readouterr().out
+    assert "gaps       match: drasp show FOLDER --evidence says why" in capsys.readouterr().out
     del search["killed"]
     assert main(["decompile", "D2", "--out", str(out)]) == 0
     assert {file.name for file in out.iterdir()} == FILES

@@ -350,7 +350,7 @@ def test_the_evidence_is_all_there(opened: Any) -> None:
     page = opened(program, sample_evidence(program, frontier=frontier, gaps=gaps, stopped_by_time=True))
     text = " ".join(page.texts("main")[0].split())
     for part in (
-        *("0.9987", "[0.9979, 0.9992]", "behaviour only", "0.123", "p.drasp", "<b>bold</b>", "match without it 0.125"),
+        *("0.9987", "[0.9979, 0.9992]", "behaviour only", "0.123", "p.drasp", "<b>bold</b>", "62.5 % of predictions stay without it"),
         *("exactly alike", "random strings", "of 93 swaps that change something", "not faithful"),
     ):
         assert part in text

@@ -232,4 +232,4 @@ def test_advice_fits_eight_lines() -> None:
     lines = advice(PROGRAM, evidence)
     assert 5 < len(lines) <= 8
     assert max(map(len, lines)) <= 80
-    assert terminal(PROGRAM, evidence).splitlines()[len(summary(PROGRAM, evidence)) :][: len(lines)] == lines
+    assert "\n".join(lines) in terminal(PROGRAM, evidence)

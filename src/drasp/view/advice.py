@@ -17,9 +17,9 @@ MOST_ROWS = 2
 
 
 def advice(program: Program, evidence: Evidence) -> list[str]:
-    """At most 8 lines of 80 columns, the most telling first; none where the verdict is `decompiled`."""
+    """At most 8 lines of 80 columns, the most telling first; none where the verdict is `decompiled` and the run at its end."""
     lines: list[str] = []
-    if evidence.verdict == "decompiled":
+    if evidence.verdict == "decompiled" and not evidence.unfinished:
         return lines
     for label, said in (
         ("resists", _resists(program, evidence)),

@@ -13,6 +13,7 @@ from drasp.view.summary import COLUMNS, in_paragraphs, summary, wrapped
 from drasp.view.words import Scene, Sentence, algorithm
 
 MOST_LISTED = 40
+UNTOLD = (Sentence("It is not what the model does, and is put into words by drasp show FOLDER --evidence alone."),)
 _PIECE = re.compile(r' ?(?:"(?:\\.|[^"\\])*"|\+(?![A-Za-z_])|[^ "+])+(?:\+(?=[A-Za-z_]))?')
 """Of a statement: a line may end behind each, but not inside a quoted token."""
 
@@ -24,7 +25,7 @@ def terminal(program: Program, evidence: Evidence | None, scene: Scene | None = 
         scene: the task's sequences, where they are to be had.
         whole: whether all of the listing is shown, however long it is.
     """
-    sentences = algorithm(program, scene)
+    sentences = UNTOLD if evidence is not None and evidence.verdict == "not decompiled" else algorithm(program, scene)
     lines = list(listing(program, evidence, sentences))
     left = 0 if whole else len(lines) - MOST_LISTED
     if left > 1:

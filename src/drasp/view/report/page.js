@@ -212,12 +212,12 @@ function listing() {
   });
 }
 
-/** What a line's removal costs, as a bar. */
-function cost(whole, without) {
-  const lost = Math.max(0, whole - without);
+/** What a line's removal costs, as a bar: predictions that change, in older evidence match that is lost. */
+function cost(whole, [without, stays]) {
+  const lost = stays === null ? Math.max(0, whole - without) : 1 - stays;
   const bar = el("span", { class: "bar" }, el("i"));
   bar.firstChild.style.width = `${100 * lost}%`;
-  const text = `match without it ${without.toFixed(3)}`;
+  const text = stays === null ? `match without it ${without.toFixed(3)}` : `${percent(stays)} of predictions stay without it`;
   return el("span", { class: "cost", title: `match in the worst length band: ${share(whole)} with this line, ${share(without)} without it` }, bar, text);
 }
 

@@ -72,7 +72,7 @@ def _evidence(program: Program, evidence: Evidence) -> Json:
         "notes": _notes(evidence),
         "bands": _bands(evidence),
         "asked": evidence.settings.get("match"),
-        "lines": {cost.statement: cost.match for cost in evidence.lines or ()},
+        "lines": {cost.statement: [cost.match, cost.stays] for cost in evidence.lines or ()},
         "marks": marks(row for row in rows if not row.beside),
         "told": _told(rows, evidence),
         "passes": [to_json(step) for step in evidence.passes],

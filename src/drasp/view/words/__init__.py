@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from drasp.ir.nodes import Aggregate
 from drasp.ir.program import Program
+from drasp.ir.size import size
 from drasp.view.words.claims import Claim, Sentence, Within, tallies
 from drasp.view.words.conditions import tally
 from drasp.view.words.copies import copied, puts_out
@@ -33,6 +34,8 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
     """
     if len(program.statements) > MOST_STATEMENTS:
         return (Sentence(f"{len(program.statements)} statements are too many to be put into words."),)
+    if opaque := size(program).opaque:
+        return (Sentence(f"{opaque} of its statements are opaque: they carry what no words tell."),)
     random = random_scene(program)
     kept = []
     for sentence in _sentences(Finder(random if scene is None else scene), exact=scene is None):
