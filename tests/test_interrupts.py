@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_before_the_program_is_saved_comes_right_after():
         ctrl_c()
 
 
-@pytest.mark.parametrize("stops", ["a person", "time"])
+@pytest.mark.parametrize("stops", ["a person", pytest.param("time", marks=pytest.mark.slow)])
 def test_ctrl_c_while_the_last_circuit_is_made_a_program_does_not_lose_it(monkeypatch, stops):
     """With time up it is the first; where a person stopped the search, the second."""
 

@@ -111,6 +111,7 @@ def _command(out):
     return ["decompile", "tomita2", "--lengths", "0-10", "--evidence", "quick", "--out", str(out)]
 
 
+@pytest.mark.slow
 def test_killed_twice_the_same_command_ends_with_the_program_of_the_unbroken_run(tmp_path, capsys):
     """Killed from outside: a run, and one that goes on."""
     assert main(_command(tmp_path / "unbroken")) == 0
