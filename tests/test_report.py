@@ -245,6 +245,11 @@ def test_lines_are_reached_by_keyboard_and_show_their_operator_and_what_they_rea
     assert page.texts("#panel h3") == ["m1 a formula"]
 
 
+MARKED = """(found) => {
+  const mark = document.querySelector(found), [box, whole] = [mark, mark.parentElement].map((its) => its.getBoundingClientRect());
+  return [box.top - whole.top, whole.height];
+}"""
+"""How far from the top of its map a mark stands, and how high the map is: asked for at once, as the page may scroll between."""
 ALPHA = """(selector) => {
     const canvas = document.querySelector(selector);
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -269,9 +274,8 @@ def test_attention_has_queries_as_rows(opened: Any) -> None:
         drawn = page.page.evaluate(ALPHA, f"{where} .grid:has(.query) canvas")
         np.testing.assert_array_equal(drawn, weights > 0.002)
         page.page.evaluate("point(3)")
-        found = page.page.locator(f"{where} .query")
-        box, whole = found.bounding_box(), found.locator("..").bounding_box()
-        assert box["y"] - whole["y"] == pytest.approx(0.6 * whole["height"], abs=4)  # the fourth of five rows, and its frame
+        top, height = page.page.evaluate(MARKED, f"{where} .query")
+        assert top == pytest.approx(0.6 * height, abs=4)  # the fourth of five rows, and its frame
     page.page.hover("#panel .map canvas", position={"x": 2, "y": 30})  # the first column, the second row
     assert page.texts("#tip")[0].splitlines()[:2] == ["query: position 1, 1", "key: position 0, <bos>"]
 
