@@ -84,6 +84,11 @@ class Sum:
     def numbers(self) -> int:
         return sum(term.numbers() for term in self.terms) + (self.constant != 0 or not self.terms)
 
+    @property
+    def all_terms(self) -> tuple[Term, ...]:
+        """Those of all rows."""
+        return self.terms
+
 
 @dataclass(frozen=True)
 class Except:
@@ -113,6 +118,11 @@ class Except:
     def numbers(self) -> int:
         return self.base.numbers() + sum(1 + operator.numbers() for _, operator in self.overrides)
 
+    @property
+    def all_terms(self) -> tuple[Term, ...]:
+        """Those of all rows, overrides included."""
+        return (*self.base.terms, *(term for _, operator in self.overrides for term in operator.terms))
+
 
 Symbolic = Sum | Except
 
@@ -129,9 +139,8 @@ Operator = Dense | Symbolic
 
 def table_width(op: Symbolic, rows: Basis) -> int:
     """How many coordinates the result of `table(x, op=op)` has: those that its entries name, one where they name none."""
-    sums = (op,) if isinstance(op, Sum) else (op.base, *(operator for _, operator in op.overrides))
     named: list[Label | Range] = [0]
-    for term in (term for s in sums for term in s.terms):
+    for term in op.all_terms:
         named += term.primitive.columns_named(rows)
     width = 0
     for member in named:

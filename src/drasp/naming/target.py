@@ -35,8 +35,7 @@ class Described:
     @property
     def terms(self) -> int:
         """Of all its sums."""
-        sums = (self.op,) if isinstance(self.op, Sum) else (self.op.base, *(s for _, s in self.op.overrides))
-        return sum(len(s.terms) for s in sums)
+        return len(self.op.all_terms)
 
 
 @dataclass(frozen=True)

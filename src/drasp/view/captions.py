@@ -77,11 +77,7 @@ def _votes(program: Program, statement: Project) -> str:
 
 def _parts(statement: Select | Project) -> int:
     """How many terms an operator has, overrides included."""
-    op = statement.op
-    if isinstance(op, Dense):
-        return 1
-    sums = (op,) if isinstance(op, Sum) else (op.base, *(override for _, override in op.overrides))
-    return sum(len(part.terms) for part in sums)
+    return 1 if isinstance(statement.op, Dense) else len(statement.op.all_terms)
 
 
 def _kind(statement: Statement) -> str:

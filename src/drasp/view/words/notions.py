@@ -8,7 +8,7 @@ import numpy as np
 
 from drasp.ir.labels import is_special
 from drasp.ir.nodes import Bilinear, Select
-from drasp.ir.operators import Dense, Sum
+from drasp.ir.operators import Dense
 from drasp.ir.primitives.logic import And, Not, Or
 from drasp.ir.primitives.nearest import Nearest
 from drasp.ir.primitives.primitive import Primitive
@@ -282,10 +282,8 @@ def primitives(program: Program) -> Iterator[Primitive]:
     """Those of all operators."""
     for statement in program.statements:
         if isinstance(statement, Bilinear) and not isinstance(statement.op, Dense):
-            op = statement.op
-            for part in (op,) if isinstance(op, Sum) else (op.base, *(override for _, override in op.overrides)):
-                for term in part.terms:
-                    yield from _with_parts(term.primitive)
+            for term in statement.op.all_terms:
+                yield from _with_parts(term.primitive)
 
 
 def _with_parts(primitive: Primitive) -> Iterator[Primitive]:
