@@ -77,6 +77,11 @@ def member_numbers(members: Sequence[Label | Range]) -> int:
     return sum(2 if isinstance(m, Range) else 1 for m in members)
 
 
+def listed(items: Sequence[str], word: str) -> str:
+    """`a, b or c`."""
+    return f" {word} ".join([", ".join(items[:-1]), *items[-1:]]) if len(items) > 1 else "".join(items)
+
+
 def braces(items: Iterable[str]) -> str:
     """Items as a set or table is written."""
     return "{" + ", ".join(items) + "}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from drasp.ir.formulas import Apply, Formula, Read, Test, walk
-from drasp.ir.labels import label_text, number_text
+from drasp.ir.labels import label_text, listed, number_text
 from drasp.ir.nodes import (
     ONE_READ,
     Aggregate,
@@ -46,7 +46,7 @@ def caption(program: Program, statement: Statement) -> str:
 def _shorter(program: Program, statement: Statement) -> Iterator[str]:
     """Summaries, shorter and shorter; the last names nothing."""
     reads = list(dict.fromkeys(read.text() for read in statement.reads if read != ONE_READ))
-    of = f" of {_and(reads)}" if reads else ""
+    of = f" of {listed(reads, 'and')}" if reads else ""
     if isinstance(statement, Project) and program.bases[statement.input.variable].kind == "derived":
         yield _votes(program, statement)
     if isinstance(statement, Select | Project):
@@ -70,7 +70,9 @@ def _votes(program: Program, statement: Project) -> str:
     said = []
     for coordinate, row in enumerate(program.matrix(statement.name)):
         sides = (("for", row > 0), ("against", row < 0))
-        parts = [f"{word} {_and([name for name, here in zip(names, side, strict=True) if here])}" for word, side in sides if side.any()]
+        parts = [
+            f"{word} {listed([name for name, here in zip(names, side, strict=True) if here], 'and')}" for word, side in sides if side.any()
+        ]
         said += [f"[{coordinate}] {', '.join(parts)}"] * bool(parts)
     return f"{statement.input.text()} speaks: {'; '.join(said)}"
 
@@ -94,10 +96,6 @@ def _kind(statement: Statement) -> str:
 def _is_sum(formula: Formula) -> bool:
     """Whether a formula has no function, test or division."""
     return all(not isinstance(part, Apply | Test) and getattr(part, "operator", "+") != "/" for part in walk(formula))
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def detail(program: Program, statement: Statement) -> str:

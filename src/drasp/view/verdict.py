@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from drasp.evidence.schema import Evidence
+from drasp.ir.labels import listed
 from drasp.ir.nodes import Aggregate
 from drasp.ir.program import Program
 from drasp.ir.size import size
-from drasp.view.words.wording import listed
 
 MOST_NAMES = 6
 SAME = "predicts what the model predicts"

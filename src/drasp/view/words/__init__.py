@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from drasp.ir.labels import listed
 from drasp.ir.nodes import Aggregate
 from drasp.ir.program import Program
 from drasp.ir.size import size
@@ -14,7 +15,7 @@ from drasp.view.words.notions import FEW, Fixed
 from drasp.view.words.outputs import chains, rows
 from drasp.view.words.scene import MOST_STATEMENTS, Scene, known_task, random_scene, scene_of, task_scene
 from drasp.view.words.variables import variables
-from drasp.view.words.wording import Coefficients, Wording, listed
+from drasp.view.words.wording import Coefficients, Wording
 
 __all__ = ["Scene", "Sentence", "algorithm", "known_task", "random_scene", "scene_of", "task_scene"]
 

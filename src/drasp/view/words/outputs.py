@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drasp.ir.labels import is_special
+from drasp.ir.labels import is_special, listed
 from drasp.view.words.claims import MayFollow
 from drasp.view.words.conditions import Condition, Constant, Is, Tally, Unless, this_is
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import Current
-from drasp.view.words.wording import Wording, listed
+from drasp.view.words.wording import Wording
 
 MOST_ROWS = 12
 

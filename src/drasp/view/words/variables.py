@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from drasp.ir.labels import listed
 from drasp.ir.nodes import TOKEN, Aggregate, Case, Compare, Compute, Norm, Table
 from drasp.view.words.claims import MOSTLY, ONE_HOT, IsShare, IsToken, IsWeighted, Sentence, Tells, rounded_down, seen
 from drasp.view.words.conditions import Condition, Constant
@@ -12,7 +13,7 @@ from drasp.view.words.counts import Counts
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import FEW, Current, places
 from drasp.view.words.scene import different
-from drasp.view.words.wording import Wording, listed, mostly
+from drasp.view.words.wording import Wording, mostly
 
 FEW_WEIGHTS = 2
 UNSEEN = ("<sep>", "<eos>", "<pad>")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drasp.ir.labels import is_special, label_text
+from drasp.ir.labels import is_special, label_text, listed
 from drasp.ir.program import Header
 
 Coefficients = tuple[tuple[int, int], ...]
@@ -70,8 +70,3 @@ def called(name: str) -> str:
 def mostly(least: float) -> str:
     """How often something is so, as the beginning of a sentence; "" for always."""
     return "" if least == 1 else f"at {least:.0%} of the positions or more, "
-
-
-def listed(items: Sequence[str], word: str) -> str:
-    """`a, b or c`."""
-    return f" {word} ".join([", ".join(items[:-1]), *items[-1:]]) if len(items) > 1 else "".join(items)
