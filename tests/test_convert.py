@@ -57,9 +57,11 @@ def test_a_pickle_that_would_run_code_runs_none(tmp_path: Path) -> None:
 def test_what_is_no_model_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "numbers.pt").write_bytes(pickle.dumps([1, 2]))
     torch.save({"step": 3}, tmp_path / "step.pt")
+    torch.save({"weight": torch.ones(2)}, tmp_path / "other.pt")
     for name, message in (
         ("numbers", "numbers.pt: no weights that can be read"),
         ("step", "it holds no tensors by name, but step"),
+        ("other", "other.pt: cannot be decompiled: its tensors have other names than those of a GPT-2: weight, not wte.weight"),
         ("nowhere", "nowhere.pt: no such file"),
     ):
         with pytest.raises(DraspError, match=message):

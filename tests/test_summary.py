@@ -150,7 +150,7 @@ def test_no_line_of_the_listing_is_wider_than_a_terminal_or_broken_in_a_word() -
     assert wide[0].endswith("+")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(programs())
 def test_a_listing_whose_lines_are_joined_again_is_the_program(program: Program) -> None:
     text = "\n".join(listing(program, None, ()))
