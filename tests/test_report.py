@@ -28,9 +28,10 @@ from drasp.lang.parser import parse
 from drasp.lang.printer import statement_text
 from drasp.rewrite.lift import lift
 from drasp.run.numpy_fast import evaluate
+from drasp.tasks.registry import known_task
 from drasp.view.report.page import LARGEST, report
 from drasp.view.report.program import program_data
-from drasp.view.words import Scene, algorithm, known_task, scene_of
+from drasp.view.words import Scene, algorithm, scene_of
 from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs
@@ -275,7 +276,7 @@ def test_attention_has_queries_as_rows(opened: Any) -> None:
         np.testing.assert_array_equal(drawn, weights > 0.002)
         page.page.evaluate("point(3)")
         top, height = page.page.evaluate(MARKED, f"{where} .query")
-        assert top == pytest.approx(0.6 * height, abs=4)  # the fourth of five rows, and its frame
+        assert top == pytest.approx(0.6 * height, abs=2)  # the fourth of five rows, and its frame
     page.page.hover("#panel .map canvas", position={"x": 2, "y": 30})  # the first column, the second row
     assert page.texts("#tip")[0].splitlines()[:2] == ["query: position 1, 1", "key: position 0, <bos>"]
 

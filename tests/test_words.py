@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 import drasp
 from drasp.decompilation import Decompilation
+from drasp.ir.labels import listed
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
+from drasp.tasks.registry import known_task
 from drasp.view.summary import in_paragraphs
 from drasp.view.terminal import terminal
-from drasp.view.words import Sentence, algorithm, known_task, random_scene, scene_of
+from drasp.view.words import Sentence, algorithm, random_scene, scene_of
 from drasp.view.words.claims import IsShare, IsToken, IsWeighted, MayFollow, PutsOut, Tells, Within
 from drasp.view.words.conditions import Both, Came, Constant, Is, Multiple, Same, Tally, Unless, this_is
 from drasp.view.words.notions import (
@@ -29,7 +31,7 @@ from drasp.view.words.notions import (
     PlaceOf,
 )
 from drasp.view.words.scene import Scene
-from drasp.view.words.wording import NONE, Wording, called, listed
+from drasp.view.words.wording import NONE, Wording, called
 from sample_evidence import sample_evidence
 from strategies import programs, small_numbers
 
@@ -206,7 +208,7 @@ def test_on_the_tasks_sequences_more_is_told_and_says_so(name: str) -> None:
         assert not sentence.everywhere or all(claim.holds(random) for claim in sentence.claims), sentence.text
 
 
-@settings(max_examples=25)
+@settings(max_examples=50)
 @given(programs(small_numbers), st.integers(1, 1000))
 def test_whatever_is_told_of_a_program_holds_on_other_strings(program: Program, seed: int) -> None:
     with np.errstate(all="ignore"):

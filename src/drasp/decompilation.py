@@ -15,7 +15,7 @@ from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
 from drasp.view.notebook.html import program_html
 from drasp.view.summary import summary
-from drasp.view.words import Scene, algorithm, scene_of
+from drasp.view.words import Scene, Sentence, algorithm, scene_of
 
 
 class Decompilation(search.Decompilation):
@@ -28,22 +28,22 @@ class Decompilation(search.Decompilation):
 
     program: Program
 
-    @cached_property
+    @property
     def algorithm(self) -> tuple[str, ...]:
         """What the program does on the task's sequences, in a few sentences; what they say was checked."""
-        return tuple(sentence.text for sentence in algorithm(self.program, self._scene))
+        return tuple(sentence.text for sentence in self._sentences)
 
-    @property
+    @cached_property
     def _scene(self) -> Scene | None:
         return scene_of(self.program, self.task, self.evidence.settings.get("lengths"))
 
     @cached_property
-    def _summary(self) -> str:
-        return "\n".join(summary(self.program, self.evidence, self._scene))
+    def _sentences(self) -> tuple[Sentence, ...]:
+        return algorithm(self.program, self._scene)
 
     def __repr__(self) -> str:
         """What the verdict means, the algorithm, match, which lines are the model's, and the cost."""
-        return self._summary
+        return "\n".join(summary(self.program, self.evidence, self._scene, self._sentences))
 
     def _repr_html_(self) -> str:
         return program_html(self.program, self.evidence)

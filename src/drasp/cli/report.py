@@ -19,15 +19,13 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.lang.folder import PROGRAM_FILE, load_program
     from drasp.search.record import REPORT_FILE, check_target, load_evidence, write_made
     from drasp.view.report.page import report
-    from drasp.view.words import known_task, scene_of
+    from drasp.view.words import recorded_scene
 
     path: Path = arguments.program
     program, evidence = load_program(path), load_evidence(path)
-    settings = {} if evidence is None else evidence.settings
-    scene = scene_of(program, known_task(settings.get("task")), settings.get("lengths"))
     run = path if path.is_dir() else path.parent if path.name == PROGRAM_FILE else None
     out = arguments.out or (path.with_suffix(".html") if run is None else run / REPORT_FILE)
     check_target(out, path, arguments.force)
-    write_made(out, report(program, evidence, path.resolve().stem, scene))
+    write_made(out, report(program, evidence, path.resolve().stem, recorded_scene(program, evidence)))
     tell(f"written to {out}")
     return 0

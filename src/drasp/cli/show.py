@@ -29,7 +29,7 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.lang.folder import load_program
     from drasp.search.record import load_evidence, load_frontier
     from drasp.view.terminal import all_evidence, terminal
-    from drasp.view.words import known_task, scene_of
+    from drasp.view.words import recorded_scene
 
     if arguments.frontier:
         tell(_frontier(load_frontier(arguments.program)))
@@ -37,8 +37,7 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.statements is not None:
         arguments.program = _picked(arguments.program, arguments.statements)
     program, evidence = load_program(arguments.program), load_evidence(arguments.program)
-    settings = {} if evidence is None else evidence.settings
-    scene = scene_of(program, known_task(settings.get("task")), settings.get("lengths"))
+    scene = recorded_scene(program, evidence)
     tell(all_evidence(program, evidence, scene) if arguments.evidence else terminal(program, evidence, scene, arguments.all))
     return 0
 

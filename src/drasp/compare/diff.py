@@ -10,7 +10,7 @@ from drasp.compare.behaviour import Compared, Shown, compared
 from drasp.compare.lines import Ground
 from drasp.compare.matching import Matching, matching
 from drasp.compare.terms import MOST_ENTRIES
-from drasp.errors import DraspError, TaskError
+from drasp.errors import DraspError
 from drasp.ir.labels import label_text
 from drasp.ir.nodes import Bilinear
 from drasp.ir.operators import Dense
@@ -19,7 +19,7 @@ from drasp.lang.folder import load_program
 from drasp.lang.printer import statement_text
 from drasp.search.record import load_evidence
 from drasp.tasks.protocol import Task, outputs
-from drasp.tasks.registry import get_task
+from drasp.tasks.registry import known_task
 from drasp.tasks.user import load_task
 
 WIDTH = 80
@@ -194,10 +194,7 @@ def _check_sizes(program: Program) -> None:
 def _recorded(given: Program | str | os.PathLike[str]) -> Task | None:
     """The task that the evidence in a run folder names, where it is one of the suite."""
     evidence = None if isinstance(given, Program) else load_evidence(Path(given))
-    try:
-        return None if evidence is None else get_task(evidence.settings["task"])
-    except (KeyError, TaskError):
-        return None
+    return None if evidence is None else known_task(evidence.settings.get("task"))
 
 
 def _fits(task: Task, program: Program) -> bool:

@@ -15,6 +15,11 @@ def task_names() -> tuple[str, ...]:
     return tuple(_TASKS)
 
 
+def known_task(name: object) -> SuiteTask | None:
+    """The task of that name, as a file that anybody may have written has it; None where there is none. No other file is read for it."""
+    return _TASKS.get(name) if isinstance(name, str) else None
+
+
 def get_task(name: str) -> SuiteTask:
     """The task of that name. Raises TaskError, which lists the names, if there is none."""
     if name in _TASKS:

@@ -8,11 +8,10 @@ from drasp.ir.nodes import Prediction
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.view.verdict import names_of, verdict
-from drasp.view.words import Scene, Sentence, algorithm
+from drasp.view.words import Scene, Sentence, algorithm, checked_on
 
 COLUMNS = 80
 MOST_LINES = 15
-_PARAGRAPH = TextWrapper(COLUMNS, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def summary(program: Program, evidence: Evidence | None, scene: Scene | None = None, known: Sequence[Sentence] | None = None) -> list[str]:
@@ -34,7 +33,7 @@ def summary(program: Program, evidence: Evidence | None, scene: Scene | None = N
 
 def in_paragraphs(sentences: Sequence[Sentence], scene: Scene | None) -> str:
     """The algorithm, a paragraph each sentence, no wider than 80 columns but for a longer word."""
-    return "\n".join([_checked(scene), *(_PARAGRAPH.fill(sentence.text) for sentence in sentences)])
+    return "\n".join([_checked(scene), *(line for sentence in sentences for line in wrapped(sentence.text, "  ", "    "))])
 
 
 def wrapped(text: str, first: str = "", later: str = "", most: int | None = None) -> list[str]:
@@ -45,8 +44,7 @@ def wrapped(text: str, first: str = "", later: str = "", most: int | None = None
 
 
 def _checked(scene: Scene | None) -> str:
-    checked = "random strings" if scene is None else f"{len(scene.token_ids)} of the task's sequences"
-    return f"algorithm, as checked on {checked}:"
+    return f"algorithm, as checked on {checked_on(scene)}:"
 
 
 def _first(sentences: Sequence[Sentence], checked: str, room: int) -> list[str]:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from drasp.core.records import to_json
-from drasp.errors import DraspError, TaskError
+from drasp.errors import DraspError
 from drasp.evidence.examples import Example
 from drasp.evidence.kind import Row
 from drasp.evidence.schema import Evidence
@@ -20,11 +20,11 @@ from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
-from drasp.tasks.registry import get_task
+from drasp.tasks.registry import known_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
 from drasp.view.report.program import Json, program_data
 from drasp.view.verdict import meaning
-from drasp.view.words import Scene, algorithm
+from drasp.view.words import Scene, algorithm, checked_on
 
 LARGEST = 2_000_000  # bytes of a page
 
@@ -52,8 +52,7 @@ def report(program: Program, evidence: Evidence | None, name: str, scene: Scene 
 
 
 def _algorithm(program: Program, scene: Scene | None) -> Json:
-    checked = "random strings" if scene is None else f"{len(scene.token_ids)} of the task's sequences"
-    return {"checked": checked, "sentences": [sentence.text for sentence in algorithm(program, scene)]}
+    return {"checked": checked_on(scene), "sentences": [sentence.text for sentence in algorithm(program, scene)]}
 
 
 def _size(program: Program) -> Json:
@@ -104,10 +103,8 @@ def _part(title: str, question: str, rows: Sequence[Row]) -> Json:
 
 
 def _description(task: str) -> str:
-    try:
-        return get_task(task).description
-    except TaskError:
-        return ""
+    found = known_task(task)
+    return "" if found is None else found.description
 
 
 def _notes(evidence: Evidence) -> list[str]:

@@ -13,11 +13,11 @@ from drasp.view.words.copies import copied, puts_out
 from drasp.view.words.finder import Finder
 from drasp.view.words.notions import FEW, Fixed
 from drasp.view.words.outputs import chains, rows
-from drasp.view.words.scene import MOST_STATEMENTS, Scene, known_task, random_scene, scene_of, task_scene
+from drasp.view.words.scene import MOST_STATEMENTS, Scene, checked_on, random_scene, recorded_scene, scene_of, task_scene
 from drasp.view.words.variables import variables
 from drasp.view.words.wording import Coefficients, Wording
 
-__all__ = ["Scene", "Sentence", "algorithm", "known_task", "random_scene", "scene_of", "task_scene"]
+__all__ = ["Scene", "Sentence", "algorithm", "checked_on", "random_scene", "recorded_scene", "scene_of", "task_scene"]
 
 ON_TASK = "on the task's sequences"
 MOST_OUTPUTS = 12

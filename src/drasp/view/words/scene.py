@@ -9,11 +9,13 @@ import numpy as np
 
 from drasp.core.seeds import Stream
 from drasp.errors import DraspError
+from drasp.evidence.schema import Evidence
 from drasp.ir.nodes import BUILT_IN
 from drasp.ir.program import Program
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample, Task
-from drasp.tasks.user import checked_sample, is_python, load_task
+from drasp.tasks.registry import known_task
+from drasp.tasks.user import checked_sample
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +46,7 @@ class Scene:
     @cached_property
     def allowed(self) -> Array:
         """What is predicted, (batch, time, outputs) booleans: all outputs with a positive logit, or the one with the largest."""
-        found = self._computed["prediction"]
+        found = self.values["prediction"]
         if self.program.header.predict == "next-token-set":
             return found > 0
         return np.arange(found.shape[-1]) == found.argmax(-1)[..., None]
@@ -59,14 +61,9 @@ class Scene:
         """How many of each token there are so far: (batch, time, vocabulary)."""
         return (self.token_ids[..., None] == np.arange(len(self.program.header.vocabulary))).cumsum(1, dtype=np.int32)
 
-    @property
-    def values(self) -> dict[str, Array]:
-        """The variables, (batch, time, size), that have one coordinate, or one for each token or position."""
-        return self._computed
-
     @cached_property
-    def _computed(self) -> dict[str, Array]:
-        """The variables and the logits."""
+    def values(self) -> dict[str, Array]:
+        """The variables, (batch, time, size), that have one coordinate, or one for each token or position; `prediction` is the logits."""
         spoken_of = [name for name, basis in self.program.bases.items() if basis.kind in ("token", "position") or basis.size == 1]
         found: dict[str, list[Array]] = {name: [] for name in spoken_of if name not in BUILT_IN}
         found["prediction"] = []
@@ -121,14 +118,16 @@ def scene_of(program: Program, task: Task | None, lengths: Sequence[int] | None)
     return scene if scene.position_ids.max() < program.header.positions else None
 
 
-def known_task(spec: object) -> Task | None:
-    """The task of that name or in a file of sequences; a Python file is not run for it."""
-    if not isinstance(spec, str) or is_python(spec):
+def recorded_scene(program: Program, evidence: Evidence | None) -> Scene | None:
+    """As `scene_of`, of the task that a run's evidence names; None where that is none of the suite."""
+    if evidence is None:
         return None
-    try:
-        return load_task(spec)
-    except DraspError:
-        return None
+    return scene_of(program, known_task(evidence.settings.get("task")), evidence.settings.get("lengths"))
+
+
+def checked_on(scene: Scene | None) -> str:
+    """What claims were checked on, in words."""
+    return "random strings" if scene is None else f"{len(scene.token_ids)} of the task's sequences"
 
 
 def _batch(program: Program, time: int, most: int) -> int:
