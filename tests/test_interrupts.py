@@ -21,6 +21,14 @@ from drasp.search.settings import Settings
 from drasp.tasks.registry import get_task
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """A shell has what it runs in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
 

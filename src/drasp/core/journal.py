@@ -5,14 +5,15 @@ is kept: a run that goes on asks again from the start, and is answered from the 
 stands beside what it was asked about, so that it cannot answer for another program.
 """
 
-import ast
 import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from opcode import opmap
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -25,6 +26,7 @@ Answer = TypeVar("Answer")
 
 STOP = "out of budget"
 LIBRARIES = ("numpy", "scipy", "torch")  # whose versions decide the digits of an answer
+NOTHING = opmap["NOP"]  # stands where a docstring or a broken line was
 WITHOUT_ANSWERS = ("cli", "view")  # packages that no answer depends on
 
 
@@ -224,7 +226,7 @@ def _unpack(packed: dict[str, Any]) -> Any:
 
 
 def _fingerprint(run: str) -> str:
-    """Of the run, and of the code that answers: with other code it would be answered otherwise. Comments and docstrings do not count."""
+    """Of the run, and of the code that answers: with other code it would be answered otherwise."""
     from importlib.metadata import version  # here, as it is slow to import, and most commands read no journal
 
     return digest(run, [version(library) for library in LIBRARIES], _code())
@@ -238,9 +240,19 @@ def _code() -> str:
 
 
 def code_of(source: str) -> str:
-    """Python source without what does not change what it does: comments, layout, docstrings."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    """A digest of what Python source does. Comments, docstrings and assertions do not count; layout only where it moves a jump."""
+    return digest(*_instructions(compile(source, "", "exec", dont_inherit=True, optimize=2)))
+
+
+def _instructions(code: CodeType) -> Iterator[object]:
+    """All that a code object tells but the lines and the file that it is from."""
+    steps = np.frombuffer(code.co_code, dtype="<u2")  # an instruction is its number, then its argument, a byte each
+    yield steps[steps & 0xFF != NOTHING].tobytes()
+    yield code.co_exceptiontable
+    yield code.co_name, code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+    yield code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _instructions(constant)
+        else:  # the order of a set is another in each process
+            yield sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant

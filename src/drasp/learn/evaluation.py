@@ -296,5 +296,6 @@ def trivial(fitting: EvaluationSet) -> dict[str, Predictor]:
 
 
 def _commonest(labels: np.ndarray) -> np.ndarray:
-    values, counts = np.unique(labels, axis=0, return_counts=True)
-    return values[counts.argmax()]
+    packed = np.packbits(labels, axis=1) if labels.ndim == 2 else labels  # fewer bytes to sort
+    _, first, counts = np.unique(packed, axis=0, return_index=True, return_counts=True)
+    return labels[first[counts.argmax()]]
