@@ -67,6 +67,29 @@ def test_a_variable_that_is_read_the_wrong_way_round_is_not_faithful(exact):
     assert found.value.changed.agreement < 0.8
 
 
+D3 = """drasp 1
+vocabulary "a" "b" <bos> <sep> <eos> <pad>
+positions 152
+predict next-token-set
+
+s1 = select(q=token, k=token, op={"a": {<bos>: 1.2}})
+a1 = aggregate(s=s1, v=token)
+m1 = [a1["b"] - 5*a1["a"] + token["b"] + 2, 3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]
+logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
+prediction = sigmoid(logits1)
+"""
+
+
+def test_where_the_query_decides_what_is_read_the_swap_of_the_reading_tells():
+    model = load_transformer(ZOO / "D3")
+    (swapped,) = _measured(parse(D3), model, "D3", (10, 60), 500).variables
+    assert swapped.value.changed.agreement < 0.8  # what an `a` reads beside a `b`: no input leads there
+    assert swapped.reading.changed.agreement > 0.94
+    assert swapped.faithful
+    (swapped,) = _measured(parse(D3.replace("5*a1", "4*a1")), model, "D3", (10, 60), 500).variables
+    assert swapped.faithful is False
+
+
 def test_one_average_can_stand_for_several_heads():
     """The program has one head of twice the weight, the model two heads alike, and beside them one that is something else."""
     model = random_transformer(layers=1, heads=4, seed=1, positions=152)

@@ -52,7 +52,7 @@ def test_attention_that_is_not_the_models_is_told(faith):
 
 def test_a_swap_takes_values_from_the_other_sequences_and_nothing_else(faith):
     program = parse(D2)
-    judged = faith.swaps(program, HEAD)
+    judged = faith.swaps(program, HEAD, "value")
     assert judged
     for part in judged:
         assert part.swap is not None

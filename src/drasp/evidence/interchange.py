@@ -4,16 +4,19 @@
 passes rename, merge and replace statements: for an average the heads whose attention is nearest to its own, and of these the fewest
 that make program and model change nearly as much alike as any, on some pairs of inputs. The agreement is then measured on other pairs.
 
-There are two swaps. The *value*: the variable takes its value from the other input, and the heads what they have read there. The *reading*:
-the average looks at the other input's keys and values, with its own query, and so do the heads. They differ where the query decides what is
-read.
+There are two swaps (`drasp.run.swaps`). The *value*: the variable takes its value from the other input, and the heads what they have read
+there. The *reading*: the average looks at the other input's keys and values, with its own query, and so do the heads.
+
+An average passes if program and model change alike after one of them. Where the query decides what is read, each can make a state that no
+input leads to, in which a model may do anything: a value that was read for another query, as where a head weighs its keys by the current
+token; or a reading that finds nothing, as where it looks for a token that the other input lacks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,20 +28,19 @@ from drasp.evidence.kind import Bench, Kind, KindTuning, NotMeasured, Row
 from drasp.ir.nodes import Aggregate, Mlp, Prediction, Project, Select
 from drasp.ir.program import Program, feeds_attention
 from drasp.learn.evaluation import Examinee, alike, chunked, predictions, program_predictions, spend, work
-from drasp.model.wiring import Receiver, Sender
-from drasp.run.numpy_fast import Scores, Trace, dense, evaluate, padding_keys, softmax
+from drasp.model.wiring import Sender, swapped_parts
+from drasp.run.numpy_fast import evaluate
+from drasp.run.swaps import SWAPS, SwapKind, swapped_value
 from drasp.tasks.protocol import Sample
 from drasp.tasks.user import checked_sample
 
 if TYPE_CHECKING:
-    from drasp.model.forward import Part, TorchTransformer
+    from drasp.model.forward import TorchTransformer
 
 
 Group = tuple[str, ...]
 """Variables that stand for the same components and so are swapped together."""
 Components = tuple[Sender, ...]
-SwapKind = Literal["value", "reading"]
-SWAPS: tuple[SwapKind, ...] = ("value", "reading")
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class Swapped:
     """What came of swapping some variables that stand for the same components.
 
     Attributes:
-        faithful: whether enough swaps that change something, less a standard error, leave program and model alike; None where none changes
-            anything.
+        faithful: whether enough of one kind of swap, of those that change something, less a standard error, leave program and model
+            alike; None where none changes anything.
     """
 
     variables: tuple[str, ...]
@@ -168,6 +170,11 @@ class Counts:
         """After swaps that change something; None where none does."""
         return self.changed_agree / self.changed if self.changed else None
 
+    @property
+    def error(self) -> float:
+        """The standard error of the agreement."""
+        return 0.0 if self.agreement is None else sqrt(self.agreement * (1 - self.agreement) / self.changed)
+
 
 @dataclass(frozen=True)
 class _Laboratory:
@@ -198,10 +205,14 @@ def interchange(bench: Bench, tuning: InterchangeTuning) -> Interchange:
     both = _Laboratory(program, question.study.oracle, question.parts, bench.budget)
     distances = _distances(both, found, choosing)
     candidates = {group: _candidates(program, group, distances[group]) for group in found}
-    several = [(group, parts, SWAPS[0]) for group, each in candidates.items() if len(each) > 1 for parts in each]
+    several = [(group, parts, swap) for group, each in candidates.items() if len(each) > 1 for parts in each for swap in SWAPS]
     counted = _count(both, choosing, several, rng)
+
+    def alike_at_best(group: Group, parts: Components) -> float:
+        return max(counted[group, parts, swap].agreement or 0.0 for swap in SWAPS)
+
     chosen = {
-        group: _fewest({p: counted[group, p, "value"].agreement or 0.0 for p in each}, tuning.nearly) if len(each) > 1 else each[0]
+        group: _fewest({parts: alike_at_best(group, parts) for parts in each}, tuning.nearly) if len(each) > 1 else each[0]
         for group, each in candidates.items()
     }
     final = _count(both, list(drawn(bench.sequences, rng)), [(g, c, swap) for g, c in chosen.items() for swap in SWAPS], rng)
@@ -296,28 +307,6 @@ def _fewest(agreements: Mapping[Components, float], nearly: float) -> Components
     return min((parts for parts, agreement in agreements.items() if agreement >= best - nearly), key=len)
 
 
-def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.ndarray:
-    """What an average would be if it looked at another input's keys and values, with its own queries: (batch, time, size)."""
-    statement = program.by_name[name]
-    assert isinstance(statement, Aggregate)
-    value = dense(other.taken(statement.value), other.logits.dtype)
-    total = np.zeros((*value.shape[:2], value.shape[1]))
-    for selector in statement.selectors:
-        select = program.by_name[selector]
-        assert isinstance(select, Select)
-        part = Scores(base.taken(select.query), program.matrix(selector).astype(total.dtype), other.taken(select.key))
-        total += part.block(slice(None), slice(None), slice(None))
-    padding = padding_keys(program.header, dense(other.vectors["token"], total.dtype).argmax(-1))
-    return softmax(total, None if program.header.bidirectional else 0, padding) @ value
-
-
-def _parts(components: Components, swap: SwapKind) -> "list[Part]":
-    """The activations that are patched in the model."""
-    if swap == "value":
-        return list(components)
-    return [Receiver(kind, sender.layer, sender.head) for sender in components for kind in ("key", "value")]
-
-
 Wanted = tuple[Group, Components, SwapKind]
 """A group to be swapped in the program, the components to be patched in the model, and how."""
 
@@ -336,8 +325,8 @@ def _count(both: _Laboratory, pairs: Sequence[Pairs], wanted: Sequence[Wanted], 
             if swap == "reading" and components[0].kind == "mlp":
                 continue
             both.charge(chunk.base)
-            mine = {name: other.value(name) if swap == "value" else looking_at(program, name, base, other) for name in group}
-            theirs = {part: values[part] for part in _parts(components, swap)}
+            mine = {name: swapped_value(program, name, base, other, swap) for name in group}
+            theirs = {part: values[part] for part in swapped_parts(components, swap)}
             after = program_predictions(program, chunk.base, mine), predictions(oracle.patched_logits(chunk.base, theirs), predict)
             _tally(counts, chunk.base.scored, keys, before, after)
     return found
@@ -368,7 +357,7 @@ def _tally(
 
 
 def _swapped(group: Group, chosen: Components, distances: Mapping[Sender, float], counts: Sequence[Counts], faithful: float) -> Swapped:
-    agreement = counts[0].agreement
+    passes = [each.agreement >= faithful - each.error for each in counts if each.agreement is not None]
     stands_for = tuple(
         Component("head", sender.layer, sender.head, total_variation=round(distances[sender], 4))
         if sender.kind == "head"
@@ -381,7 +370,7 @@ def _swapped(group: Group, chosen: Components, distances: Mapping[Sender, float]
         stands_for,
         value,
         reading,
-        None if agreement is None else agreement >= faithful - sqrt(agreement * (1 - agreement) / counts[0].changed),
+        any(passes) if passes else None,
     )
 
 

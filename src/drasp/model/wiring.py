@@ -1,10 +1,12 @@
 """Which parts of a Transformer read which: the residual stream cut into what each component reads of each earlier one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from drasp.run.swaps import SwapKind
 
 if TYPE_CHECKING:
     from drasp.model.transformer import Transformer
@@ -30,6 +32,13 @@ class Receiver:
     kind: Literal["query", "key", "value", "mlp", "norm", "output"]
     layer: int = 0
     head: int = 0
+
+
+def swapped_parts(senders: Sequence[Sender], kind: SwapKind) -> list[Sender | Receiver]:
+    """The activations of some heads that are patched for an interchange intervention; of an MLP there is but its value."""
+    if kind == "value":
+        return list(senders)
+    return [Receiver(reads, sender.layer, sender.head) for sender in senders for reads in ("key", "value")]
 
 
 @dataclass(frozen=True)

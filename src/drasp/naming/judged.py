@@ -8,6 +8,7 @@ import numpy as np
 from drasp.ir.program import Predict, Program
 from drasp.learn.evaluation import predictions
 from drasp.run.numpy_fast import Trace, evaluate
+from drasp.run.swaps import SwapKind, swapped_value
 from drasp.tasks.protocol import Sample
 
 
@@ -18,10 +19,12 @@ class Swap:
     Attributes:
         other: as many sequences with the same scored positions, from which some averages take their values.
         averages: their names; a program need not have all of them.
+        kind: whether they take their values there, or look there.
     """
 
     other: Sample
     averages: tuple[str, ...]
+    kind: SwapKind
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Judged:
 
     Attributes:
         swap: what is swapped in them, if anything.
+        probabilities: those of the model, where they are asked for: (scored positions, vocabulary).
     """
 
     sample: Sample
     predicted: np.ndarray
     swap: Swap | None = None
+    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ def run(program: Program, sample: Sample, swap: Swap | None = None) -> Trace:
     """All that a program computes; what is swapped keeps the attention that it had."""
     if swap is None:
         return evaluate(program, sample.token_ids, sample.position_ids)
-    other = evaluate(program, swap.other.token_ids, swap.other.position_ids)
-    values = {name: other.value(name) for name in swap.averages if name in program.by_name}
+    base, other = (evaluate(program, taken.token_ids, taken.position_ids) for taken in (sample, swap.other))
+    values = {name: swapped_value(program, name, base, other, swap.kind) for name in swap.averages if name in program.by_name}
     found = evaluate(program, sample.token_ids, sample.position_ids, constants=values)
     return replace(found, attention={**other.attention, **found.attention})
 

@@ -5,7 +5,7 @@ where an average fetches a position, of how far that is from the current one, mo
 readout: it is right wherever the dense program is on the task, and chosen by how often it is off it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -75,18 +75,18 @@ def _readout(program: Program) -> frozenset[str]:
     )
 
 
-More = Callable[[], tuple[Judging, ReadoutTuning] | None]
-"""Gives other sequences off the task, and how forms are fitted to them, if that is wanted by then."""
+More = Iterable[tuple[Judging, ReadoutTuning]]
+"""The same sequences of the task with others off it, and how forms are fitted to them; asked for one by one, if they are wanted by then."""
 
 
-def name_readout(dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, more: More = lambda: None) -> Iterator[Named]:
+def name_readout(dense: Program, named: Program, judging: Judging, tuning: ReadoutTuning, more: More = ()) -> Iterator[Named]:
     """Programs like `named` but with the readout of `dense` in symbols, those with the fewest numbers first.
 
     Args:
         dense: the program whose predictions are to be kept.
         named: the same statements before the readout, with whatever selectors are named by now.
         judging: with the predictions of `dense`.
-        more: asked when forms were fitted: the same sequences of the task with others off it, to which they are to be fitted too.
+        more: what forms are to be fitted to, too.
     """
     reads = readout_reads(dense)
     real = rows_of(named, reads, judging.each(judging.real, named), tuning)
@@ -107,7 +107,7 @@ def name_readout(dense: Program, named: Program, judging: Judging, tuning: Reado
             yield from _formed(_line(replace(fitting, groups=exact)), judging)
 
     yield from forms(judging, tuning)
-    if (others := more()) is not None:
+    for others in more:
         yield from forms(*others)
     for compares in _compared(named, _averages_read(dense, "position"), tuning):
         marked = named.with_statements([*named.statements[:-1], *compares, named.statements[-1]])

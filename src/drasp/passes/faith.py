@@ -6,6 +6,7 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from torch import Tensor
 
 from drasp.core.budget import Budget
@@ -14,11 +15,12 @@ from drasp.ir.program import Program
 from drasp.learn.circuit import Edges
 from drasp.learn.pools import Batch
 from drasp.learn.values import Attended, Patched, by_halves
-from drasp.model.forward import Part, attending
+from drasp.model.forward import attending
 from drasp.model.frozen import FrozenTransformer
-from drasp.model.wiring import Sender
+from drasp.model.wiring import Sender, swapped_parts
 from drasp.naming.judged import Judged, Swap, as_sets, predicted
 from drasp.run.gated import Executor
+from drasp.run.swaps import SWAPS, SwapKind
 from drasp.tasks.protocol import Sample
 
 StandsFor = Mapping[str, Sequence[Sender]]
@@ -27,14 +29,16 @@ StandsFor = Mapping[str, Sequence[Sender]]
 
 @dataclass(frozen=True)
 class _Swapped:
-    """Sequences and as many others, and what the model predicts on the former before and after its heads take what they read in the latter:
-    booleans (scored positions, outputs).
+    """Sequences and as many others, and what the model predicts on the former before and after its heads are swapped with the latter:
+    booleans (scored positions, outputs). Beside it its probabilities after it.
     """
 
     base: Sample
     other: Sample
+    kind: SwapKind
     before: np.ndarray
     after: np.ndarray
+    probabilities: np.ndarray
 
     @property
     def moved(self) -> np.ndarray:
@@ -47,7 +51,7 @@ class _Swapped:
         taken = self.moved | (np.cumsum(~self.moved) % every == 0)
         scored = self.base.scored.copy()
         scored[self.base.scored] = taken
-        return Judged(self.base._replace(scored=scored), self.after[taken], Swap(self.other, names))
+        return Judged(self.base._replace(scored=scored), self.after[taken], Swap(self.other, names, self.kind), self.probabilities[taken])
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Faith:
     swapping: Sequence[Batch]
     budget: Budget
     _patched: dict[Any, float] = field(default_factory=dict)
-    _swapped: dict[tuple[Sender, ...], list[_Swapped]] = field(default_factory=dict)
+    _swapped: dict[tuple[tuple[Sender, ...], SwapKind], list[_Swapped]] = field(default_factory=dict)
 
     @property
     def _half(self) -> int:
@@ -125,43 +129,49 @@ class Faith:
                 return False
         return True
 
-    def swaps(self, program: Program, stands_for: StandsFor) -> list[Judged]:
+    def swaps(self, program: Program, stands_for: StandsFor, kind: SwapKind) -> list[Judged]:
         """Sequences with averages swapped, those of the same heads together, and what the model predicts then: where the swap changes that,
         and at about as many other positions.
         """
-        return [s.judged(names) for heads, names in _groups(program, stands_for) for s in self._of(heads) if s.moved.any()]
+        return [s.judged(names) for heads, names in _groups(program, stands_for) for s in self._of(heads, kind) if s.moved.any()]
 
     def swap_match(self, program: Program, stands_for: StandsFor) -> float:
-        """Of the predictions that a swap changes, in the program or in the model, the share that are alike after it; of the averages for
-        which it is lowest.
+        """Of the predictions that a swap changes, in the program or in the model, the share that are alike after it: of the kind of swap
+        after which more are, of the averages for which that is lowest.
         """
         shares = [1.0]
         for heads, names in _groups(program, stands_for):
-            changed = alike = 0
-            for part in self._of(heads):
-                self.budget.spend(3 * len(program.statements))
-                before, after = predicted(program, part.base), predicted(program, part.base, Swap(part.other, names))
-                moved = (before != after).any(1) | part.moved
-                changed += int(moved.sum())
-                alike += int((after == part.after).all(1)[moved].sum())
-            shares.append(alike / changed if changed else 1.0)
+            found = (self._alike(program, heads, names, kind) for kind in SWAPS)
+            shares.append(max((share for share in found if share is not None), default=1.0))
         return min(shares)
 
-    def _of(self, heads: tuple[Sender, ...]) -> list[_Swapped]:
-        if heads not in self._swapped:
-            self._swapped[heads] = [found for batch in self.swapping if (found := self._one(batch, heads)) is not None]
-        return self._swapped[heads]
+    def _alike(self, program: Program, heads: tuple[Sender, ...], names: tuple[str, ...], kind: SwapKind) -> float | None:
+        """None where no swap changes anything."""
+        changed = alike = 0
+        for part in self._of(heads, kind):
+            self.budget.spend(3 * len(program.statements))
+            before, after = predicted(program, part.base), predicted(program, part.base, Swap(part.other, names, kind))
+            moved = (before != after).any(1) | part.moved
+            changed += int(moved.sum())
+            alike += int((after == part.after).all(1)[moved].sum())
+        return alike / changed if changed else None
 
-    def _one(self, batch: Batch, heads: tuple[Sender, ...]) -> _Swapped | None:
+    def _of(self, heads: tuple[Sender, ...], kind: SwapKind) -> list[_Swapped]:
+        if (heads, kind) not in self._swapped:
+            self._swapped[heads, kind] = [found for batch in self.swapping if (found := self._one(batch, heads, kind)) is not None]
+        return self._swapped[heads, kind]
+
+    def _one(self, batch: Batch, heads: tuple[Sender, ...], kind: SwapKind) -> _Swapped | None:
         base, other = batch.sample.paired()
         if not len(base.token_ids):
             return None
         study = self.edges.oracle.study
         self.budget.spend(3 * study.work)
         cache = study.oracle.activation_cache(other)
-        read: dict[Part, Tensor] = {head: cache[head] for head in heads}
-        before, after = (as_sets(study.oracle.patched_logits(base, values), study.task.predict) for values in ({}, read))
-        return _Swapped(base, other, before, after)
+        taken = {part: cache[part] for part in swapped_parts(heads, kind)}
+        before, after = (study.oracle.patched_logits(base, values) for values in ({}, taken))
+        predict = study.task.predict
+        return _Swapped(base, other, kind, as_sets(before, predict), as_sets(after, predict), softmax(after, axis=1))
 
 
 def _groups(program: Program, stands_for: StandsFor) -> list[tuple[tuple[Sender, ...], tuple[str, ...]]]:

@@ -27,11 +27,11 @@ from drasp.naming.judged import Judged, Judging, as_sets
 from drasp.naming.logits import Answered, logit_readouts
 from drasp.naming.readout import Named, name_readout
 from drasp.naming.samples import edited, random_strings
-from drasp.naming.tuning import ReadoutTuning
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import header_of
 from drasp.passes.faith import Faith, StandsFor
 from drasp.passes.shorten import shortened
+from drasp.run.swaps import SWAPS
 from drasp.tasks.protocol import Sample
 
 
@@ -290,14 +290,18 @@ def _readouts(given: _Given, program: Program, how: How, faithful: Callable[[], 
     strings = random_strings(program, [a.sample for a in answered], tuning.samples, how.rng)
     off = [_labelled(sample, oracle, how) for sample in (*strings, *(edited(sample, program, how.rng) for sample in few))]
     judging = Judging(real, off, how.spend)
+
+    def swapped() -> Iterator[Judging]:
+        for kind in SWAPS:
+            if not faithful() and (found := given.faith.swaps(program, given.inside.averages(), kind)):
+                yield Judging(real, found, how.spend)
+
     if predict == "next-token":
         yield from logit_readouts(program, answered, judging, how, given.aim.names.logits)
-
-    def swapped() -> tuple[Judging, ReadoutTuning] | None:
-        swaps = [] if faithful() else given.faith.swaps(program, given.inside.averages())
-        return (Judging(real, swaps, how.spend), given.aim.names.swapped_readout) if swaps else None
-
-    yield from name_readout(program, program, judging, tuning.readout, swapped)
+        for others in swapped():
+            after = [Answered(part.sample, part.probabilities, part.swap) for part in others.off if part.probabilities is not None]
+            yield from logit_readouts(program, [*answered, *after], others, how, given.aim.names.logits)
+    yield from name_readout(program, program, judging, tuning.readout, ((each, given.aim.names.swapped_readout) for each in swapped()))
 
 
 def _labelled_batches(oracle: Oracle, aim: Aim) -> list[Batch]:

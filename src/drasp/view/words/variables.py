@@ -100,7 +100,7 @@ def _times(weights: tuple[float, ...], words: Wording) -> str:
     for current, weight in enumerate(weights):
         if words.header.vocabulary[current] not in UNSEEN and weight != 1:
             different.setdefault(weight, []).append(current)
-    parts = (f"about {weight:.2g} times after {words.any_of(tokens)}" for weight, tokens in different.items())
+    parts = (f"about {float(f'{weight:.2g}'):g} times after {words.any_of(tokens)}" for weight, tokens in different.items())
     return " and ".join(parts)
 
 
