@@ -33,13 +33,11 @@ class Judged:
 
     Attributes:
         swap: what is swapped in them, if anything.
-        probabilities: those of the model, where they are asked for: (scored positions, vocabulary).
     """
 
     sample: Sample
     predicted: np.ndarray
     swap: Swap | None = None
-    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from drasp.ir.nodes import ONE_READ, TOKEN, Project, Read, Select
 from drasp.ir.primitives.tables import Rows
 from drasp.ir.program import Program
 from drasp.naming.attention import OUT, Feature, How, Queries, describe, features_between
-from drasp.naming.judged import Judging, Swap, agreement, run
+from drasp.naming.judged import Judging, agreement
 from drasp.naming.readout import Named, readout_reads, with_readout
 from drasp.naming.tuning import LogitTuning
+from drasp.run.numpy_fast import evaluate
 from drasp.tasks.protocol import Sample
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Sequences, and the model's probabilities at their scored positions, (scored positions, vocabulary), after a swap, if there is one."""
+    """Sequences, and the model's probabilities at their scored positions: (scored positions, vocabulary)."""
 
     sample: Sample
     probabilities: np.ndarray
-    swap: Swap | None = None
 
 
 def logit_readouts(program: Program, answered: Sequence[Answered], judging: Judging, how: How, tuning: LogitTuning) -> Iterator[Named]:
@@ -66,7 +66,7 @@ def _rows(program: Program, answered: Sequence[Answered], reads: Sequence[Read],
     places = np.unique(np.concatenate(chosen))
     values: dict[Read, list[np.ndarray]] = {read: [] for read in reads}
     for part in answered:
-        trace = run(program, part.sample, part.swap)
+        trace = evaluate(program, part.sample.token_ids, part.sample.position_ids)
         how.spend(len(program.statements))
         for read in reads:
             if read == TOKEN:

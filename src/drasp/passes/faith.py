@@ -6,7 +6,6 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 from torch import Tensor
 
 from drasp.core.budget import Budget
@@ -30,7 +29,7 @@ StandsFor = Mapping[str, Sequence[Sender]]
 @dataclass(frozen=True)
 class _Swapped:
     """Sequences and as many others, and what the model predicts on the former before and after its heads are swapped with the latter:
-    booleans (scored positions, outputs). Beside it its probabilities after it.
+    booleans (scored positions, outputs).
     """
 
     base: Sample
@@ -38,7 +37,6 @@ class _Swapped:
     kind: SwapKind
     before: np.ndarray
     after: np.ndarray
-    probabilities: np.ndarray
 
     @property
     def moved(self) -> np.ndarray:
@@ -51,7 +49,7 @@ class _Swapped:
         taken = self.moved | (np.cumsum(~self.moved) % every == 0)
         scored = self.base.scored.copy()
         scored[self.base.scored] = taken
-        return Judged(self.base._replace(scored=scored), self.after[taken], Swap(self.other, names, self.kind), self.probabilities[taken])
+        return Judged(self.base._replace(scored=scored), self.after[taken], Swap(self.other, names, self.kind))
 
 
 @dataclass(frozen=True)
@@ -169,9 +167,8 @@ class Faith:
         self.budget.spend(3 * study.work)
         cache = study.oracle.activation_cache(other)
         taken = {part: cache[part] for part in swapped_parts(heads, kind)}
-        before, after = (study.oracle.patched_logits(base, values) for values in ({}, taken))
-        predict = study.task.predict
-        return _Swapped(base, other, kind, as_sets(before, predict), as_sets(after, predict), softmax(after, axis=1))
+        before, after = (as_sets(study.oracle.patched_logits(base, values), study.task.predict) for values in ({}, taken))
+        return _Swapped(base, other, kind, before, after)
 
 
 def _groups(program: Program, stands_for: StandsFor) -> list[tuple[tuple[Sender, ...], tuple[str, ...]]]:

@@ -27,6 +27,7 @@ from drasp.naming.judged import Judged, Judging, as_sets
 from drasp.naming.logits import Answered, logit_readouts
 from drasp.naming.readout import Named, name_readout
 from drasp.naming.samples import edited, random_strings
+from drasp.naming.tuning import ReadoutTuning
 from drasp.passes.aim import Aim
 from drasp.passes.circuit import header_of
 from drasp.passes.faith import Faith, StandsFor
@@ -291,17 +292,14 @@ def _readouts(given: _Given, program: Program, how: How, faithful: Callable[[], 
     off = [_labelled(sample, oracle, how) for sample in (*strings, *(edited(sample, program, how.rng) for sample in few))]
     judging = Judging(real, off, how.spend)
 
-    def swapped() -> Iterator[Judging]:
+    def swapped() -> Iterator[tuple[Judging, ReadoutTuning]]:
         for kind in SWAPS:
             if not faithful() and (found := given.faith.swaps(program, given.inside.averages(), kind)):
-                yield Judging(real, found, how.spend)
+                yield Judging(real, found, how.spend), given.aim.names.swapped_readout
 
     if predict == "next-token":
         yield from logit_readouts(program, answered, judging, how, given.aim.names.logits)
-        for others in swapped():
-            after = [Answered(part.sample, part.probabilities, part.swap) for part in others.off if part.probabilities is not None]
-            yield from logit_readouts(program, [*answered, *after], others, how, given.aim.names.logits)
-    yield from name_readout(program, program, judging, tuning.readout, ((each, given.aim.names.swapped_readout) for each in swapped()))
+    yield from name_readout(program, program, judging, tuning.readout, swapped())
 
 
 def _labelled_batches(oracle: Oracle, aim: Aim) -> list[Batch]:
