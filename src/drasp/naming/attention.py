@@ -11,7 +11,7 @@ import numpy as np
 from drasp.ir.axis import Axis
 from drasp.ir.basis import ONE, Basis
 from drasp.ir.labels import Label
-from drasp.ir.nodes import ONE_READ, Aggregate, Read, Select
+from drasp.ir.nodes import ONE_READ, POS, TOKEN, Aggregate, Read, Select
 from drasp.ir.operators import Dense, Except, Operator, Sum, Symbolic, Term
 from drasp.ir.primitives import candidates
 from drasp.ir.primitives.index import COLUMN
@@ -376,11 +376,26 @@ def _short(terms: list[Weighted], rows: Queries, tuning: AttentionTuning) -> lis
 
 
 def _selects(stem: str, terms: Sequence[tuple[Feature, float]]) -> tuple[Select, ...]:
-    """One selector for each pair of variables; entries of one table stand together."""
+    """One selector for each pair of variables; entries of one table stand together. What the key alone decides stands with what query and
+    key decide, where the query is a token or a position.
+    """
     grouped: dict[tuple[Read, Read], list[tuple[Primitive | _RowOnly, float]]] = {}
     for feature, strength in terms:
         grouped.setdefault((feature.query, feature.key), []).append((feature.primitive, strength))
+    for query, key in [pair for pair in grouped if pair[0] in (TOKEN, POS) and (ONE_READ, pair[1]) in grouped]:
+        if (alone := grouped.pop((ONE_READ, key), None)) is not None:
+            grouped[query, key] += _in_sets(alone)
     return tuple(Select(f"{stem}{i}", query, key, _merged(parts)) for i, ((query, key), parts) in enumerate(grouped.items()))
+
+
+def _in_sets(parts: Sequence[tuple[Primitive | _RowOnly, float]]) -> list[tuple[Primitive | _RowOnly, float]]:
+    """The entries of a table by keys as sets of keys with the same strength."""
+    keys: dict[float, list[Label]] = {}
+    for primitive, strength in parts:
+        if isinstance(primitive, Entries):
+            keys.setdefault(strength, []).append(primitive.entries[0][0])
+    rest = [(primitive, strength) for primitive, strength in parts if not isinstance(primitive, Entries)]
+    return [*rest, *((Member(COLUMN, tuple(labels)), strength) for strength, labels in keys.items())]
 
 
 def _merged(parts: Sequence[tuple[Primitive | _RowOnly, float]]) -> Symbolic:

@@ -173,7 +173,7 @@ class NamesTuning:
     values: ValueTuning = field(default_factory=ValueTuning)
     inside: InsideTuning = field(default_factory=InsideTuning)
     logits: LogitTuning = field(default_factory=LogitTuning)
-    readout_seconds: float = knob(30.0, unit="seconds at the most for the readout behind one description of all heads", origin="chosen")
+    readout_seconds: float = knob(60.0, unit="seconds at the most for the readout behind one description of all heads", origin="chosen")
     fit: RefitTuning = field(default_factory=lambda: RefitTuning(targets="hard", steps=100, rate=0.03, rounds=6))
     digits: int = knob(3, unit="significant digits of what was fitted", origin="chosen")
     swapped_readout: ReadoutTuning = ReadoutTuning(form=FormTuning(sparsity=(1e-3, 1e-4, 1e-5), agreement_enough=1.0, agreement_lost=0.002))
