@@ -197,7 +197,7 @@ def test_logits_that_are_a_sum_of_projections_are_found_again():
 
 def test_what_the_key_alone_decides_stands_with_what_query_and_key_decide():
     text = (
-        HEADER + 's1 = select(q=token, k=token, op={"a": {"b": 4}})\ns2 = select(k=token, op={"c": -3})\na1 = aggregate(s=s1+s2, v=token)\n'
+        HEADER + 's1 = select(q=token, k=token, op={"a": {"b": 5}})\ns2 = select(k=token, op={"c": -3})\na1 = aggregate(s=s1+s2, v=token)\n'
     )
     program = parse(text + "logits1 = project(inp=a1, op=(out == inp))\nprediction = softmax(logits1)\n")
     found = described(program, {FIRST: "a1"}, [Source((FIRST,), "token")], heads=1, near=0.02).chosen[FIRST]
