@@ -221,8 +221,9 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
             if fitted is not None:
                 start = best if best.match >= aim.threshold else _Best()
                 inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-                found = yield from _read_out(limited, inside.program(needed), start, best)
-                found = yield from _fitted(limited, found, start)
+                read = yield from _read_out(limited, inside.program(needed), start, best)
+                tuned = yield from _fitted(limited, read, start)
+                found = tuned if tuned.attends else read
                 if (
                     found.attends
                     and found.enough >= best.enough
