@@ -20,9 +20,9 @@ from drasp.view.words import algorithm, recorded_scene
 
 HEAD = """# Gallery
 
-What `drasp decompile` says of each bundled model, with default settings and seed 0: the verdict, the algorithm in words, the evidence in short,
-and the program. Of those that are left out no program in symbols was found. This page is written by `benchmarks/gallery.py`; how the models were
-trained stands in [The bundled models](programs.md), what the words of a summary mean in [The evidence](evidence.md).
+What `drasp decompile` says of each bundled model, with default settings and seed 0: the verdict, the algorithm in words, the evidence in
+short, and the program. Of those that are left out no program in symbols was found. This page is written by `benchmarks/gallery.py`; how the
+models were trained stands in [The bundled models](programs.md), what the words of a summary mean in [The evidence](evidence.md).
 """
 
 
