@@ -50,7 +50,7 @@ class EvidenceTuning:
     trial_least: int = knob(6, unit="sequences", origin="chosen: all that is worth risking on a large program")
     trial_most: int = knob(300, unit="sequences", origin="chosen: the time of fewer hangs on their lengths")
     trial_statements: int = knob(2_500, unit="sequences times statements", origin="chosen")
-    trial_share: float = knob(0.1, unit="share of the budget that is left", origin="chosen: the longer trial may take no more")
+    trial_share: float = knob(0.2, unit="share of the budget that is left", origin="chosen: the longer trial may take no more")
     planned: float = knob(0.5, unit="share of a kind's budget that is planned to be spent", origin="chosen: the cost is an estimate")
 
     def as_json(self) -> dict[str, Any]:
