@@ -88,8 +88,7 @@ def test_every_command_is_run_by_a_test_or_listed_with_a_reason() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_code_is_marked_with_what_it_is(page: str) -> None:
     fences = re.findall(r"^```(.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
-    excerpts = {""} if page == "docs/programs.md" else set()  # programs without their headers
-    assert set(fences[::2]) <= {"sh", "python", "drasp", "json", "text"} | excerpts
+    assert set(fences[::2]) <= {"sh", "python", "drasp", "json", "text"}
     assert set(fences[1::2]) <= {""}
 
 

@@ -179,7 +179,7 @@ class NamesTuning:
     swapped_readout: ReadoutTuning = ReadoutTuning(form=FormTuning(sparsity=(1e-3, 1e-4, 1e-5), agreement_enough=1.0, agreement_lost=0.002))
     swapped: float = knob(0.96, unit="agreement after swaps that change something", origin="chosen: the evidence asks for .95 of others")
     faithful_seconds: float = knob(120.0, unit="seconds at the most to make a program say what the model does inside", origin="chosen")
-    faithful_match: float = knob(0.005, unit="match, where it is below what is asked, that a program may lose for that", origin="chosen")
+    faithful_match: float = knob(0.005, unit="match that a program may lose for that, of as much as is asked", origin="chosen")
     faithful_worth: int = knob(
         9, unit="numbers, a statement counts two, that a program may be longer for each kind of faith", origin="chosen"
     )

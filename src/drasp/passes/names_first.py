@@ -219,10 +219,9 @@ def _made_faithful(given: _Given, needed: Sequence[Source], best: _Best) -> Step
             yield from describe_heads(inside, given.seen, needed, near, limited.how)
             fitted = yield from _heads_fitted(limited, inside.program(needed), wanted)
             if fitted is not None:
-                start = best if best.match >= aim.threshold else _Best()
                 inside.take({s.name: s for s in fitted.statements if isinstance(s, Select)})
-                read = yield from _read_out(limited, inside.program(needed), start, best)
-                tuned = yield from _fitted(limited, read, start)
+                read = yield from _read_out(limited, inside.program(needed), _Best(), best)
+                tuned = yield from _fitted(limited, read, _Best())
                 found = tuned if tuned.attends else read
                 if (
                     found.attends
