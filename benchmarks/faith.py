@@ -7,6 +7,7 @@ An attention is close to the model's within a total variation of .05; an average
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from drasp.evidence.schema import Evidence
@@ -27,6 +28,8 @@ def main() -> None:
     averages: list[bool] = []
     for run in parser.parse_args().runs:
         evidence = load_evidence(run)
+        if evidence is None:
+            sys.exit(f"{run} has no evidence.json")
         print(_row(run.name, evidence))
         if evidence.attention is not None:
             heads += [each.total_variation <= CLOSE for each in evidence.attention.attentions for _ in each.heads]
