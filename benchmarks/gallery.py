@@ -12,10 +12,10 @@ from pathlib import Path
 from drasp.evidence.schema import Evidence
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
+from drasp.lang.printer import print_program
 from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
 from drasp.view.summary import summary
-from drasp.view.terminal import listing
 from drasp.view.words import algorithm, recorded_scene
 
 HEAD = """# Gallery
@@ -40,8 +40,7 @@ def _entry(name: str, program: Program, evidence: Evidence, run: Path) -> str:
     scene = recorded_scene(program, evidence)
     sentences = algorithm(program, scene)
     said = "\n".join(summary(program, evidence, scene, sentences))
-    lines = "\n".join(listing(program, evidence, sentences))
-    return f"\n## {name}\n\n{get_task(name).description}\n\n```text\n{said}\n```\n\n```drasp\n{lines}\n```"
+    return f"\n## {name}\n\n{get_task(name).description}\n\n```text\n{said}\n```\n\n```drasp\n{print_program(program)}```"
 
 
 if __name__ == "__main__":
