@@ -6,7 +6,7 @@ from dataclasses import dataclass
 LONGEST = 300
 """Characters of a message: what it quotes from the input may be of any length."""
 LONGEST_LIST = 1_000
-"""Of one that lists reasons."""
+"""Of one that lists reasons or names."""
 EXCERPT = 100
 """Characters of a line of which the place is shown."""
 
@@ -45,6 +45,12 @@ class UnsupportedModelError(DraspError):
 
 class TaskError(DraspError):
     """A task, or the data that defines one, is malformed."""
+
+
+class UnknownTaskError(TaskError):
+    """There is no task of that name; the message lists all that there are."""
+
+    longest = LONGEST_LIST
 
 
 class RunFolderError(DraspError):

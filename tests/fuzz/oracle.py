@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from drasp.cli import main
-from drasp.errors import DraspError, ParseError, UnsupportedModelError
+from drasp.errors import DraspError, ParseError, UnknownTaskError, UnsupportedModelError
 from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
@@ -69,14 +69,15 @@ def accepted(run: Callable[[], Result], folder: Path | None = None) -> Result | 
 def assert_readable(error: DraspError, folder: Path | None = None) -> None:
     """One line of at most 300 characters, nothing in it that a terminal would obey.
 
-    Below it a `ParseError` shows the line of the text and a caret; a model that is not supported is told all the reasons.
+    Below it a `ParseError` shows the line of the text and a caret; a model that is not supported is told all the reasons, a task that is unknown all
+    the names.
     """
     message = str(error) if folder is None else str(error).replace(str(folder), "")
     lines = message.split("\n")
     assert all(line.isprintable() for line in lines), f"control characters: {message!r}"
     assert len(lines) == (3 if isinstance(error, ParseError) else 1), f"{len(lines)} lines: {message!r}"
     assert lines[0].strip()
-    longest = LONGEST_LIST if isinstance(error, UnsupportedModelError) else LONGEST_LINE
+    longest = LONGEST_LIST if isinstance(error, UnsupportedModelError | UnknownTaskError) else LONGEST_LINE
     assert all(len(line) <= longest for line in lines), f"{max(map(len, lines))} characters: {message!r}"
 
 
