@@ -2,7 +2,9 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-slow check clean
+.PHONY: help setup demo docs test test-slow fuzz check audit clean
+
+INPUTS ?= 10000
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -28,11 +30,20 @@ test: $(STAMP) ## run the tests
 test-slow: $(STAMP) ## run the tests that take minutes
 	.venv/bin/pytest -m slow
 
+fuzz: $(STAMP) ## damaged inputs of every kind, INPUTS=10000 of each
+	DRASP_FUZZ=$(INPUTS) .venv/bin/pytest tests/fuzz
+
 check: $(STAMP) ## lint, types and tests: what a change must pass
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest -m 'not slow'
+
+audit: $(STAMP) ## known vulnerabilities of what is installed, and a bill of materials in build/sbom.json
+	.venv/bin/pip install -c constraints.txt -e '.[audit]'
+	mkdir -p build
+	.venv/bin/pip-audit --skip-editable --format cyclonedx-json --output build/sbom.json
+	.venv/bin/pip-audit --skip-editable
 
 clean: ## remove everything that was made: .venv, runs, caches
 	rm -rf .venv runs site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/drasp.egg-info

@@ -2,6 +2,7 @@
 
 import errno
 import time
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -80,6 +81,31 @@ def test_what_stands_behind_a_damaged_line_is_asked_again(file):
     file.write_bytes(b"".join([*lines[:2], lines[2].replace(b'"', b"'", 1), lines[3]]))
     journal = Journal(file, "run")
     assert [once(journal, question, "new") for question in "abc"] == ["a", "new", "new"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        '["a it", 0.0]',
+        '["a it", 0.0, 1, 2]',
+        '[["a it"], 0.0, 1]',
+        '["a it", "soon", 1]',
+        '["a it", NaN, 1]',
+        '["a it", -1, 1]',
+        '["out of budget", 0.0, "x"]',
+        '["a it", 0.0, {"base64": "?", "dtype": "<f8", "shape": [1]}]',
+        '["a it", 0.0, {"base64": "", "dtype": "O", "shape": [1]}]',
+        '["a it", 0.0, {"base64": ""}]',
+        "[" * 100_000,
+    ],
+)
+def test_a_line_that_no_run_writes_is_damaged_though_its_checksum_is_right(file, text):
+    Journal(file, "run")
+    with file.open("ab") as journal:
+        journal.write(b"%08x %b\n" % (crc32(text.encode()), text.encode()))
+    assert once(Journal(file, "run"), "a", "new") == "new"
 
 
 def test_a_journal_that_is_closed_neither_answers_nor_adds(file):

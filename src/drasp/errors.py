@@ -3,8 +3,10 @@
 import re
 from dataclasses import dataclass
 
-LONGEST = 1_000
+LONGEST = 300
 """Characters of a message: what it quotes from the input may be of any length."""
+LONGEST_LIST = 1_000
+"""Of one that lists reasons or names."""
 EXCERPT = 100
 """Characters of a line of which the place is shown."""
 
@@ -15,25 +17,40 @@ def shown(text: str) -> str:
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
-    """A text without its middle, where it is longer; and so each of its words."""
-    text = re.sub(r"\S{300,}", lambda word: f"{word[0][:100]} ... {word[0][-100:]}", text)
-    half = most // 2 - 3
-    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+    """A text without its middle, where it is longer; and so each of its words, but for folders within a path."""
+    text = re.sub(r"[^\s/]{100,}", lambda word: f"{word[0][:30]} ... {word[0][-30:]}", text)
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 5]} ... {text[-end:]}"
+
+
+def in_one_line(text: str, most: int = LONGEST) -> str:
+    """A text of one short line that can be shown."""
+    return shortened(shown(text).replace("\n", "\\n"), most)
 
 
 class DraspError(Exception):
-    """Bad input: the message says what is wrong, where, and what would be right. It is of a few lines, whatever it quotes."""
+    """Bad input: the message says in one line what is wrong, where, and what would be right. It is short, whatever it quotes."""
 
-    def __init__(self, message: str):
-        super().__init__(shown(shortened(message)))
+    longest = LONGEST
+
+    def __init__(self, message: str, below: str = ""):
+        super().__init__(in_one_line(message, self.longest) + below)
 
 
 class UnsupportedModelError(DraspError):
     """The model cannot be decompiled; the message lists every reason."""
 
+    longest = LONGEST_LIST
+
 
 class TaskError(DraspError):
     """A task, or the data that defines one, is malformed."""
+
+
+class UnknownTaskError(TaskError):
+    """There is no task of that name; the message lists all that there are."""
+
+    longest = LONGEST_LIST
 
 
 class RunFolderError(DraspError):
@@ -69,6 +86,6 @@ class ParseError(DraspError):
         before, after = text_line[start : span.column - 1], text_line[span.column - 1 : start + EXCERPT]
         left, right = "... " * (start > 0), " ..." * (len(text_line) > start + EXCERPT)
         excerpt = f"{left}{shown(before)}{shown(after)}{right}\n    {' ' * len(left + shown(before))}^"
-        super().__init__(f"{shortened(source, 300)}:{span.line}:{span.column}: {shortened(message, 300)}\n    {excerpt}")
+        super().__init__(f"{source}:{span.line}:{span.column}: {message}", f"\n    {excerpt}")
         self.reason = message
         self.span = span

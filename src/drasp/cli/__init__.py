@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from drasp.cli import check, convert, decompile, diff, export, report, run, show, tasks, train
 from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
-from drasp.errors import DraspError, shortened, shown
+from drasp.errors import DraspError, in_one_line
 
 COMMANDS = (decompile, run, check, show, diff, export, report, train, convert, tasks)
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return code
     except OSError as error:
-        say(f"drasp: error: {shortened(str(error))}")
+        say(f"drasp: error: {in_one_line(str(error))}")
         try:
             print(end="", flush=True)
         except OSError:
@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong with arguments in a few plain characters, whatever they are."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(shown(shortened(message)))
+        super().error(in_one_line(message))
 
 
 def _parser() -> argparse.ArgumentParser:

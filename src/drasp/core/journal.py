@@ -20,6 +20,7 @@ from zlib import crc32
 import numpy as np
 
 from drasp.core.budget import Budget, OutOfBudget
+from drasp.core.records import LARGEST
 from drasp.errors import RunFolderError
 
 Answer = TypeVar("Answer")
@@ -211,7 +212,18 @@ def _entry(line: bytes) -> _Entry | None:
     text = line[9:-1]
     if not line.endswith(b"\n") or line[:9] != b"%08x " % crc32(text):
         return None
-    return _Entry(*json.loads(text, object_hook=_unpack))
+    try:
+        entry = _Entry(*json.loads(text, object_hook=_unpack))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return entry if _sound(entry) else None
+
+
+def _sound(entry: _Entry) -> bool:
+    """Whether a line holds what a run writes; what its answer must be is known only where it is asked for."""
+    if not isinstance(entry.question, str) or type(entry.spent) not in (int, float) or not 0 <= entry.spent < LARGEST:
+        return False
+    return entry.question != STOP or type(entry.answer) in (int, type(None))
 
 
 def _pack(array: object) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 
-from drasp.errors import TaskError
+from drasp.errors import UnknownTaskError
 from drasp.tasks.algorithmic import ALGORITHMS
 from drasp.tasks.formal import LANGUAGES
 from drasp.tasks.sampling import SuiteTask
@@ -26,4 +26,4 @@ def get_task(name: str) -> SuiteTask:
         return _TASKS[name]
     close = get_close_matches(name, _TASKS, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    raise TaskError(f"there is no task {name!r}{meant}; there are {', '.join(_TASKS)}, and your own as FILE.py:NAME or FILE.jsonl")
+    raise UnknownTaskError(f"there is no task {name!r}{meant}; there are {', '.join(_TASKS)}, and your own as FILE.py:NAME or FILE.jsonl")

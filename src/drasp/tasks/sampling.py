@@ -68,14 +68,15 @@ def check_header(where: str, vocabulary: object, predict: object, positions: obj
     check_names(where, "vocabulary", vocabulary)
     if not vocabulary:
         raise TaskError(f"{where}: vocabulary is empty")
-    if predict not in ("next-token", "next-token-set"):
+    if not isinstance(predict, str) or predict not in ("next-token", "next-token-set"):
         raise TaskError(f"{where}: predict must be next-token or next-token-set, not {predict!r}")
     if positions is not None and (not isinstance(positions, int) or isinstance(positions, bool) or not 0 < positions <= MOST):
         raise TaskError(f"{where}: positions must be a whole number from 1 to {MOST}, not {positions!r}")
     if order is None:
         return
     assert isinstance(vocabulary, tuple)
-    if not isinstance(order, tuple) or not order or any(token not in vocabulary for token in order) or len(set(order)) < len(order):
+    tokens = isinstance(order, tuple) and order and all(isinstance(token, str) and token in vocabulary for token in order)
+    if not isinstance(order, tuple) or not tokens or len(set(order)) < len(order):
         raise TaskError(f"{where}: order must be a tuple of different tokens of the vocabulary")
 
 

@@ -79,6 +79,13 @@ def _arrays(task: Task, method: str, drawn: Any) -> Sample:
         raise TaskError(f"task {task.name}: {method}() must return three arrays: token ids, position ids, scored positions") from None
 
 
+def _array(task: Task, returned: Any) -> np.ndarray:
+    try:
+        return np.asarray(returned)
+    except (TypeError, ValueError):
+        raise TaskError(f"task {task.name}: answers() must return an array") from None
+
+
 def _checked(task: Task, sample: Sample, call: str, count: int) -> Sample:
     problem = _problem(task, sample, count)
     if problem:
@@ -92,7 +99,7 @@ def checked_answers(task: Task, sample: Sample) -> np.ndarray:
     Raises TaskError if it has the wrong shape or type, or fails.
     """
     told = hasattr(task, "right")
-    answers = np.asarray(_call(task, "right", sample) if told else _call(task, "answers", sample.token_ids))
+    answers = _array(task, _call(task, "right", sample) if told else _call(task, "answers", sample.token_ids))
     sets, names = task.predict == "next-token-set", outputs(task)
     shape = sample.token_ids.shape + (len(names),) * sets
     if answers.shape != shape or answers.dtype.kind not in ("b" if sets else "iu"):
@@ -139,7 +146,7 @@ def _call(task: Task, method: str, *arguments: object) -> Any:
         return getattr(task, method)(*arguments)
     except DraspError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(f"task {task.name}: {method}() failed: {_in_one_line(error)}") from error
 
 
@@ -153,7 +160,7 @@ def _from_python(path: Path, name: str) -> Task:
     if isinstance(task, type):
         try:
             task = task()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TaskError(f"{where}: {name}() failed: {_in_one_line(error)}") from error
     from drasp.tasks.sequences import SequenceTask
 
@@ -174,7 +181,7 @@ def checked(task: Any, where: str) -> Task:
     check_header(where, task.vocabulary, task.predict, getattr(task, "positions", None), getattr(task, "order", None))
     if getattr(task, "outputs", None) is not None:
         check_names(where, "outputs", task.outputs)
-    if padding(task) not in (None, *task.vocabulary):
+    if not isinstance(padding(task), str | None) or padding(task) not in (None, *task.vocabulary):
         raise TaskError(f"{where}: padding is {task.padding!r}, which is not in the vocabulary")
     return cast(Task, task)
 
