@@ -69,8 +69,8 @@ def accepted(run: Callable[[], Result], folder: Path | None = None) -> Result | 
 def assert_readable(error: DraspError, folder: Path | None = None) -> None:
     """One line of at most 300 characters, nothing in it that a terminal would obey.
 
-    Below it a `ParseError` shows the line of the text and a caret; a model that is not supported is told all the reasons, a task that is unknown all
-    the names.
+    Below it a `ParseError` shows the line of the text and a caret. A model that is not supported is told all the reasons, a task that is
+    unknown all the names.
     """
     message = str(error) if folder is None else str(error).replace(str(folder), "")
     lines = message.split("\n")

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what an encoding lacks is escaped: that ends nothing
             stream.reconfigure(errors="backslashreplace")
-    arguments = _parser().parse_args(argv)
+    arguments = _parsed(argv)
     code = 0
     try:
         code = int(arguments.command(arguments))
@@ -40,6 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError:
             _discard_output()
         return BAD_INPUT
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; where `--` takes the place of a word, Python's parser gives an empty list for it."""
+    parser = _parser()
+    found = parser.parse_args(argv)
+    if any(isinstance(value, list) for value in vars(found).values()):
+        parser.error("-- stands where a word is expected")
+    return found
 
 
 def _discard_output() -> None:

@@ -121,7 +121,7 @@ class Interchange:
     @property
     def unfaithful(self) -> tuple[Swapped, ...]:
         """The averages that are not what the heads hold that they stand for."""
-        return tuple(each for each in self.variables if each.faithful is False and each.stands_for[0].kind == "head")
+        return tuple(each for each in self.variables if each.faithful is False and any(part.kind == "head" for part in each.stands_for))
 
     @property
     def faithful(self) -> bool:

@@ -69,13 +69,15 @@ def _json(file: Path) -> dict[str, Any]:
 def _of_tokenizer(data: Mapping[str, Any]) -> dict[Any, Any]:
     inner, added = data.get("model"), data.get("added_tokens")
     vocabulary = inner.get("vocab") if isinstance(inner, dict) else None
-    extra = [token for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    extra = (
+        [token for token in added if isinstance(token, dict) and isinstance(token.get("content"), str)] if isinstance(added, list) else []
+    )
     return {**vocabulary, **{token.get("content"): token.get("id") for token in extra}} if isinstance(vocabulary, dict) else {}
 
 
 def _of_record(data: Mapping[str, Any]) -> dict[str, Any]:
     vocabulary = data.get("vocabulary")
-    return {token: i for i, token in enumerate(vocabulary)} if isinstance(vocabulary, list) else {}
+    return {token: i for i, token in enumerate(vocabulary) if isinstance(token, str)} if isinstance(vocabulary, list) else {}
 
 
 def _in_order(ids: Mapping[Any, Any], size: int) -> tuple[str, ...] | None:
