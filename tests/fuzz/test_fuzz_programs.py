@@ -91,6 +91,8 @@ def _change(data: st.DataObject, tensors: dict[str, np.ndarray]) -> None:
     elif kind == "shape":
         tensors[name] = np.zeros(data.draw(st.sampled_from(((), (0,), (1,), (0, 3), (1, 1, 1), (7, 5)))))
     elif kind == "number":
-        tensors[name] = np.where(np.arange(array.size).reshape(array.shape) == 0, data.draw(st.sampled_from(WRONG)), array)
+        tensors[name] = array.copy()
+        with np.errstate(over="ignore"):
+            tensors[name].flat[:1] = data.draw(st.sampled_from(WRONG))
     elif kind == "turn":
         tensors[name] = array.T

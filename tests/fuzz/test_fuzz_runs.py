@@ -50,6 +50,7 @@ KEYS = ("evidence.json", "frontier.json", "run.json")
 
 READERS = (
     *(["show", "."], ["show", ".", "--evidence"], ["show", ".", "--frontier"], ["report", ".", "--force"]),
+    *(["run", ".", "0 1 0"], ["run", ".", "0 1 0", "--trace"], ["diff", ".", "."]),
     *(["export", ".", "--to", to, "--force"] for to in ("python", "latex", "markdown")),
 )
 
@@ -71,7 +72,10 @@ def check_going_on(folder: Path) -> None:
 
 @corpus("run")
 def test_runs_that_were_found(found: Path) -> None:
-    with folder_of(VALID | files_in(found)) as folder:
+    files = VALID | files_in(found)
+    if "evidence.json" not in files_in(found) and "program.drasp" in files_in(found):
+        del files["evidence.json"]  # which is another program's
+    with folder_of(files) as folder:
         check_run(folder)
 
 
@@ -87,6 +91,7 @@ def test_any_run_folder(data: st.DataObject) -> None:
         files[name] = some_file(data.draw, VALID[name].decode())
     elif damage == "program":
         files["program.drasp"] = some_text(data.draw, VALID["program.drasp"].decode()).encode("utf-8", "surrogatepass")
+        del files["evidence.json"]
     else:
         del files[data.draw(st.sampled_from(sorted(files)))]
     with folder_of(files) as folder:

@@ -275,7 +275,8 @@ def evaluate(
         DraspError: ids of the wrong shape or out of range.
     """
     run = _Run(program, token_ids, position_ids, dtype, constants or {}, keep=True)
-    total = run.logits()
+    with np.errstate(all="ignore"):  # what is too large is infinite: that is no error of the program
+        total = run.logits()
     return Trace(run.vectors, {name: run.attention[key] for name, key in run.attends.items()}, run.projections, total)
 
 
@@ -292,7 +293,8 @@ def logits(
 
     With `scored`, booleans (batch, time), those there: (scored positions, outputs). What no attention reads is computed there alone.
     """
-    return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits(scored)
+    with np.errstate(all="ignore"):
+        return _Run(program, token_ids, position_ids, dtype, constants or {}, keep=False).logits(scored)
 
 
 def _checked_ids(ids: Array, limit: int, what: str) -> Array:

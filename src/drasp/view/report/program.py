@@ -119,10 +119,11 @@ def _factored(tensor: Json, entries: bytes) -> Json:
     left, weights, right = np.linalg.svd(matrix, full_matrices=False)
     rank = int((weights > SINGLE * weights[0]).sum())
     scale = np.sqrt(weights[:rank])
-    factors = (left[:, :rank] * scale).astype("<f4"), (scale[:, None] * right[:rank]).astype("<f4")
+    with np.errstate(all="ignore"):  # factors too large for single precision: the product is not near, then
+        factors = (left[:, :rank] * scale).astype("<f4"), (scale[:, None] * right[:rank]).astype("<f4")
+        near = np.abs(factors[0].astype(np.float64) @ factors[1].astype(np.float64) - matrix).max() <= FACTOR_ERROR * np.abs(matrix).max()
     data = _text(b"".join(factor.tobytes() for factor in factors))
-    product = factors[0].astype(np.float64) @ factors[1].astype(np.float64)
-    if len(data) >= len(tensor["data"]) or np.abs(product - matrix).max() > FACTOR_ERROR * np.abs(matrix).max():
+    if len(data) >= len(tensor["data"]) or not near:
         return tensor
     return tensor | {"symmetric": False, "rank": rank, "data": data}
 
