@@ -36,6 +36,7 @@ NOT_RUN = {
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
     "make check": "it is what runs this, and the linters",
+    "make fuzz INPUTS=1000": "tests/fuzz is run by what runs this, with fewer inputs",
     "make docs": "it builds what a test here builds",
 }
 
