@@ -20,7 +20,7 @@ from drasp.search.decompile import decompile
 from small_models import LITTLE
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
 # The pages of which all shell commands are run below.
 RUN = ("docs/tutorial.md", "docs/edit-a-program.md", "docs/own-task.md")
@@ -36,7 +36,9 @@ NOT_RUN = {
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
     "make check": "it is what runs this, and the linters",
-    "make fuzz INPUTS=1000": "tests/fuzz is run by what runs this, with fewer inputs",
+    "make fuzz": "tests/fuzz/ tries a few inputs where this runs",
+    "make fuzz INPUTS=1000": "tests/fuzz/ tries a few inputs where this runs",
+    "make audit": "it installs a package, and asks for what is known of others",
     "make docs": "it builds what a test here builds",
 }
 
