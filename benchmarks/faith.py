@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from drasp.evidence.interchange import InterchangeTuning
 from drasp.evidence.schema import Evidence
 from drasp.search.record import load_evidence
 
@@ -17,7 +18,6 @@ HEADER = (
     "| run | verdict | statements | numbers | worst | right | attention: total variation, patched | averages: value, reading | s |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
-CLOSE, ALIKE = 0.05, 0.95
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
             sys.exit(f"{run} has no evidence.json")
         print(_row(run.name, evidence))
         if evidence.attention is not None:
-            heads += [each.total_variation <= CLOSE for each in evidence.attention.attentions for _ in each.heads]
+            heads += [each.close for each in evidence.attention.attentions for _ in each.heads]
         averages += [found for *_, found in _swaps(evidence) if found is not None]
     for what, found in (("named heads within .05 of the model's attention", heads), ("averages at .95", averages)):
         print(f"{what}: {sum(found)} of {len(found)}")
@@ -52,10 +52,10 @@ def _swaps(evidence: Evidence) -> list[tuple[str, str, str, bool | None]]:
     """Of each average its names, the agreement after both swaps, and whether the better is enough; None where no swap changes anything."""
     rows: list[tuple[str, str, str, bool | None]] = []
     for each in [] if evidence.interchange is None else evidence.interchange.variables:
-        if each.stands_for[0].kind == "head":
+        if any(part.kind == "head" for part in each.stands_for):
             shares = [swap.changed.agreement for swap in (each.value, each.reading) if swap.changed is not None]
             value, reading = (f"{swap.changed.agreement:.3f}" if swap.changed else "-" for swap in (each.value, each.reading))
-            rows.append(("+".join(each.variables), value, reading, max(shares) >= ALIKE if shares else None))
+            rows.append(("+".join(each.variables), value, reading, max(shares) >= InterchangeTuning().faithful if shares else None))
     return rows
 
 

@@ -32,11 +32,11 @@ def main() -> None:
     print(HEAD, end="")
     for run in parser.parse_args().runs:
         program, evidence = load_program(run), load_evidence(run)
-        if not evidence.size.opaque and evidence.verdict != "not decompiled":
-            print(_entry(run.name, program, evidence, run))
+        if evidence is not None and not evidence.size.opaque and evidence.verdict != "not decompiled":
+            print(_entry(run.name, program, evidence))
 
 
-def _entry(name: str, program: Program, evidence: Evidence, run: Path) -> str:
+def _entry(name: str, program: Program, evidence: Evidence) -> str:
     scene = recorded_scene(program, evidence)
     sentences = algorithm(program, scene)
     said = "\n".join(summary(program, evidence, scene, sentences))

@@ -304,7 +304,7 @@ def test_a_link_shows_what_its_sender_saw(opened: Any) -> None:
     page.page.wait_for_url("**/*#input=%3Cbos%3E+1+0+0*")
     shown = page.texts("#strips .head .cell")
     link = page.page.url
-    assert link.endswith("&first=3")
+    assert link.endswith("#input=%3Cbos%3E+1+0+0&first=3")
     page.page.goto("about:blank")
     page.page.goto(link)
     page.page.wait_for_selector("html[data-ready]")

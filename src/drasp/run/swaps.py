@@ -22,10 +22,10 @@ def swapped_value(program: Program, name: str, base: Trace, other: Trace, kind: 
     """What a variable is in `base` after a swap with `other`: (batch, time, size). What is no average has nothing that it reads."""
     if kind == "value" or not isinstance(program.by_name[name], Aggregate):
         return other.value(name)
-    return looking_at(program, name, base, other)
+    return _looking_at(program, name, base, other)
 
 
-def looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.ndarray:
+def _looking_at(program: Program, name: str, base: Trace, other: Trace) -> np.ndarray:
     """What an average would be if it looked at another input's keys and values, with its own queries: (batch, time, size)."""
     statement = program.by_name[name]
     assert isinstance(statement, Aggregate)
