@@ -35,6 +35,7 @@ from drasp.view.words import Scene, algorithm, scene_of
 from sample_evidence import EXAMPLE, sample_evidence
 from small_models import header, random_transformer
 from strategies import inputs, meant_logits, programs
+from test_evidence_interchange import D3
 
 ROOT = Path(__file__).parent.parent
 COUNTING = (ROOT / "examples" / "tomita4.drasp").read_text(encoding="utf-8")
@@ -248,7 +249,7 @@ def test_lines_are_reached_by_keyboard_and_show_their_operator_and_what_they_rea
 
 MARKED = """(found) => {
   const mark = document.querySelector(found), [box, whole] = [mark, mark.parentElement].map((its) => its.getBoundingClientRect());
-  return [box.top - whole.top, whole.height];
+  return [box.top - whole.top - mark.parentElement.clientTop, mark.parentElement.clientHeight];
 }"""
 """How far from the top of its map a mark stands, and how high the map is: asked for at once, as the page may scroll between."""
 ALPHA = """(selector) => {
@@ -276,7 +277,7 @@ def test_attention_has_queries_as_rows(opened: Any) -> None:
         np.testing.assert_array_equal(drawn, weights > 0.002)
         page.page.evaluate("point(3)")
         top, height = page.page.evaluate(MARKED, f"{where} .query")
-        assert top == pytest.approx(0.6 * height, abs=2)  # the fourth of five rows, and its frame
+        assert top == pytest.approx(0.6 * height, abs=1)  # the fourth of five rows
     page.page.hover("#panel .map canvas", position={"x": 2, "y": 30})  # the first column, the second row
     assert page.texts("#tip")[0].splitlines()[:2] == ["query: position 1, 1", "key: position 0, <bos>"]
 
@@ -482,18 +483,6 @@ def test_large_operators_of_small_rank_run_in_the_page_as_factors(blank: Any) ->
         assert found.difference <= 1e-5
         assert found.same
 
-
-D3 = """drasp 1
-vocabulary "a" "b" <bos> <sep> <eos> <pad>
-positions 152
-predict next-token-set
-
-s1 = select(q=token, k=token, op={"a": {<bos>: 1.2}})
-a1 = aggregate(s=s1, v=token)
-m1 = [a1["b"] - 5*a1["a"] + token["b"] + 2, 3*a1["a"] - a1["b"] - token["b"] - token[<bos>]]
-logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
-prediction = sigmoid(logits1)
-"""
 
 CUT = """() => [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility()).filter((each) => {
     const { overflowX, overflowY } = getComputedStyle(each);
