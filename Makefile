@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/pip install -c constraints.txt torch==2.13.0
 	.venv/bin/pip install -c constraints.txt -e '.[dev]'
+	.venv/bin/python -m compileall -q src
 	touch $(STAMP)
 
 demo: $(STAMP) ## decompile a bundled model and print the program

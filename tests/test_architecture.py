@@ -22,6 +22,7 @@ LEVELS = (
     {"search"},
     {"train"},
     {"view", "compare"},
+    {"study"},
     {"program", "decompilation"},
     {"cli"},
     {"__init__", "__main__"},

@@ -32,6 +32,9 @@ NOT_RUN = {
     "drasp convert FILE.pt --config config.json --out DIR": "tests/test_convert.py does, with files that it makes",
     "drasp train D2 --out runs/d2-twin --norm rms --position none --activation relu --steps 2000": "tests/test_train.py trains such a one",
     "pip install drasp transformers": "it installs packages",
+    "pip install 'drasp[study]'": "it installs a package",
+    "drasp study examples/small.toml --out runs/small": "it takes minutes; tests/test_study_run.py runs a smaller one",
+    "drasp study grid.toml --out runs/study --scheduler tcp://host:8786": "it needs a cluster",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",
     "make test": "it is what runs this",
@@ -124,7 +127,7 @@ def test_the_commands_of_the_tutorial_do_what_it_says(tmp_path: Path) -> None:
 def test_the_tutorial_shows_every_command() -> None:
     (commands,) = (action.choices for action in _parser()._subparsers._group_actions)  # type: ignore[union-attr]
     shown = {line.split()[1] for block in _blocks("docs/tutorial.md", "sh") for line, _ in _lines(block)}
-    assert shown >= set(commands or ()) - {"convert", "diff"}  # which the pages on models and on editing show
+    assert shown >= set(commands or ()) - {"convert", "diff", "study"}  # which the pages on models, on editing and on studies show
 
 
 def _programs() -> list[str]:

@@ -120,7 +120,7 @@ def test_a_decompilation_has_programs_with_methods(monkeypatch: pytest.MonkeyPat
         ({"device": "tpu"}, "device must be auto, cpu or a GPU that is there, like cuda, not 'tpu'"),
         ({"device": "cuda:99"}, "device must be"),
         ({"work": 0}, "work must be None or"),
-        ({"evidence": "none"}, "evidence must be full or quick, not 'none'"),
+        ({"evidence": "none"}, "evidence must be full, quick or verdict, not 'none'"),
     ],
     ids=str,
 )

@@ -24,7 +24,7 @@ from drasp.model.checkpoint import CONFIG, WEIGHTS
 from drasp.model.modes import own_modes
 from drasp.model.trainable import NORMS, POSITIONS, Architecture, Trainable
 from drasp.tasks.protocol import Sample, Task
-from drasp.tasks.user import checked_answers, checked_sample, is_python
+from drasp.tasks.user import checked_answers, checked_sample, file_of
 
 RECORD = "task.json"
 CHECKPOINT = "checkpoint.safetensors"
@@ -346,7 +346,7 @@ def _write_model(described: _Described, state: _State, out: Path) -> dict[str, A
 
 def _from(folder: Path, source: str) -> str:
     """How the task is found again from a folder: a file by its path from there."""
-    return os.path.relpath(source, folder) if is_python(source) or source.endswith(".jsonl") else source
+    return source if file_of(source) is None else os.path.relpath(source, folder)
 
 
 def _config(task: Task, model: Trainable) -> dict[str, Any]:

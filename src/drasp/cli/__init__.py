@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from drasp.cli import check, convert, decompile, diff, export, report, run, show, tasks, train
+from drasp.cli import check, convert, decompile, diff, export, report, run, show, study, tasks, train
 from drasp.cli.say import BAD_INPUT, INTERRUPTED, say
 from drasp.errors import DraspError, in_one_line
 
-COMMANDS = (decompile, run, check, show, diff, export, report, train, convert, tasks)
+COMMANDS = (decompile, run, check, show, diff, export, report, train, study, convert, tasks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 import argparse
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from drasp.cli.arguments import TASK_HELP, add_lengths, device, model_and_task, positive, seconds, seed, share, whole_or_part
@@ -36,7 +35,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--work", type=positive, help="instead of a time, how many statements may be run on batches: the same result on every machine"
     )
     parser.add_argument(
-        "--evidence", choices=("full", "quick"), default="full", help="quick leaves out what is slow: off the task, language"
+        "--evidence",
+        choices=("full", "quick", "verdict"),
+        default="full",
+        help="quick leaves out what is slow: off the task, language; verdict all but what the verdict hangs on",
     )
     parser.add_argument("--force", action="store_true", help="replace a finished run")
 
@@ -47,8 +49,9 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.search import record
 
     transformer, task, name, source = model_and_task(arguments.model, arguments.task, arguments.lengths)
-    from drasp.cli.display import Display
-    from drasp.search.decompile import Decompilation, Session, decompile
+    from drasp.cli.display import Display, describe
+    from drasp.search.decompile import Session, decompile
+    from drasp.search.saved import keeping, question
     from drasp.search.settings import Settings
     from drasp.view.terminal import terminal
     from drasp.view.words import scene_of
@@ -56,24 +59,12 @@ def command(arguments: argparse.Namespace) -> int:
     flags = ("match", "least", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")
     settings = Settings(**{flag: getattr(arguments, flag) for flag in flags}, device=device(arguments.device))
     out = arguments.out or Path("runs") / f"{name}-{settings.seed}"
-    asked = {**asdict(settings), "lengths": list(settings.lengths), "model": transformer.sha256}
-    asked |= {"task": task.name, "task_file": _content(source)}
-    journal = record.prepare(out, asked, arguments.force)
+    journal = record.prepare(out, question(transformer, task, source, settings), arguments.force)
     if journal.used:
         spent = f"{journal.used:.0f} s of its time" if settings.work is None else f"{journal.used:.0f} of its work"
         say(f"going on with the unfinished run in {out}, {spent} used")
-    saved = False
-
-    def arrived(found: Decompilation) -> None:
-        nonlocal saved
-        if saved:
-            record.update(out, found.evidence)
-        else:
-            record.save(out, found.frontier, found.evidence)
-        saved = True
-
-    with Display() as display:
-        found = decompile(transformer, task, settings, Session(budget, journal, display, arrived, display.say))
+    with Display(describe) as display:
+        found = decompile(transformer, task, settings, Session(budget, journal, display, keeping(out), display.say))
     if journal.failed:
         say(f"{journal.failed}; a run that goes on would have started again from there")
     with suppress(BrokenPipeError):  # whoever does not read it is still told by the exit code
@@ -82,12 +73,3 @@ def command(arguments: argparse.Namespace) -> int:
     if found.evidence.interrupted:
         return INTERRUPTED
     return 1 if found.evidence.verdict == "not decompiled" else 0
-
-
-def _content(task: str) -> str | None:
-    """A digest of the file in which a task stands, which may change between two runs; None for one of the suite."""
-    from drasp.core.journal import digest
-    from drasp.tasks.user import is_python
-
-    file = Path(task.rpartition(":")[0] if is_python(task) else task)
-    return digest(file.read_bytes()) if file.suffix in (".py", ".jsonl") else None

@@ -23,3 +23,4 @@ class Stream(IntEnum):
     EXAMPLES = 106
     ATTENTION = 107
     WORDS = 108
+    STUDY = 109

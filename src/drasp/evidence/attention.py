@@ -377,5 +377,6 @@ ATTENTION = Kind(
     measure=_measure,
     rows=_rows,
     tuning=AttentionTuning(),
+    decides=True,
     a_band=True,
 )

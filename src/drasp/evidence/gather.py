@@ -12,7 +12,7 @@ from drasp.errors import shortened
 from drasp.evidence.conventions import Conventions
 from drasp.evidence.kind import Bench, Kind, NotMeasured, Question
 from drasp.evidence.schema import KINDS, PENDING, Evidence, FrontierEntry, Gap, ModelInfo, NamedPiece, PassRecord, Versions
-from drasp.evidence.verdict import verdict
+from drasp.evidence.verdict import verdict, within_limits
 from drasp.ir.program import Program
 from drasp.ir.size import size
 from drasp.lang.folder import PROGRAM_FILE
@@ -126,8 +126,11 @@ class _Gathering:
 
     def measured(self, kind: Kind[Any]) -> tuple[dict[str, Any], str | None]:
         """What a kind found by key of the evidence, or nothing and the reason why."""
-        if kind.slow and self.bench.question.settings.evidence == "quick":
-            return {}, "left out by --evidence quick"
+        settings = self.bench.question.settings
+        if not kind.asked(settings.evidence):
+            return {}, f"left out by --evidence {settings.evidence}"
+        if settings.evidence == "verdict" and kind.name != "match" and not within_limits(self.bench.program, settings):
+            return {}, "the verdict does not hang on it: the program is not short and in symbols"
         self._say(kind.name.replace("_", " "))
         if self.interrupted:
             return {}, "interrupted"

@@ -422,4 +422,5 @@ INTERCHANGE = Kind(
     measure=_measure,
     rows=_rows,
     tuning=InterchangeTuning(),
+    decides=True,
 )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Level = Literal["full", "quick", "verdict"]
+"""How much evidence is asked for: all, all but what is slow, what the verdict hangs on."""
+
 
 @dataclass(frozen=True)
 class Baseline(Generic[T]):
@@ -62,7 +65,7 @@ class Asked(Protocol):
     @property
     def seed(self) -> int: ...
     @property
-    def evidence(self) -> Literal["full", "quick"]: ...
+    def evidence(self) -> Level: ...
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class Kind(Generic[Tuning]):
         keys: those of the evidence that its rows tell of; its name alone where that is empty.
         a_band: whether `least` and `enough` count the sequences of each length band.
         slow: whether `--evidence quick` leaves it out.
+        decides: whether the verdict hangs on it: `--evidence verdict` leaves all others out.
     """
 
     name: str
@@ -185,3 +189,8 @@ class Kind(Generic[Tuning]):
     keys: tuple[str, ...] = ()
     a_band: bool = False
     slow: bool = False
+    decides: bool = False
+
+    def asked(self, level: Level) -> bool:
+        """Whether it is measured where so much evidence is asked for."""
+        return self.decides if level == "verdict" else not (self.slow and level == "quick")

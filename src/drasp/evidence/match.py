@@ -72,5 +72,6 @@ MATCH = Kind(
     rows=_rows,
     keys=("match", "all_inputs", "task", "model_task", "baseline"),
     tuning=MatchTuning(),
+    decides=True,
     a_band=True,
 )

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from drasp.errors import DraspError
-from drasp.tasks.user import is_python
+from drasp.tasks.user import file_of
 
 ZOO = Path(__file__).parent.parent / "zoo"
 
@@ -31,7 +31,7 @@ def resolve_model(name_or_path: str) -> tuple[Path, str | None]:
             )
         folder = ZOO / name_or_path
     task = _task(folder / "task.json")
-    if task is not None and (is_python(task) or task.endswith(".jsonl")):
+    if task is not None and file_of(task) is not None:
         task = os.path.normpath(folder / task)
     return folder, task
 

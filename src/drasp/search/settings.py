@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 
@@ -12,6 +12,7 @@ from drasp.core.tuning import knob
 from drasp.errors import DraspError
 from drasp.evidence.conventions import ConventionTuning
 from drasp.evidence.gather import EvidenceTuning
+from drasp.evidence.kind import Level
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
 from drasp.naming.tuning import NamesTuning, NamingTuning
 from drasp.search.frontier import FrontierTuning
@@ -31,7 +32,7 @@ class Settings:
         device: "auto", or a torch device.
         time: seconds at the most, the evidence included.
         work: instead of a time, how many statements may be run on batches of sequences: the same result on every machine.
-        evidence: "quick" leaves out what is slow: off the task, the whole language.
+        evidence: "quick" leaves out what is slow: off the task, the whole language; "verdict" all but what the verdict hangs on.
 
     Raises:
         DraspError: one of these cannot be; it says which, and what can.
@@ -46,7 +47,7 @@ class Settings:
     device: str = "auto"
     time: float = 600.0
     work: int | None = None
-    evidence: Literal["full", "quick"] = "full"
+    evidence: Level = "full"
 
     def __post_init__(self) -> None:
         self._check("match", _number, lambda value: 0 < value <= 1, "a share above 0 and up to 1, like 0.99")
@@ -59,7 +60,7 @@ class Settings:
         self._check("time", _number, lambda value: 0 < value <= LONGEST, f"seconds above 0 and up to {LONGEST:.0e}, like 600.0")
         if self.work is not None:
             self._check("work", _whole, lambda value: value > 0, "None or a whole number from 1 on")
-        self._check("evidence", str, lambda value: value in ("full", "quick"), "full or quick")
+        self._check("evidence", str, lambda value: value in get_args(Level), "full, quick or verdict")
 
     def _check(self, name: str, read: Callable[[Any], Any], holds: Callable[[Any], bool], expected: str) -> None:
         given = getattr(self, name)

@@ -58,6 +58,12 @@ def is_python(spec: str) -> bool:
     return spec.rpartition(":")[0].endswith(".py")
 
 
+def file_of(spec: str) -> Path | None:
+    """The file in which a task stands; None for one of the suite."""
+    file = Path(spec.rpartition(":")[0] if is_python(spec) else spec)
+    return file if file.suffix in (".py", ".jsonl") else None
+
+
 def checked_sample(task: Task, rng: np.random.Generator, count: int, lengths: tuple[int, int]) -> Sample:
     """What `task.sample` returns, as 64-bit integers and booleans. Raises TaskError if it breaks the rules of `Sample`, or fails."""
     sample = _arrays(task, "sample", _call(task, "sample", rng, count, lengths))

@@ -94,7 +94,7 @@ def _try(evidence: Evidence) -> Iterator[str]:
 
 def _gaps(evidence: Evidence) -> Iterator[str]:
     """What could not be measured, though it was asked for."""
-    unasked = [kind.name for kind in KINDS if kind.slow and evidence.settings.get("evidence") == "quick"]
+    unasked = [kind.name for kind in KINDS if not kind.asked(evidence.settings.get("evidence", "full"))]
     missing = [gap.kind.replace("_", " ") for gap in evidence.gaps if gap.kind not in unasked]
     if missing:
         yield f"{names_of(missing)}: drasp show FOLDER --evidence says why"
