@@ -49,6 +49,8 @@ def describe(progress: "Progress") -> str:
     left = "" if progress.left is None or progress.done == progress.cells else f", about {_time(progress.left)} left"
     parts = [f"{_time(progress.seconds):>6}", f"{progress.done} of {progress.cells}{left}"]
     parts.append(f"{progress.generalise} generalise, {progress.programs} with a short program")
+    if progress.interrupted:
+        parts.append("interrupted, ending the processes")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.latest:

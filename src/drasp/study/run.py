@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,6 +31,7 @@ class Progress:
         generalise, programs: how many models generalise so far, and how many have a short program in symbols.
         failed: how many cells failed.
         seconds: since the start. left: until the end, by what the cells took so far; None before one is done.
+        interrupted: whether the processes are being ended.
     """
 
     done: int
@@ -42,9 +43,11 @@ class Progress:
     seconds: float
     left: float | None
 
+    interrupted: bool = False
+
     @property
     def phase(self) -> str:
-        return "training and decompiling" if self.done < self.cells else "done"
+        return "interrupted" if self.interrupted else "working" if self.done < self.cells else "done"
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,14 @@ def run_study(grid: Grid, out: Path, workforce: Workforce, report: Callable[[Pro
     """
     with _claimed(out, grid):
         results = _Results(grid, out)
+
+        def ending() -> None:
+            report(replace(results.progress(()), interrupted=True))
+
         try:
             left = results.missing()
             report(results.progress(()))
-            for cell, rows in _work_off(left, out.absolute(), workforce) if left else ():
+            for cell, rows in _work_off(left, out.absolute(), workforce, ending) if left else ():
                 report(results.add(cell, rows))
         finally:
             results.write()
@@ -140,13 +147,17 @@ class _Results:
         return Progress(done, cells, latest, counts["generalise"], counts["programs"], counts["failed"], seconds, left)
 
 
-def _work_off(cells: list[Cell], out: Path, workforce: Workforce) -> Iterator[tuple[Cell, tuple[Row, ...]]]:
-    """The cells with their rows, as they are done."""
+def _work_off(cells: list[Cell], out: Path, workforce: Workforce, ending: Callable[[], None]) -> Iterator[tuple[Cell, tuple[Row, ...]]]:
+    """The cells with their rows, as they are done. `ending` is called where a person interrupts, as it takes a while to end processes."""
     with client_of(min(workforce.workers, len(cells)), workforce.scheduler) as client:
-        for number, lost in outcomes(client, workforce.work, cells, [out] * len(cells)):
-            cell = cells[number]
-            why = "it left no results" if lost is None else lost.reason
-            yield cell, left_by(cell, out) or tuple(empty_row(cell, step, why) for step in cell.steps)
+        try:
+            for number, lost in outcomes(client, workforce.work, cells, [out] * len(cells)):
+                cell = cells[number]
+                why = "it left no results" if lost is None else lost.reason
+                yield cell, left_by(cell, out) or tuple(empty_row(cell, step, why) for step in cell.steps)
+        except KeyboardInterrupt:
+            ending()
+            raise
 
 
 @contextmanager

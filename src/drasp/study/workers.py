@@ -46,7 +46,7 @@ def client_of(workers: int, scheduler: str | None) -> Iterator["Client"]:
         with client:
             yield client
         return
-    quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     try:
         cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)
     except (OSError, RuntimeError, TimeoutError) as error:
