@@ -56,6 +56,11 @@ def _negative(value: float | None) -> float | None:
 PROGRAM = Predictor("a short program in symbols, the fewer statements the better", "sequences of all lengths, unlabelled", _program)
 PREDICTORS = (
     PROGRAM,
+    Predictor(
+        "the same, of models that are right on .9 at 0-50",
+        "sequences of all lengths, short ones labelled",
+        lambda row: _program(row) if row.learned else -inf,
+    ),
     Predictor("any program that matches as asked, the fewer statements the better", "sequences of all lengths, unlabelled", _smallest),
     Predictor(
         "the program of short sequences is right on longer ones",

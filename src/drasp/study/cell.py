@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from drasp.errors import DraspError, RunFolderError, in_one_line
 from drasp.evidence.gather import EvidenceTuning
 from drasp.evidence.schema import KINDS
 from drasp.learn.pools import Study
+from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import load_transformer
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
@@ -47,6 +49,9 @@ TUNING = Tuning(
 )
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def finished(cell: Cell, study: Path) -> tuple[Row, ...] | None:
     """The rows of a cell that was done before without an error; None where it is still to be done."""
     rows = left_by(cell, study)
@@ -63,8 +68,8 @@ def left_by(cell: Cell, study: Path) -> tuple[Row, ...] | None:
 
 
 def work_on(cell: Cell, study: Path) -> None:
-    """Does a cell, or what is left of it, in a process that does nothing else meanwhile, and leaves its rows: with an error where something
-    failed.
+    """Does a cell, or what is left of it, and leaves its rows: with an error where something failed. One at a time in a process: how
+    many threads torch takes holds for all of it.
 
     Args:
         study: the folder of the study.
@@ -75,7 +80,7 @@ def work_on(cell: Cell, study: Path) -> None:
     folder = study / CELLS / cell.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK):  # an earlier process may still be about to end
+        with _ONE_AT_A_TIME, FileLock(folder / LOCK):  # an earlier process may still be about to end
             if finished(cell, study) is None:
                 rows = tuple(_rows(cell, study))
                 record.replace_text(folder / ROWS, json.dumps(rows_to_json(rows), indent=1) + "\n")
@@ -92,7 +97,7 @@ def empty_row(cell: Cell, step: int | None = None, error: str | None = None) -> 
 def _rows(cell: Cell, study: Path) -> Iterator[Row]:
     torch.set_num_threads(1)  # so that the same weights come out, however many cells are worked on at once
     renew_threads()
-    model = study / MODELS / cell.trained if cell.model is None else Path(cell.model)
+    model = study / MODELS / cell.trained if cell.model is None else resolve_model(cell.model)[0]
     folder = study / CELLS / cell.name
     row, began = empty_row(cell), Budget.of_seconds()
     trained = _filled(row, _trained(cell, model))

@@ -36,7 +36,7 @@ class Cell:
         settings: what it is decompiled with.
         checkpoints: the steps after which the model so far is decompiled too.
         predict: whether it is decompiled a second time, from short sequences alone.
-        model: the folder of one that there is already, and `content` a digest of what is in it.
+        model: one that there is already, the name of a bundled one or a folder, and `content` a digest of what is in it.
         task_content: a digest of the file in which the task stands, if any.
     """
 
@@ -174,14 +174,15 @@ def _there(table: Mapping[str, Any], settings: Settings, predict: bool, folder: 
         if not isinstance(model, str):
             raise DraspError(f"a {MODEL} is the name of a bundled one or a folder, not {model!r}")
         at = os.path.abspath(folder / model)
-        place, known = resolve_model(at if os.path.exists(at) else model)
+        model = at if os.path.exists(at) else model
+        place, known = resolve_model(model)
         source = table.get(TASK, known)
         if source is None:
             raise DraspError(f"{place} has no task.json: say with {TASK} what it was trained on")
         source, name, task_content = _task(source, folder)
         files = sorted(file for file in place.iterdir() if file.suffix in (".json", ".safetensors"))
         content = digest(*(file.read_bytes() for file in files))
-        yield Cell(source, name, None, settings, (), predict, str(place.absolute()), content, task_content)
+        yield Cell(source, name, None, settings, (), predict, model, content, task_content)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from drasp.study.row import GENERALISES, Row
 WIDTH, HEIGHT, LEFT, TOP, SIDE = 660, 400, 58, 14, 330
 NONE = WIDTH - 50
 """Where the models stand of which no program was found."""
-DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 2", "12 5")
+DASHES = ("", "16 3", "7 4", "2 3", "10 3 2 3", "4 2", "1 2", "12 5")
 
 
 def scatter(rows: Sequence[Row]) -> str:

@@ -42,7 +42,6 @@ class Progress:
     failed: int
     seconds: float
     left: float | None
-
     interrupted: bool = False
 
     @property
