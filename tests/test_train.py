@@ -273,6 +273,9 @@ def test_settings_that_make_no_sense_are_listed_together() -> None:
         TrainSettings(norm="batch", activation="tanh")
     with pytest.raises(DraspError, match="rotary positions turn pairs, and a head's width, 3, is odd"):
         TrainSettings(width=6, heads=2, position="rotary")
+    for large in ({"width": 1_000_000}, {"layers": 1_000_000}):
+        with pytest.raises(DraspError, match="have more than the 1,000,000,000 weights that are trained here"):
+            TrainSettings(**large)
 
 
 def test_a_task_without_positions_cannot_be_trained(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ EVIDENCE_SEQUENCES = 5_000
 CHECK_SEQUENCES = 512
 # Checks in a row without a mistake that end the training.
 PERFECT_CHECKS = 20
+# Of the layers: what is larger is a slip, and would end as an error of torch, or never.
+MOST_WEIGHTS = 1_000_000_000
 # Batches drawn at once, to be grouped by length.
 POOL_BATCHES = 64
 # The streams of random numbers that the seed is split into, and so kept apart.
@@ -76,6 +78,8 @@ class TrainSettings:
             for name in ("layers", "heads", "width", "steps", "batch")
             if getattr(self, name) < 1
         ]
+        if not reasons and 12 * self.layers * self.width**2 > MOST_WEIGHTS:
+            reasons.append(f"{self.layers} layers of width {self.width} have more than the {MOST_WEIGHTS:,} weights that are trained here")
         if not reasons and self.width % self.heads:
             reasons.append(f"width {self.width} is not divisible by heads {self.heads}")
         if not 0 <= self.lengths[0] <= self.lengths[1]:
