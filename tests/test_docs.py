@@ -34,6 +34,7 @@ NOT_RUN = {
     "pip install drasp transformers": "it installs packages",
     "pip install 'drasp[study]'": "it installs a package",
     "drasp study examples/small.toml --out runs/small": "it takes minutes; tests/test_study_run.py runs a smaller one",
+    "drasp study studies/generalisation/grid.toml --out runs/generalisation": "it takes hours; tests/test_studies.py checks what it left",
     "drasp study grid.toml --out runs/study --scheduler tcp://host:8786": "it needs a cluster",
     "make setup": "it makes the environment that the tests run in",
     "make demo": "it decompiles D2, as the Python of the README does",

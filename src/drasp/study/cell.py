@@ -188,7 +188,7 @@ def _decompiled(cell: Cell, study: Study, settings: Settings, out: Path) -> Deco
 def _found(run: Decompilation, wanted: float) -> dict[str, Any]:
     """What a row tells of a decompilation."""
     evidence = run.evidence
-    found: dict[str, Any] = {"verdict": evidence.verdict, **asdict(evidence.size)}
+    found: dict[str, Any] = {"verdict": evidence.verdict, **asdict(evidence.size), "algorithm": algorithm(run.program)}
     if evidence.match is not None:
         worst = evidence.match.worst
         found |= {"match": worst.accuracy, "match_low": worst.low}
@@ -196,7 +196,7 @@ def _found(run: Decompilation, wanted: float) -> dict[str, Any]:
     if short:
         best = max(short, key=lambda p: p.match)
         found |= {"symbolic_statements": best.size.statements, "symbolic_numbers": best.size.numbers}
-        found |= {"symbolic_match": round(best.match, 6), "algorithm": algorithm(best.program)}
+        found |= {"symbolic_match": round(best.match, 6)}
     smallest = next((p for p in run.frontier if p.match >= wanted), None)
     if smallest is not None:
         found |= {"smallest_statements": smallest.size.statements, "smallest_opaque": smallest.size.opaque}

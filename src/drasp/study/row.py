@@ -25,7 +25,7 @@ class Row:
         verdict, ..., match: of the program of the run; match is that of the worst length band, `match_low` the lower end of its interval.
         symbolic_...: of the program of its frontier in symbols alone that matches best, if any is short.
         smallest_...: of the program with the fewest statements that matches as was asked.
-        algorithm: a digest of the best program in symbols but for its numbers: the same algorithm, the same digest.
+        algorithm: a digest of the program of the run but for its numbers, if it is in symbols: the same algorithm, the same digest.
         short_verdict, ...: of the program found with sequences of lengths 0-50 alone, where that was asked; `predicted_...`: on how many
             longer sequences it is right, so many will the model be right on.
         fails, fails_predicted: of the longer sequences how many the model gets wrong, and how many of these the program of short ones;
