@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import drasp
 from drasp.cli import main
-from drasp.cli.display import Display
+from drasp.cli.display import Display, describe
 from drasp.evidence.lines import LeaveOneOut
 from drasp.evidence.schema import PENDING, Evidence, Gap
 from drasp.ir.nodes import TOKEN, Prediction, Project
@@ -516,7 +516,7 @@ class Terminal(io.StringIO):
 def test_a_terminal_that_is_lost_does_not_end_a_search(when, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    stdout, display = sys.stdout, Display()
+    stdout, display = sys.stdout, Display(describe)
     terminal.lost = when == "before the search"
     with display:
         terminal.lost = True

@@ -17,6 +17,7 @@ import drasp.study.cell as cell_module
 import drasp.study.measures as measures
 import drasp.train as training
 from drasp.cli import main
+from drasp.cli.study import describe
 from drasp.errors import RunFolderError
 from drasp.study.cell import CELLS, ROWS, empty_row, finished, left_by, work_on
 from drasp.study.grid import read_grid
@@ -239,3 +240,17 @@ def test_the_report_shows_programs_that_differ_side_by_side(tmp_path):
 def test_a_report_of_nothing_says_so(tmp_path):
     (tmp_path / "grid.toml").write_text("")
     assert "No model is done yet" in page([], tmp_path)
+
+
+def test_progress_is_a_line_that_counts(tmp_path, monkeypatch):
+    grid = grid_of(tmp_path, MANY)
+    for cell in grid.cells[:2]:
+        right(cell, tmp_path / "out")
+    told: list[Progress] = []
+    (tmp_path / "out" / "grid.toml").touch()
+    monkeypatch.setattr("drasp.study.run._work_off", lambda cells, out, *rest: ((cell, (empty_row(cell, error="no"),)) for cell in cells))
+    run_study(grid, tmp_path / "out", Workforce(), told.append)
+    first, *_, last = (describe(progress).split("  ", 1)[-1].strip() for progress in told)
+    assert first.endswith("2 of 5  2 generalise, 2 with a short program")
+    assert "5 of 5  2 generalise, 2 with a short program  3 failed  last: D2-1l1h16-seed4-" in last
+    assert last.endswith(" no")

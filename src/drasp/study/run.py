@@ -131,7 +131,7 @@ class _Results:
     def _hold(self, cell: Cell, rows: tuple[Row, ...]) -> None:
         self._rows[cell.name] = rows
         last = rows[-1]
-        self._counts.update(generalise=bool(last.generalises), programs=last.has_program, failed=last.error is not None)
+        self._counts.update(generalise=int(bool(last.generalises)), programs=int(last.has_program), failed=int(last.error is not None))
 
     def write(self) -> None:
         try:
