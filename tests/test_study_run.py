@@ -18,11 +18,12 @@ import drasp.study.measures as measures
 import drasp.train as training
 from drasp.cli import main
 from drasp.cli.study import describe
+from drasp.core.records import to_json
 from drasp.errors import RunFolderError
 from drasp.study.cell import CELLS, ROWS, empty_row, finished, left_by, work_on
 from drasp.study.grid import read_grid
 from drasp.study.page import page, write_report
-from drasp.study.row import VARYING, Row, rows_to_json
+from drasp.study.row import VARYING, Row
 from drasp.study.run import LOCK, RESULTS, Progress, Workforce, run_study
 from small_models import LITTLE
 
@@ -73,7 +74,7 @@ def unwritable(cell, study: Path) -> None:
 
 def _left(row: Row, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ROWS).write_text(json.dumps(rows_to_json([row])))
+    (folder / ROWS).write_text(json.dumps(to_json([row])))
 
 
 @contextmanager

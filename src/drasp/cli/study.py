@@ -1,7 +1,6 @@
 """`drasp study`."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +22,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     from drasp.cli.display import Display
+    from drasp.core.parallel import cores
     from drasp.study.grid import read_grid
 
     grid = read_grid(arguments.grid)
     from drasp.study.page import REPORT, answer, write_report
     from drasp.study.run import Workforce, results_of, run_study
 
-    workforce, out = Workforce(arguments.workers or os.cpu_count() or 1, arguments.scheduler), arguments.out
+    workforce, out = Workforce(arguments.workers or cores(), arguments.scheduler), arguments.out
     interrupted = False
     with Display(describe) as display:
         try:

@@ -30,8 +30,12 @@ class Left(BaseException):
 @cache
 def threads() -> int:
     """How many pieces are worked on at once."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, THREADS_AT_MOST)
+    return min(cores(), THREADS_AT_MOST)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

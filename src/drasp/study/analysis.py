@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from statistics import mean
 
 import numpy as np
 
@@ -176,14 +175,15 @@ def rankings(rows: Sequence[Row]) -> tuple[Ranking, ...]:
 
 def _ranking(predictor: Predictor, rows: Sequence[Row]) -> Ranking:
     known = [row for row in rows if predictor.score(row) is not None]
+    scores = np.array([predictor.score(row) for row in known], dtype=float)
+    positive = np.array([bool(row.generalises) for row in known], dtype=bool)
 
-    def area(chosen: Sequence[Row]) -> float | None:
-        scores = np.array([predictor.score(row) for row in chosen], dtype=float)
-        return auc(scores, np.array([bool(row.generalises) for row in chosen], dtype=bool))
+    def area(chosen: np.ndarray) -> float | None:
+        return auc(scores[chosen], positive[chosen])
 
-    points = _roc([(predictor.score(row) or 0.0, bool(row.generalises)) for row in known])
-    learned = [row for row in known if row.learned]
-    return Ranking(predictor, len(known), _estimated(area, known), _estimated(area, learned), points)
+    learned = [place for place, row in enumerate(known) if row.learned]
+    points = _roc(list(zip(scores.tolist(), positive.tolist(), strict=True)))
+    return Ranking(predictor, len(known), _estimated(area, known), _estimated(area, known, learned), points)
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
@@ -207,19 +207,24 @@ def _roc(cases: Sequence[tuple[float, bool]]) -> tuple[tuple[float, float], ...]
     return tuple(points)
 
 
-def _estimated(measure: Callable[[Sequence[Row]], float | None], rows: Sequence[Row]) -> Estimate | None:
-    """A number of some models, with its interval: tasks are drawn with replacement, each with all its models."""
-    value = measure(rows)
+def _estimated(measure: Callable[[np.ndarray], float | None], rows: Sequence[Row], among: Sequence[int] | None = None) -> Estimate | None:
+    """A number of some models, with its interval: tasks are drawn with replacement, each with all its models.
+
+    Args:
+        measure: given the places of the models in `rows`.
+        among: the places of those that it is about; of all by default.
+    """
+    places = np.arange(len(rows)) if among is None else np.array(among, dtype=int)
+    value = measure(places)
     if value is None:
         return None
-    by_task = list(_by_task(rows).values())
+    by_task: dict[str, list[int]] = defaultdict(list)
+    for place in places.tolist():
+        by_task[rows[place].task].append(place)
+    tasks = [np.array(held) for held in by_task.values()]
     rng = np.random.default_rng(0)
-    drawn = []
-    for _ in range(RESAMPLES):
-        again = measure([row for i in rng.integers(len(by_task), size=len(by_task)) for row in by_task[i]])
-        if again is not None:
-            drawn.append(again)
-    low, high = np.quantile(drawn or [value], [0.025, 0.975])
+    again = (measure(np.concatenate([tasks[i] for i in rng.integers(len(tasks), size=len(tasks))])) for _ in range(RESAMPLES))
+    low, high = np.quantile([found for found in again if found is not None] or [value], [0.025, 0.975])
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
@@ -229,15 +234,19 @@ def prediction(rows: Sequence[Row]) -> Prediction | None:
     if not known:
         return None
     judged = [row for row in known if row.fails and row.rights]
+    said, short, true = (
+        np.array([getattr(row, name) for row in known], dtype=float) for name in ("predicted_101_150", "accuracy_0_50", "accuracy_101_150")
+    )
+    foreseen, longer = (np.array([measure(row) for row in judged]) for measure in (_foreseen, _longer))
     return Prediction(
         len(known),
-        _estimated(lambda chosen: _correlation([(row.predicted_101_150, row.accuracy_101_150) for row in chosen]), known),
-        _estimated(lambda chosen: _correlation([(row.accuracy_0_50, row.accuracy_101_150) for row in chosen]), known),
-        mean(abs((row.predicted_101_150 or 0) - (row.accuracy_101_150 or 0)) for row in known),
-        mean(abs((row.accuracy_0_50 or 0) - (row.accuracy_101_150 or 0)) for row in known),
+        _estimated(lambda chosen: _correlation(said[chosen], true[chosen]), known),
+        _estimated(lambda chosen: _correlation(short[chosen], true[chosen]), known),
+        float(np.abs(said - true).mean()),
+        float(np.abs(short - true).mean()),
         len(judged),
-        _estimated(lambda chosen: _mean_of(_foreseen(row) for row in chosen), judged),
-        _estimated(lambda chosen: _mean_of(_longer(row) for row in chosen), judged),
+        _estimated(lambda chosen: _mean_of(foreseen[chosen]), judged),
+        _estimated(lambda chosen: _mean_of(longer[chosen]), judged),
     )
 
 
@@ -255,17 +264,15 @@ def _longer(row: Row) -> float:
     return balanced((row.fails_longer, row.fails), (row.rights_longer, row.rights))
 
 
-def _mean_of(values: Iterable[float]) -> float | None:
-    held = list(values)
-    return mean(held) if held else None
+def _mean_of(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
-def _correlation(pairs: Sequence[tuple[float | None, float | None]]) -> float | None:
+def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     """Pearson's; None where one side does not vary."""
-    values = np.array(pairs, dtype=float).reshape(-1, 2)
-    if len(values) < LEAST_CASES or np.ptp(values, axis=0).min() == 0:
+    if len(first) < LEAST_CASES or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(np.corrcoef(values.T)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def by_tasks(rows: Sequence[Row]) -> tuple[TaskSummary, ...]:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from drasp.core.budget import Budget
 from drasp.core.intervals import BAND_EDGES
 from drasp.core.parallel import renew_threads
-from drasp.core.records import Damaged
+from drasp.core.records import Damaged, to_json
 from drasp.errors import DraspError, RunFolderError, in_one_line
 from drasp.evidence.gather import EvidenceTuning
 from drasp.evidence.schema import KINDS
@@ -32,7 +32,7 @@ from drasp.study.algorithm import algorithm
 from drasp.study.grid import Cell
 from drasp.study.literature import in_crasp
 from drasp.study.measures import SHORT, foresight, margin, weight_norm
-from drasp.study.row import Row, rows_from_json, rows_to_json
+from drasp.study.row import Row, rows_from_json
 from drasp.tasks.user import load_task
 from drasp.train import RECORD, train
 
@@ -83,7 +83,7 @@ def work_on(cell: Cell, study: Path) -> None:
         with _ONE_AT_A_TIME, FileLock(folder / LOCK):  # an earlier process may still be about to end
             if finished(cell, study) is None:
                 rows = tuple(_rows(cell, study))
-                record.replace_text(folder / ROWS, json.dumps(rows_to_json(rows), indent=1) + "\n")
+                record.replace_text(folder / ROWS, json.dumps(to_json(rows), indent=1) + "\n")
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from None
 

@@ -202,7 +202,7 @@ def _task(source: Any, folder: Path) -> tuple[str, str, str | None]:
 
 def _settings(table: Mapping[str, Any]) -> Settings:
     _known(table, [f.name for f in fields(Settings)], f"[{DECOMPILE}]")
-    return Settings(**{key: _value(Settings, key, value) for key, value in ({**DEFAULTS, **table}).items()})
+    return Settings(**{key: _value(Settings, key, value) for key, value in {**DEFAULTS, **table}.items()})
 
 
 def _value(record: type, key: str, value: Any) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 
 from drasp.core.intervals import BAND_EDGES
@@ -33,8 +34,6 @@ def margin(study: Study, seed: int) -> float | None:
         sample = checked_sample(study.task, np.random.default_rng([seed, Stream.STUDY]), SEQUENCES, SHORT)
     except TaskError:
         return None
-    import torch
-
     arrays = [torch.from_numpy(array) for array in sample]
     logits = study.oracle.scored_logits(*arrays)
     each = margins(logits, logits, study.task).min(-1).values.numpy()

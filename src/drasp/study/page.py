@@ -41,7 +41,7 @@ def page(rows: Sequence[Row], out: Path) -> str:
 
 def _body(rows: Sequence[Row], out: Path) -> Iterator[str]:
     models, ranked = ended(rows), rankings(rows)
-    yield f"<p>{escape(answer(rows))}</p>"
+    yield f"<p>{escape(_told(rows, ranked))}</p>"
     if models:
         yield f'<h2>Size and generalisation</h2><div class="plots">{scatter(models)}</div>'
         yield (
@@ -63,6 +63,10 @@ def _body(rows: Sequence[Row], out: Path) -> Iterator[str]:
 
 def answer(rows: Sequence[Row]) -> str:
     """What was found, in a few sentences."""
+    return _told(rows, rankings(rows))
+
+
+def _told(rows: Sequence[Row], ranked: Sequence[Ranking]) -> str:
     models, failed = ended(rows), {row.cell for row in rows if row.error is not None}
     if not models:
         return f"No model is done yet; {len(failed)} failed." if failed else "No model is done yet."
@@ -70,7 +74,7 @@ def answer(rows: Sequence[Row]) -> str:
     said = [_counted(f"Of {len(models)} models", counts(models))]
     if len(learned) < len(models):
         said.append(_counted(f"Of the {len(learned)} that have learned the lengths 0-50", counts(learned)))
-    ranking = rankings(rows)[0]
+    ranking = ranked[0]
     if ranking.auc is None:
         said.append("There are too few models of either kind to say how well a short program tells them apart.")
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
-from drasp.core.records import from_json, to_json
+from drasp.core.records import from_json
 
 GENERALISES = 0.9
 """A model generalises if it is right on so many sequences of the longest band; it was trained on the shortest."""
@@ -127,10 +127,6 @@ def read_table(text: str) -> tuple[Row, ...]:
 def _value(hint: Any, text: str) -> Any:
     kind = next((kind for kind in (bool, int, float) if hint == kind or hint == kind | None), str)
     return text == "True" if kind is bool else kind(text)
-
-
-def rows_to_json(rows: Iterable[Row]) -> Any:
-    return [to_json(row) for row in rows]
 
 
 def rows_from_json(data: Any) -> tuple[Row, ...]:
