@@ -25,8 +25,8 @@ demo: $(STAMP) ## decompile a bundled model and print the program
 docs: $(STAMP) ## build the documentation site into site/
 	.venv/bin/mkdocs build --strict
 
-test: $(STAMP) ## run the tests
-	.venv/bin/pytest -m 'not slow'
+test: $(STAMP) ## run the tests, on two cores
+	.venv/bin/pytest -n 2 -m 'not slow'
 
 test-slow: $(STAMP) ## run the tests that take minutes
 	.venv/bin/pytest -m slow
@@ -38,7 +38,7 @@ check: $(STAMP) ## lint, types and tests: what a change must pass
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest -m 'not slow'
+	.venv/bin/pytest -n 2 -m 'not slow'
 
 audit: $(STAMP) ## known vulnerabilities of what is installed, and a bill of materials in build/sbom.json
 	.venv/bin/pip install -c constraints.txt -e '.[audit]'

@@ -5,11 +5,11 @@ right as can be on inputs off the task's distribution, labelled by the MLP itsel
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import csr_matrix, eye, hstack, vstack
+from scipy.sparse import csc_matrix, eye, hstack
 
 from drasp.naming.tuning import FormTuning
 
@@ -70,35 +70,59 @@ def fit_form(real: Labelled, off: Labelled, tuning: FormTuning, check_time: Call
     Args:
         check_time: called now and then; may raise to stop.
     """
-    found = [form for sparsity in tuning.sparsity if (form := _fit(real, off, sparsity, tuning, check_time)) is not None]
+    problem = _Problem(real, off, tuning, check_time)
+    found = [form for sparsity in tuning.sparsity if (form := _fit(problem, sparsity)) is not None]
     if not found:
         return None
     wanted = min(max(form.agreement for form in found) - tuning.agreement_lost, tuning.agreement_enough)
     return min((form for form in found if form.agreement >= wanted), key=lambda form: form.length)
 
 
-def _fit(real: Labelled, off: Labelled, sparsity: float, tuning: FormTuning, check_time: Callable[[], None]) -> Form | None:
+@dataclass(frozen=True)
+class _Problem:
+    """What a form is fitted to; see `fit_form`.
+
+    Attributes:
+        needed: features without which no form is right on all real rows, and so none without more of them either: found out on the way.
+    """
+
+    real: Labelled
+    off: Labelled
+    tuning: FormTuning
+    check_time: Callable[[], None]
+    needed: set[int] = field(default_factory=set)
+
+    def solve(self, columns: list[int], sparsity: float) -> np.ndarray | None:
+        """The coefficients of these features."""
+        return _solve(self.real.signed()[:, columns], self.off.signed()[:, columns], sparsity, self.tuning) if columns else None
+
+    def spread(self, coefficients: np.ndarray, columns: list[int]) -> np.ndarray:
+        """Those of all features."""
+        full = np.zeros(self.real.features.shape[1])
+        full[columns] = coefficients
+        return full
+
+
+def _fit(problem: _Problem, sparsity: float) -> Form | None:
+    real, off, tuning = problem.real, problem.off, problem.tuning
     columns = [i for i in range(real.features.shape[1]) if real.features[:, i].any() or off.features[:, i].any()]
-    exact = _solve(real.signed()[:, columns], off.signed()[:, columns], sparsity, tuning)
+    exact = problem.solve(columns, sparsity)
     while exact is not None:  # without one feature after the other, while the others need not grow for it
-        wanted = off.agreement(_spread(exact, columns, real)) - tuning.agreement_lost / 10
-        for drop in np.argsort(np.abs(exact), kind="stable"):
-            check_time()
+        wanted = off.agreement(problem.spread(exact, columns)) - tuning.agreement_lost / 10
+        for drop in [i for i in np.argsort(np.abs(exact), kind="stable") if columns[i] not in problem.needed]:
+            problem.check_time()
             fewer = [c for i, c in enumerate(columns) if i != drop]
-            smaller = _solve(real.signed()[:, fewer], off.signed()[:, fewer], sparsity, tuning) if fewer else None
-            grown = np.inf if smaller is None else np.abs(smaller).sum() / np.abs(exact).sum()
-            if smaller is not None and grown <= tuning.growth and off.agreement(_spread(smaller, fewer, real)) >= wanted:
+            smaller = problem.solve(fewer, sparsity)
+            if smaller is None:
+                problem.needed.add(columns[drop])
+                continue
+            grown = np.abs(smaller).sum() / np.abs(exact).sum()
+            if grown <= tuning.growth and off.agreement(problem.spread(smaller, fewer)) >= wanted:
                 columns, exact = fewer, smaller
                 break
         else:
             break
-    return None if exact is None else _rounded(_spread(exact, columns, real), real, off, tuning)
-
-
-def _spread(coefficients: np.ndarray, columns: list[int], real: Labelled) -> np.ndarray:
-    full = np.zeros(real.features.shape[1])
-    full[columns] = coefficients
-    return full
+    return None if exact is None else _rounded(problem.spread(exact, columns), real, off, tuning)
 
 
 def _solve(real: np.ndarray, off: np.ndarray, sparsity: float, tuning: FormTuning) -> np.ndarray | None:
@@ -123,13 +147,8 @@ def _program(real: np.ndarray, off: np.ndarray, sparsity: float, counts: np.ndar
     n, slacks = real.shape[1], len(off)
     weights = np.ones(slacks) if counts is None else counts
     cost = np.concatenate([np.full(2 * n, sparsity), weights / max(weights.sum(), 1)])
-    rows = vstack(
-        [
-            hstack([csr_matrix(-real), csr_matrix(real), csr_matrix((len(real), slacks))]),
-            hstack([csr_matrix(-off), csr_matrix(off), -eye(slacks)]),
-        ],
-        format="csr",
-    )
+    signed = csc_matrix(np.concatenate([real, off]))
+    rows = hstack([-signed, signed, -eye(len(real) + slacks, slacks, -len(real))], format="csc")
     solved = linprog(cost, A_ub=rows, b_ub=np.full(len(real) + slacks, -1.0), bounds=(0, None), method="highs")
     return None if solved.x is None else solved.x[:n] - solved.x[n : 2 * n]
 
