@@ -18,6 +18,7 @@ from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.view.exports.latex import to_latex
+from drasp.view.exports.latex_figure import to_latex_figure
 from drasp.view.exports.markdown import to_markdown
 from drasp.view.exports.python import to_python
 from drasp.view.notebook.html import program_html
@@ -80,6 +81,31 @@ def test_latex_compiles(program: Program, tmp_path: Path) -> None:
     text = to_latex(program, sample_evidence(program, 'a_task {with} 50% "quotes" & \\'))
     assert compiled(text, tmp_path).startswith(b"%PDF")
     assert "Overfull \\hbox" not in (tmp_path / "program.log").read_text(errors="replace")
+
+
+@pytest.mark.parametrize("booktabs", ["", "\\usepackage{booktabs}"], ids=("plain", "booktabs"))
+@pytest.mark.parametrize("program", [EXAMPLE, hostile_program()], ids=("example", "hostile"))
+def test_a_paper_takes_a_figure_in(program: Program, booktabs: str, tmp_path: Path) -> None:
+    if (
+        booktabs
+        and shutil.which("kpsewhich")
+        and subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("booktabs is not installed: it comes with texlive-latex-recommended")
+    (tmp_path / "with.tex").write_text(to_latex_figure(program, sample_evidence(program, "A task_{1}!")), encoding="ascii")
+    (tmp_path / "without.tex").write_text(to_latex_figure(program), encoding="ascii")
+    paper = "\\documentclass{article}" + booktabs + "\\begin{document}\\input{with}\\input{without}\\end{document}"
+    assert compiled(paper, tmp_path).startswith(b"%PDF")
+    assert "Overfull \\hbox" not in (tmp_path / "program.log").read_text(errors="replace")
+    labels = (tmp_path / "program.aux").read_text()
+    assert all(f"\\newlabel{{{name}}}" in labels for name in ("fig:drasp-a-task-1", "tab:drasp-a-task-1", "fig:drasp", "tab:drasp"))
+
+
+def test_the_figure_says_what_was_found() -> None:
+    text = to_latex_figure(EXAMPLE, sample_evidence(EXAMPLE))
+    assert "\ndecompiled & 5 & 0 & 9 & 0.999 & 0.500 & 0.500 \\\\\n" in text
+    assert text.count("\\makebox[6mm][r]") == len(EXAMPLE.statements)
+    assert "Decompiled: it predicts what the model predicts" in text
 
 
 def test_latex_of_a_whole_lifted_model_compiles(tmp_path: Path) -> None:

@@ -19,7 +19,13 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("to", "file", "start"), [("python", "program.py", '"""'), ("latex", "program.tex", "% "), ("markdown", "program.md", "# ")]
+    ("to", "file", "start"),
+    [
+        ("python", "program.py", '"""'),
+        ("latex", "program.tex", "% "),
+        ("latex-figure", "program.figure.tex", "% "),
+        ("markdown", "program.md", "# "),
+    ],
 )
 def test_it_writes_into_the_run_folder(run: Path, to: str, file: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(run), "--to", to]) == 0

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 
 from drasp.cli.arguments import TASK_HELP, add_lengths, add_program, model_and_task, positive, seed
+from drasp.cli.libraries import importing
 from drasp.cli.say import tell
 from drasp.errors import DraspError
 
@@ -36,7 +37,8 @@ def command(arguments: argparse.Namespace) -> int:
     needed = getattr(task, "positions", None) or 0
     if needed > program.header.positions:
         raise DraspError(f"task {task.name} needs {needed} positions, {arguments.program} has {program.header.positions}")
-    from drasp.model.forward import TorchTransformer
+    with importing():
+        from drasp.model.forward import TorchTransformer
 
     found = parts(task)
     examinee = Examinee(found.judged, numpy_logits(TorchTransformer(transformer)), arguments.lengths, all_inputs=found.all_inputs)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from drasp.cli.arguments import TASK_HELP, add_lengths, device, model_and_task, positive, seconds, seed, share, whole_or_part
+from drasp.cli.libraries import importing
 from drasp.cli.say import INTERRUPTED, say, tell
 from drasp.core.budget import Budget
 
@@ -49,12 +50,13 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.search import record
 
     transformer, task, name, source = model_and_task(arguments.model, arguments.task, arguments.lengths)
-    from drasp.cli.display import Display, describe
-    from drasp.search.decompile import Session, decompile
-    from drasp.search.saved import keeping, question
-    from drasp.search.settings import Settings
-    from drasp.view.terminal import terminal
-    from drasp.view.words import scene_of
+    with importing():
+        from drasp.cli.display import Display, describe
+        from drasp.search.decompile import Session, decompile
+        from drasp.search.saved import keeping, question
+        from drasp.search.settings import Settings
+        from drasp.view.terminal import terminal
+        from drasp.view.words import scene_of
 
     flags = ("match", "least", "statements", "numbers", "lengths", "seed", "time", "work", "evidence")
     settings = Settings(**{flag: getattr(arguments, flag) for flag in flags}, device=device(arguments.device))

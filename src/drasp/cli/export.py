@@ -6,13 +6,13 @@ from pathlib import Path
 from drasp.cli.arguments import add_program
 from drasp.cli.say import tell
 
-TEXT = "a program as a Python file, a LaTeX document or Markdown"
+TEXT = "a program as a Python file, a LaTeX document or figure, or Markdown"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     add_program(parser)
-    parser.add_argument("--to", required=True, choices=("python", "latex", "markdown"), help="the format")
-    parser.add_argument("--out", type=Path, help="the file (default: program.py, .tex or .md in the run folder)")
+    parser.add_argument("--to", required=True, choices=("python", "latex", "latex-figure", "markdown"), help="the format")
+    parser.add_argument("--out", type=Path, help="the file (default: program.py, .tex, .figure.tex or .md in the run folder)")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
 
 

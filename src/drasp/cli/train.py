@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from drasp.cli.arguments import add_lengths, device, dropout, positive, rate, seed, steps
+from drasp.cli.libraries import importing
 from drasp.cli.say import say, tell
 from drasp.errors import DraspError
 
@@ -37,7 +38,8 @@ def command(arguments: argparse.Namespace) -> int:
     from drasp.tasks.user import load_task
 
     task = load_task(arguments.task)
-    from drasp.train import TrainSettings, train
+    with importing():
+        from drasp.train import TrainSettings, train
 
     settings = replace(
         TrainSettings(),

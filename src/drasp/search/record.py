@@ -21,7 +21,7 @@ NEW_FOLDER = ".new"
 """Where program and evidence are written before they take the place of what was there."""
 JOURNAL_FILE = ".journal"
 """What an unfinished run has learned so far; it goes when the run is finished."""
-EXPORT_ENDINGS = {"python": ".py", "latex": ".tex", "markdown": ".md"}
+EXPORT_ENDINGS = {"python": ".py", "latex": ".tex", "latex-figure": ".figure.tex", "markdown": ".md"}
 """Of what `drasp export` writes beside a program; like the report it goes when another program takes its place."""
 FRONTIER_FILE, FRONTIER_FOLDER = "frontier.json", "frontier"
 

@@ -39,14 +39,14 @@ def _listing(program: Program, rows: Sequence[Row]) -> list[str]:
     text = print_program(program).rstrip("\n").split("\n")
     header, body = text[: text.index("")], text[text.index("") + 1 :]
     said = notes(program, rows)
-    lines = ["\\section*{Program}", "", *(f"\\statement{{{_escaped(line)}}}" for line in header), "\\medskip", ""]
+    lines = ["\\section*{Program}", "", *(f"\\statement{{{escaped(line)}}}" for line in header), "\\medskip", ""]
     for line, statement in zip(body, program.statements, strict=True):
-        lines += [f"\\statement{{{_escaped(line)}}}", f"\\captionline{{{_escaped(said[statement.name])}}}"]
+        lines += [f"\\statement{{{escaped(line)}}}", f"\\captionline{{{escaped(said[statement.name])}}}"]
     return [*lines, ""]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> list[str]:
-    body = (f"\\raggedright {_escaped(name)} & \\raggedright {_escaped(value)} \\tabularnewline" for name, value in rows)
+    body = (f"\\raggedright {escaped(name)} & \\raggedright {escaped(value)} \\tabularnewline" for name, value in rows)
     return ["\\noindent\\begin{longtable}{@{}p{0.32\\linewidth}p{0.64\\linewidth}@{}}", *body, "\\end{longtable}"]
 
 
@@ -55,7 +55,7 @@ def _figure(program: Program, operators: Sequence[Bilinear]) -> list[str]:
     for statement in operators:
         pictures += ["\\begin{minipage}[t]{0.48\\linewidth}\\centering", *_picture(program, statement), "\\end{minipage}\\hfill"]
     what = "Operators: rows are what is looked from, columns what is looked at or put out; blue is positive, red negative"
-    return ["\\begin{figure}[htbp]", *pictures, f"\\caption{{{_escaped(what)}.}}", "\\end{figure}", "\\clearpage"]
+    return ["\\begin{figure}[htbp]", *pictures, f"\\caption{{{escaped(what)}.}}", "\\end{figure}", "\\clearpage"]
 
 
 def _picture(program: Program, statement: Bilinear) -> list[str]:
@@ -81,7 +81,7 @@ def _picture(program: Program, statement: Bilinear) -> list[str]:
         lines.append(f"\\put({x:.1f},{up + 1:.1f}){{\\rotatebox{{90}}{{\\makebox(0,0)[l]{{\\tiny {_name(program, columns, j)}}}}}}}")
     lines += [f"\\put({left:.1f},0){{\\framebox({CELL * wide:.1f},{up:.1f}){{}}}}", "\\end{picture}", ""]
     cut = f", the first {high} x {wide} of {matrix.shape[0]} x {matrix.shape[1]}" if matrix.shape != shown.shape else ""
-    return [*lines, f"{{\\footnotesize\\texttt{{{_escaped(statement.name)}}}: largest {largest:.4g}{cut}\\par\\bigskip}}"]
+    return [*lines, f"{{\\footnotesize\\texttt{{{escaped(statement.name)}}}: largest {largest:.4g}{cut}\\par\\bigskip}}"]
 
 
 def _colour(share: float) -> str:
@@ -94,7 +94,7 @@ def _colour(share: float) -> str:
 
 def _name(program: Program, basis: Basis, index: int) -> str:
     text = label_text(program.header.axis(basis).label(index))
-    return _escaped(text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 3] + "...")
+    return escaped(text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 3] + "...")
 
 
 _SPECIAL = {
@@ -119,7 +119,7 @@ _SPECIAL = {
 }
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that LaTeX sets as it is."""
     characters = "".join(c if " " <= c <= "~" else json.dumps(c)[1:-1] for c in text)
     breakable = re.sub(rf"(\S{{{WORD_LENGTH}}})", "\\1\0", characters)

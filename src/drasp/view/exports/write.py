@@ -8,12 +8,13 @@ from drasp.ir.program import Program
 from drasp.lang.folder import PROGRAM_FILE, load_program
 from drasp.search.record import EXPORT_ENDINGS, check_target, load_evidence, write_made
 from drasp.view.exports.latex import to_latex
+from drasp.view.exports.latex_figure import to_latex_figure
 from drasp.view.exports.markdown import to_markdown
 from drasp.view.exports.python import to_python
 
 Write = Callable[[Program, Evidence | None], str]
 
-FORMATS: dict[str, Write] = {"python": to_python, "latex": to_latex, "markdown": to_markdown}
+FORMATS: dict[str, Write] = {"python": to_python, "latex": to_latex, "latex-figure": to_latex_figure, "markdown": to_markdown}
 
 
 def export(path: Path, to: str, out: Path | None = None, force: bool = False) -> Path:
