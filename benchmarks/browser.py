@@ -6,6 +6,11 @@ For each program (a run folder or a `.drasp` file) it prints the largest differe
 relation to the largest number where that is above 1, and how many inputs are not predicted alike; further the size of its report, and the
 milliseconds from a key typed behind the longest of the inputs to the picture. The inputs are drawn from the task that the evidence names,
 or the file is called by, else at random.
+
+    python benchmarks/browser.py --models D2 tomita4 sort unique_copy count
+
+For each bundled model it prints how far the logits and the attention of a page that carries it are from those of torch in double precision,
+and at how many positions it predicts otherwise, on sequences of its task.
 """
 
 import argparse
@@ -20,15 +25,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from drasp.errors import TaskError
 from drasp.ir.nodes import BUILT_IN, Aggregate
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
 from drasp.learn.evaluation import predictions
+from drasp.model.bundled import resolve_model
+from drasp.model.checkpoint import load_transformer
+from drasp.model.forward import TorchTransformer
+from drasp.model.transformer import Transformer
 from drasp.run.meaning import attention, meaning
 from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
+from drasp.view.report.model import model_data
 from drasp.view.report.page import LARGEST, interpreter_script, report
 from drasp.view.report.program import program_data
 
@@ -42,6 +53,11 @@ RUN = """([ids, positions, names]) => {
     const texts = [];
     for (let i = 0; i < bytes.length; i += 8192) texts.push(String.fromCharCode(...bytes.subarray(i, i + 8192)));
     return {numbers: btoa(texts.join("")), predictions: Interpreter.predictions(program, run.logits)};
+}"""
+
+RUN_MODEL = """([ids, positions]) => {
+    const {logits, attention} = Model.evaluate(model, ids, positions);
+    return [Array.from(logits.data), attention.flat().map((weights) => Array.from(weights))];
 }"""
 
 TYPE = """async (text) => {
@@ -76,7 +92,7 @@ def chromium() -> Iterator[Any]:
 def interpreter_page(browser: Any) -> Any:
     """A blank page with the interpreter."""
     page = browser.new_page()
-    page.add_script_tag(content=interpreter_script() + "\nlet program = null;")
+    page.add_script_tag(content=interpreter_script() + "\nlet program = null, model = null;")
     return page
 
 
@@ -111,6 +127,25 @@ def compare(page: Any, program: Program, inputs: Iterable[tuple[np.ndarray, np.n
     return found
 
 
+def compare_model(
+    page: Any, model: Transformer, inputs: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Runs a model in the page and in torch on inputs, token and position ids (time) each: for each the largest difference of a logit or a
+    weight of attention, and the logits (time, outputs) of both.
+    """
+    page.evaluate("async (data) => { model = await Model.load(data); }", model_data(model))
+    oracle = TorchTransformer(model, torch.float64)
+    found = []
+    for ids, positions in inputs:
+        batch = ids[None], positions[None]
+        logits = oracle(*batch)[0].numpy()
+        heads = [weights[0].numpy() for weights in oracle.attention(*batch).values()]
+        said, attention = page.evaluate(RUN_MODEL, [ids.tolist(), positions.tolist()])
+        pairs = [(np.reshape(said, logits.shape), logits), *((np.reshape(a, b.shape), b) for a, b in zip(attention, heads, strict=True))]
+        found.append((max(float(np.abs(mine - theirs).max()) for mine, theirs in pairs), pairs[0][0], logits))
+    return found
+
+
 def _same(program: Program, logits: np.ndarray, said: list[Any]) -> bool:
     """Whether the browser predicts what the program predicts from `logits` (time, vocabulary)."""
     answers = predictions(logits, program.header.predict)
@@ -130,18 +165,22 @@ def _difference(given: np.ndarray, expected: np.ndarray) -> float:
 
 def _inputs(program: Program, path: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Token and position ids of sequences, of the task where it is known."""
-    rng = np.random.default_rng(0)
     evidence = load_evidence(path)
     settings: dict[str, Any] = {"task": path.stem, "lengths": [0, 150]} | ({} if evidence is None else evidence.settings)
     try:
-        sample = get_task(settings["task"]).sample(rng, count, tuple(settings["lengths"]))
+        return _of_task(settings["task"], tuple(settings["lengths"]), count)
     except TaskError:
+        rng = np.random.default_rng(0)
         drawn = []
         for _ in range(count):
             time = int(rng.integers(1, min(program.header.positions, 300) + 1))
             first = int(rng.integers(0, program.header.positions - time + 1))
             drawn.append((rng.integers(0, len(program.header.vocabulary), time), first + np.arange(time)))
         return drawn
+
+
+def _of_task(task: str, lengths: tuple[int, int], count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    sample = get_task(task).sample(np.random.default_rng(0), count, lengths)
     ends = sample.scored.shape[1] - sample.scored[:, ::-1].argmax(1)
     return [(tokens[:end], places[:end]) for tokens, places, end in zip(sample.token_ids, sample.position_ids, ends, strict=True)]
 
@@ -165,24 +204,44 @@ def _report(browser: Any, program: Program, path: Path, longest: tuple[np.ndarra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("programs", nargs="+", type=Path)
+    parser.add_argument("programs", nargs="*", type=Path)
+    parser.add_argument("--models", nargs="*", default=(), help="bundled models, which are run in the page")
     parser.add_argument("--inputs", type=int, default=100)
     arguments = parser.parse_args()
     if shutil.which("chromium") is None:
         sys.exit("there is no chromium on the path")
-    print("| program | inputs | longest | difference | predicted otherwise | report MB | update ms |\n|---|---|---|---|---|---|---|")
     with chromium() as browser:
         page = interpreter_page(browser)
-        for path in arguments.programs:
-            program = load_program(path)
-            inputs = _inputs(program, path, arguments.inputs)
-            found = compare(page, program, inputs)
-            longest = max(inputs, key=lambda one: len(one[0]))
-            largest, other = max(one.difference for one in found), sum(not one.same for one in found)
-            row = (
-                f"| {path.stem} | {len(found)} | {len(longest[0])} | {largest:.1e} | {other} | {_report(browser, program, path, longest)} |"
+        if arguments.programs:
+            print(
+                "| program | inputs | longest | difference | predicted otherwise | report MB | update ms |\n|---|---|---|---|---|---|---|"
             )
-            print(row, flush=True)
+        for path in arguments.programs:
+            _program_row(browser, page, path, arguments.inputs)
+        if arguments.models:
+            print("| model | inputs | longest | difference | positions predicted otherwise | of |\n|---|---|---|---|---|---|")
+        for name in arguments.models:
+            _model_row(page, name, arguments.inputs)
+
+
+def _program_row(browser: Any, page: Any, path: Path, count: int) -> None:
+    program = load_program(path)
+    inputs = _inputs(program, path, count)
+    found = compare(page, program, inputs)
+    longest = max(inputs, key=lambda one: len(one[0]))
+    largest, other = max(one.difference for one in found), sum(not one.same for one in found)
+    report_row = _report(browser, program, path, longest)
+    print(f"| {path.stem} | {len(found)} | {len(longest[0])} | {largest:.1e} | {other} | {report_row} |", flush=True)
+
+
+def _model_row(page: Any, name: str, count: int) -> None:
+    folder, task = resolve_model(name)
+    assert task is not None
+    inputs, predict = _of_task(task, (0, 150), count), get_task(task).predict
+    found = compare_model(page, load_transformer(folder), inputs)
+    differ = [np.reshape(predictions(a, predict) != predictions(b, predict), (len(a), -1)).any(1) for _, a, b in found]
+    other, longest = np.concatenate(differ), max(len(ids) for ids, _ in inputs)
+    print(f"| {name} | {len(found)} | {longest} | {max(gap for gap, *_ in found):.1e} | {other.sum()} | {len(other)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from browser import chromium, compare, interpreter_page
+from browser import chromium, compare, compare_model, interpreter_page
 from drasp.cli import main
 from drasp.errors import DraspError
 from drasp.evidence.examples import Example
@@ -26,6 +26,8 @@ from drasp.ir.program import Header, Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.lang.printer import statement_text
+from drasp.model.forward import forward
+from drasp.model.transformer import Transformer
 from drasp.rewrite.lift import lift
 from drasp.run.numpy_fast import evaluate
 from drasp.tasks.registry import known_task
@@ -33,7 +35,7 @@ from drasp.view.report.page import LARGEST, report
 from drasp.view.report.program import program_data
 from drasp.view.words import Scene, algorithm, scene_of
 from sample_evidence import EXAMPLE, sample_evidence
-from small_models import header, random_transformer
+from small_models import header, random_parts, random_tokens, random_transformer
 from strategies import inputs, meant_logits, programs
 from test_evidence_interchange import D3
 
@@ -132,9 +134,11 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the report of a program; the test fails where the page complained or asked for anything."""
     pages: list[_Page] = []
 
-    def open_report(program: Program, evidence: Evidence | None = None, scene: Scene | None = None) -> _Page:
+    def open_report(
+        program: Program, evidence: Evidence | None = None, scene: Scene | None = None, model: Transformer | None = None
+    ) -> _Page:
         file = tmp_path / f"{len(pages)}.html"
-        file.write_text(report(program, evidence, "a program", scene), encoding="utf-8")
+        file.write_text(report(program, evidence, "a program", scene, model), encoding="utf-8")
         pages.append(_Page(browser, file))
         return pages[-1]
 
@@ -185,6 +189,54 @@ def test_the_page_computes_every_kind_of_statement(blank: Any, name: str) -> Non
     for found in compare(blank, program, inputs):
         assert found.difference <= 1e-9
         assert found.same
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"norm": "rms", "mlp": "silu gated", "position": "rotary"},
+        {"norm": "none", "final": False, "mlp": "relu", "position": "sinusoidal", "biases": False},
+        {"order": "post", "mlp": "gelu_exact", "attention": "padded", "outputs": 3},
+        {"order": "parallel", "position": "rotary interleaved", "attention": "bidirectional"},
+        {"order": "post", "mlp": None, "position": "none"},
+    ],
+    ids=str,
+)
+def test_the_page_computes_what_the_model_computes(blank: Any, parts: dict[str, Any]) -> None:
+    model = random_parts(2, 3, **parts)
+    token_ids, position_ids = random_tokens(model, 5, batch=6)
+    for difference, _, _ in compare_model(blank, model, zip(token_ids, position_ids, strict=True)):
+        assert difference <= 1e-4
+
+
+def test_the_model_stands_beside_its_program(opened: Any) -> None:
+    model = random_transformer(1, 2, 0)
+    program = parse(COUNTING)
+    program = Program(replace(program.header, positions=model.positions), program.statements, program.operators)
+    evidence = sample_evidence(program, examples=())
+    evidence = replace(evidence, model=replace(evidence.model, sha256=model.sha256))
+    page = opened(program, evidence, model=model)
+    page.page.fill("#tokens", "1 0 0 1")
+    assert page.texts("#strips .strip-title b") == ["head 0.0", "head 0.1"]
+    logits = forward(model, np.array([[2, 1, 0, 0, 1]])).numpy()[0]
+    same = [set(np.flatnonzero(row > 0)) for row in logits]
+    said = page.page.evaluate("modelSaid().answers.map((answer) => [...answer])")
+    assert [set(answer) for answer in said] == same
+    mine = [set(answer) for answer in page.page.evaluate("Interpreter.predictions(program, state.run.logits)")]
+    alike = sum(a == b for a, b in zip(mine, same, strict=True))
+    assert page.texts("#agreement") == [f"Program and model say the same at {'all' if alike == 5 else f'{alike} of the'} 5 positions."]
+
+
+def test_a_page_carries_the_model_of_its_program_alone() -> None:
+    program, model = parse(COUNTING), random_transformer(1, 2, 0, positions=302)
+    with pytest.raises(DraspError, match="was found for a model with the SHA-256 abab"):
+        report(program, sample_evidence(program), "it", model=model)
+    with pytest.raises(DraspError, match="another number of tokens, outputs or positions"):
+        report(program, None, "it", model=random_transformer(1, 2, 0, positions=9))
+    large = random_transformer(1, 2, 0, width=160, positions=program.header.positions)
+    with pytest.raises(DraspError, match=r"weights take [\d,]+ bytes; a page carries a model of 1,000,000 at the most"):
+        report(program, None, "it", model=large)
 
 
 def _decided(program: Program, token_ids: np.ndarray, position_ids: np.ndarray) -> bool:

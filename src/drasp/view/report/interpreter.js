@@ -38,9 +38,7 @@ const Interpreter = (() => {
   }
 
   async function unpack({ shape, symmetric, rank, data }) {
-    const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const view = new DataView(await new Response(stream).arrayBuffer());
+    const view = await inflate(data);
     const [rows = 1, columns = 1] = shape.length === 1 ? [1, shape[0]] : shape;
     if (rank !== null) {
       const factors = Float64Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
@@ -55,6 +53,32 @@ const Interpreter = (() => {
       for (let j = i; j < rows; j++) full[i * rows + j] = full[j * rows + i] = entries[next++];
     }
     return { rows, columns, data: full };
+  }
+
+  async function inflate(data) {
+    const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new DataView(await new Response(stream).arrayBuffer());
+  }
+
+  /** The keys that each query sees: those up to itself, or all; not those that are padding, unless there are no others. */
+  function keysSeen(ids, { bidirectional, pad }) {
+    return Array.from(ids, (_, i) => {
+      const every = Array.from({ length: bidirectional ? ids.length : i + 1 }, (_, j) => j);
+      const real = pad === null ? every : every.filter((j) => ids[j] !== pad);
+      return real.length ? real : every;
+    });
+  }
+
+  /** Scores (time, time) become weights, in their place. */
+  function softmax(scores, keys) {
+    keys.forEach((seen, i) => {
+      const row = scores.subarray(i * keys.length, (i + 1) * keys.length);
+      const largest = seen.reduce((a, j) => Math.max(a, row[j]), -Infinity);
+      let sum = 0;
+      for (const j of seen) sum += row[j] = Math.exp(row[j] - largest);
+      for (const j of seen) row[j] /= sum;
+    });
   }
 
   /** All coordinates: (time, size) row by row. */
@@ -103,7 +127,7 @@ const Interpreter = (() => {
     constructor(program, ids, positions) {
       this.program = program;
       this.time = ids.length;
-      this.keys = Array.from(ids, (_, i) => this.seen(i, ids));
+      this.keys = keysSeen(ids, program);
       const built = (name, values) => ({ size: program.bases[name].size, ids: Int32Array.from(values), scale: null });
       this.vectors = { token: built("token", ids), pos: built("pos", positions), one: built("one", ids.map(() => 0)) };
       this.selects = {};
@@ -115,14 +139,6 @@ const Interpreter = (() => {
         else if (statement.kind === "prediction") this.logits = result;
         else if (statement.kind !== "select") this.vectors[statement.name] = result;
       }
-    }
-
-    /** The keys that a query sees: those up to itself, or all; not those that are padding, unless there are no others. */
-    seen(i, ids) {
-      const { bidirectional, pad } = this.program;
-      const every = Array.from({ length: bidirectional ? this.time : i + 1 }, (_, j) => j);
-      const real = pad === null ? every : every.filter((j) => ids[j] !== pad);
-      return real.length ? real : every;
     }
 
     read({ variable, over }) {
@@ -203,13 +219,7 @@ const Interpreter = (() => {
         const key = this.read(reads[1]);
         for (let i = 0; i < time; i++) for (const j of this.keys[i]) total[i * time + j] += inner(left, i, key, j);
       }
-      for (let i = 0; i < time; i++) {
-        const row = total.subarray(i * time, (i + 1) * time);
-        const largest = this.keys[i].reduce((a, j) => Math.max(a, row[j]), -Infinity);
-        let sum = 0;
-        for (const j of this.keys[i]) sum += row[j] = Math.exp(row[j] - largest);
-        for (const j of this.keys[i]) row[j] /= sum;
-      }
+      softmax(total, this.keys);
       return total;
     }
 
@@ -351,5 +361,6 @@ const Interpreter = (() => {
     });
   }
 
-  return { load, dense, predictions, evaluate: (program, ids, positions) => new Run(program, ids, positions) };
+  const evaluate = (program, ids, positions) => new Run(program, ids, positions);
+  return { load, dense, predictions, evaluate, ACTIVATIONS, inflate, keysSeen, softmax, timesMatrix };
 })();

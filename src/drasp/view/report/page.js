@@ -176,6 +176,7 @@ function placed(element, top, height) {
 const statements = data.program.statements;
 const byName = new Map(statements.map((statement) => [statement.name, statement]));
 let program = null;
+let model = null;
 let chosen = null;
 let wholeOperator = false;
 
@@ -413,7 +414,7 @@ function onInput(statement) {
 
 // Running it.
 
-const state = { ids: [], first: 0, place: 0, run: null, remembering: 0 };
+const state = { ids: [], first: 0, place: 0, run: null, model: null, remembering: 0 };
 
 /** What a statement gives on the input. */
 function valueOf(statement) {
@@ -541,7 +542,9 @@ function show(ids, first) {
   if (state.run) remember();
   const follow = state.place >= state.ids.length - 1;
   Object.assign(state, { ids, first });
-  state.run = Interpreter.evaluate(program, ids, ids.map((_, i) => i + first));
+  const positions = ids.map((_, i) => i + first);
+  state.run = Interpreter.evaluate(program, ids, positions);
+  state.model = model && Model.evaluate(model, ids, positions);
   state.place = follow ? ids.length - 1 : Math.min(state.place, ids.length - 1);
   at("position").max = ids.length - 1;
   strips();
@@ -555,6 +558,15 @@ function exampleShown() {
   return evidence?.examples.find(same) ?? null;
 }
 
+/** What the model says on what is shown, `{live, answers}`: at every position where it is in the page; else where it was recorded, if it was.
+ * An answer is a list of ids.
+ */
+function modelSaid() {
+  if (state.model) return { live: true, answers: Interpreter.predictions(data.program, state.model.logits).map((answer) => [answer].flat()) };
+  const example = exampleShown();
+  return example && { live: false, answers: example.model };
+}
+
 let cellWidth = 24;
 
 function strips() {
@@ -562,7 +574,7 @@ function strips() {
   const { vocabulary, outputs, predict } = data.program;
   const time = ids.length;
   const predicted = Interpreter.predictions(program, run.logits);
-  const example = exampleShown();
+  const said = modelSaid();
   const tokens = ids.map((id) => tokenText(vocabulary[id]));
   const words = predict === "next-token" ? predicted.map((id) => tokenText(outputs[id])) : [];
   cellWidth = Math.max(20, Math.min(longest([...tokens, ...words]) * 7.3 + 8, time > 60 ? 30 : 64));
@@ -570,13 +582,14 @@ function strips() {
   box.style.setProperty("--cell", `${cellWidth}px`);
   const blocks = [
     el("div", { class: "head" }, textRow("position", ids.map((_, i) => String(i + state.first)), "place"), textRow("token", tokens, "token")),
-    ...predictionBlocks(predicted, words, example),
+    ...predictionBlocks(predicted, words, said),
     ...statements.flatMap((statement) => statementBlocks(statement)),
+    ...modelBlocks(),
   ];
   const scrolled = [box.scrollLeft, box.scrollTop];
   box.replaceChildren(el("div", { class: "wide" }, el("div", { id: "cursor" }), ...blocks));
   [box.scrollLeft, box.scrollTop] = scrolled;
-  agreement(predicted, example);
+  agreement(predicted, said);
 }
 
 function textRow(name, texts, kind) {
@@ -594,18 +607,19 @@ function title(...parts) {
 
 const sameAnswer = (one, other) => String(one) === String(other);
 
-function predictionBlocks(predicted, words, example) {
-  const answers = (i) => example?.model[i];
+function predictionBlocks(predicted, words, model) {
+  const answers = (i) => model?.answers[i];
+  const who = model?.live ? "model" : "model, recorded";
   const marks = predicted.map((said, i) => (answers(i) ? (sameAnswer(said, answers(i)) ? "✓" : "✗") : "·"));
   if (data.program.predict === "next-token") {
     const recorded = predicted.map((_, i) => (answers(i) ? label(data.program.output, answers(i)[0]) : "·"));
     return [
       title(data.program.output.kind === "token" ? "The next token" : "The output"),
       textRow("program", words, "token predicted"),
-      ...(example ? [textRow("model, recorded", recorded, "token predicted"), textRow("same", marks, "marks")] : []),
+      ...(model ? [textRow(who, recorded, "token predicted"), textRow("same", marks, "marks")] : []),
     ];
   }
-  const ever = new Set([...predicted, ...Object.values(example?.model ?? {})].flat());
+  const ever = new Set([...predicted, ...Object.values(model?.answers ?? {})].flat());
   const rows = [...ever].toSorted((a, b) => a - b).slice(0, 40);
   const labels = rows.map((id) => label(data.program.output, id));
   const block = (sets, who) =>
@@ -614,24 +628,41 @@ function predictionBlocks(predicted, words, example) {
   return [
     title("What may come next: the program"),
     block(predicted, "program"),
-    ...(example ? [title("What may come next: the model, recorded"), block(recorded, "model"), textRow("same", marks, "marks")] : []),
+    ...(model ? [title(`What may come next: the ${who}`), block(recorded, "model"), textRow("same", marks, "marks")] : []),
   ];
 }
 
-function agreement(predicted, example) {
-  at("agreement").replaceChildren(...(example ? [agreementText(predicted, example)] : []));
+function agreement(predicted, model) {
+  at("agreement").replaceChildren(...(model ? [agreementText(predicted, model)] : []));
 }
 
-function agreementText(predicted, example) {
-  const scored = Object.entries(example.model);
+function agreementText(predicted, { live, answers }) {
+  const scored = Object.entries(answers);
   const same = scored.filter(([i, answer]) => sameAnswer(predicted[i], answer)).length;
   const where = plural(scored.length, "position");
-  return same === scored.length ? `Program and model say the same at all ${where} that count.` : `Program and model say the same at ${same} of the ${where} that count.`;
+  return `Program and model say the same at ${same === scored.length ? "all" : `${same} of the`} ${where}${live ? "" : " that count"}.`;
+}
+
+/** What the heads of the model attend to, where it is in the page. */
+function modelBlocks() {
+  if (!state.model) return [];
+  const maps = state.model.attention.flatMap((heads, layer) => heads.map((weights, head) => ({ name: `head ${layer}.${head}`, weights })));
+  return maps.slice(0, HEADS_AT_MOST).flatMap(({ name, weights }) => [title("The model: ", el("b", {}, name)), ...attentionBlocks(weights)]);
+}
+
+const HEADS_AT_MOST = 16;
+
+function attentionBlocks(weights) {
+  const height = Math.max(2, Math.min(15, Math.floor(300 / state.ids.length)));
+  const labels = state.ids.map((id, j) => `${j + state.first} ${label(data.program.bases.token, id)}`);
+  return [
+    title(el("small", {}, "attention: query ↓ (the position that looks), key → (where it looks)")),
+    el("div", { class: "strip" }, rowLabels(labels, height), attentionCells(weights, cellWidth, height)),
+  ];
 }
 
 function statementBlocks(statement) {
-  const { run, ids } = state;
-  const time = ids.length;
+  const { run } = state;
   if (statement.kind === "select") return [];
   if (statement.kind === "prediction" && statement.logits.length === 1) return [];
   const head = title(el("code", {}, ...code(statement.kind === "prediction" ? `${statement.logits.join(" + ")}` : statement.text)), " ", el("small", {}, ...code(statement.kind === "prediction" ? "the sum: what is above 0 or largest is predicted" : statement.caption)));
@@ -640,12 +671,9 @@ function statementBlocks(statement) {
   const note = notes.length ? ` (${notes.join("; ")})` : "";
   const values = gridBlock(rows.labels, 16, rows.full, rows.value, rows.say);
   if (statement.kind !== "aggregate") return [head, ...(note ? [title(el("small", {}, note.slice(2, -1)))] : []), values];
-  const height = Math.max(2, Math.min(15, Math.floor(300 / time)));
-  const labels = ids.map((id, j) => `${j + state.first} ${label(data.program.bases.token, id)}`);
   return [
     head,
-    title(el("small", {}, "attention: query ↓ (the position that looks), key → (where it looks)")),
-    el("div", { class: "strip" }, rowLabels(labels, height), attentionCells(run.attention[statement.name], cellWidth, height)),
+    ...attentionBlocks(run.attention[statement.name]),
     title(el("small", {}, `what it finds${note}`)),
     values,
   ];
@@ -662,11 +690,11 @@ function point(place) {
   const { vocabulary, outputs } = data.program;
   const predicted = Interpreter.predictions(program, state.run.logits)[place];
   const said = (ids) => (data.program.predict === "next-token" ? [ids].flat().map((id) => tokenText(outputs[id])).join("") : `{${ids.map((id) => tokenText(outputs[id])).join(", ")}}`);
-  const model = exampleShown()?.model[place];
+  const answer = modelSaid()?.answers[place];
   const entries = statements.filter((statement) => statement.kind !== "select" && !(statement.kind === "prediction" && statement.logits.length === 1));
   at("readout").replaceChildren(
     el("p", {}, `Position ${place + state.first}, token `, bdi(tokenText(vocabulary[state.ids[place]]), { class: "token" })),
-    el("p", {}, "program: ", bdi(said(predicted), { class: "token" }), ...(model ? [el("br"), "model: ", bdi(said(model), { class: "token" })] : [])),
+    el("p", {}, "program: ", bdi(said(predicted), { class: "token" }), ...(answer ? [el("br"), "model: ", bdi(said(answer), { class: "token" })] : [])),
     el("dl", {}, ...entries.flatMap((statement) => [el("dt", {}, statement.kind === "prediction" ? "sum" : statement.name), el("dd", {}, ...spoken(statement, place))])),
   );
 }
@@ -1004,6 +1032,8 @@ async function main() {
   evidenceBody();
   reproduceBody();
   program = await Interpreter.load(data.program);
+  model = await Model.load(data.model);
+  if (model) at("try-intro").textContent = "Type a sequence: program and model run in this page, and every variable is shown position by position, and what the model's heads attend to.";
   tryIt();
   panel();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

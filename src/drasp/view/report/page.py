@@ -20,8 +20,10 @@ from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.program import Program
 from drasp.ir.size import opaque_statements, size
 from drasp.lang.printer import print_program
+from drasp.model.transformer import Transformer
 from drasp.tasks.registry import known_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
+from drasp.view.report.model import check_model, model_data
 from drasp.view.report.program import Json, program_data
 from drasp.view.verdict import meaning
 from drasp.view.words import Scene, algorithm, checked_on
@@ -32,23 +34,28 @@ DRAWN = frozenset(("match", "lines", "examples"))
 """The kinds of evidence that the page draws; all others are told by their rows."""
 
 
-def report(program: Program, evidence: Evidence | None, name: str, scene: Scene | None = None) -> str:
+def report(program: Program, evidence: Evidence | None, name: str, scene: Scene | None = None, model: Transformer | None = None) -> str:
     """The page, as HTML that needs no other file and asks for nothing. It is 2 MB at most, but for programs of thousands of lines.
 
     Args:
         program: what it is about.
         name: of the run, where the evidence names no task.
         scene: the task's sequences, where they are to be had.
+        model: the model that the program was found for, to be run in the page too, which it makes larger by its weights.
 
     Raises:
-        DraspError: the evidence is that of another program.
+        DraspError: the evidence is that of another program, or the model another one, or too large.
     """
-    data: Json = {"name": name, "program": {}, "header": print_program(program).split("\n\n")[0]}
+    data: Json = {"name": name, "program": {}, "model": None, "header": print_program(program).split("\n\n")[0]}
     data["algorithm"] = _algorithm(program, scene)
     data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
     empty = _filled(data)
     room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
-    return _filled(data | {"program": program_data(program, room)})
+    data |= {"program": program_data(program, room)}
+    if model is not None:
+        check_model(model, program, evidence)
+        data |= {"model": model_data(model)}
+    return _filled(data)
 
 
 def _algorithm(program: Program, scene: Scene | None) -> Json:
@@ -175,8 +182,9 @@ def _json(data: Any) -> str:
 
 
 def interpreter_script() -> str:
-    """The interpreter of the page, with the activations in their place."""
-    text = (files("drasp.view.report") / "interpreter.js").read_text(encoding="utf-8")
+    """The interpreter of the page, and what runs the model, with the activations in their place."""
+    folder = files("drasp.view.report")
+    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in ("interpreter.js", "model.js"))
     return text.replace("/* activations */", "\n".join(f"{name}: {record.javascript}," for name, record in ACTIVATIONS.items()))
 
 
