@@ -1,4 +1,5 @@
-"""Writes docs/gallery.md from run folders: each bundled model that has a program in symbols, with its algorithm in words and its evidence.
+"""Writes docs/gallery.md from run folders: each bundled model that has a program in symbols, with its algorithm in words,
+its automaton where it is one, and its evidence.
 
     for model in D2 D3 sort; do drasp decompile $model --out runs/$model; done
     python benchmarks/gallery.py runs/* > docs/gallery.md
@@ -15,6 +16,7 @@ from drasp.lang.folder import load_program
 from drasp.lang.printer import print_program
 from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
+from drasp.view.pictures import automaton_figures
 from drasp.view.summary import summary
 from drasp.view.words import algorithm, recorded_scene
 
@@ -40,7 +42,8 @@ def _entry(name: str, program: Program, evidence: Evidence) -> str:
     scene = recorded_scene(program, evidence)
     sentences = algorithm(program, scene)
     said = "\n".join(summary(program, evidence, scene, sentences))
-    return f"\n## {name}\n\n{get_task(name).description}\n\n```text\n{said}\n```\n\n```drasp\n{print_program(program)}```"
+    pictures = "".join(f"{figure.html}\n\n" for figure in automaton_figures(program, get_task(name)))
+    return f"\n## {name}\n\n{get_task(name).description}\n\n```text\n{said}\n```\n\n{pictures}```drasp\n{print_program(program)}```"
 
 
 if __name__ == "__main__":

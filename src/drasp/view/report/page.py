@@ -23,6 +23,7 @@ from drasp.lang.printer import print_program
 from drasp.model.transformer import Transformer
 from drasp.tasks.registry import known_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
+from drasp.view.pictures import automaton_figures, reads_picture
 from drasp.view.report.model import check_model, model_data
 from drasp.view.report.program import Json, program_data
 from drasp.view.verdict import meaning
@@ -49,13 +50,20 @@ def report(program: Program, evidence: Evidence | None, name: str, scene: Scene 
     data: Json = {"name": name, "program": {}, "model": None, "header": print_program(program).split("\n\n")[0]}
     data["algorithm"] = _algorithm(program, scene)
     data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
-    empty = _filled(data)
+    task = None if evidence is None else known_task(evidence.settings["task"])
+    pictures = {"automaton": "".join(figure.html for figure in automaton_figures(program, task)), "reads": _reads(program)}
+    empty = _filled(data, pictures)
     room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
     data |= {"program": program_data(program, room)}
     if model is not None:
         check_model(model, program, evidence)
         data |= {"model": model_data(model)}
-    return _filled(data)
+    return _filled(data, pictures)
+
+
+def _reads(program: Program) -> str:
+    found = reads_picture(program)
+    return "" if found is None else f'<details class="picture"><summary>What reads what</summary>{found}</details>'
 
 
 def _algorithm(program: Program, scene: Scene | None) -> Json:
@@ -188,8 +196,8 @@ def interpreter_script() -> str:
     return text.replace("/* activations */", "\n".join(f"{name}: {record.javascript}," for name, record in ACTIVATIONS.items()))
 
 
-def _filled(data: Json) -> str:
-    """The template with the data, the style sheet and the scripts in their places."""
+def _filled(data: Json, pictures: Mapping[str, str]) -> str:
+    """The template with the data, the pictures, the style sheet and the scripts in their places."""
     folder = files("drasp.view.report")
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     interpreter = interpreter_script()
@@ -200,6 +208,7 @@ def _filled(data: Json) -> str:
         "interpreter": interpreter,
         "script": script,
         "data": _json(data),
+        **pictures,
     }
     template = (folder / "template.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
