@@ -1,6 +1,6 @@
 """The algorithm of a program in words: a few sentences, each made of claims that were checked on sequences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from drasp.ir.labels import listed
@@ -22,6 +22,8 @@ __all__ = ["Scene", "Sentence", "algorithm", "checked_on", "random_scene", "reco
 ON_TASK = "on the task's sequences"
 MOST_OUTPUTS = 12
 """That are spoken of one by one."""
+RANDOM_SCENES = 8
+"""What is said of all sequences is read off one scene at the most, and checked on the others."""
 LETTERS = "defgh"
 WIDEST_RANGE = 15
 """Of a sum of counts, that is told."""
@@ -37,13 +39,17 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
         return (Sentence(f"{len(program.statements)} statements are too many to be put into words."),)
     if opaque := size(program).opaque:
         return (Sentence(f"{opaque} of its statements are opaque: they carry what no words tell."),)
-    random = random_scene(program)
+    random = [random_scene(program, seed) for seed in range(RANDOM_SCENES)]
     kept = []
-    for sentence in _sentences(Finder(random if scene is None else scene), exact=scene is None):
-        if all(claim.holds(random if scene is None else scene) for claim in sentence.claims):
-            everywhere = scene is None or all(claim.holds(random) for claim in sentence.claims)
+    for sentence in _sentences(Finder(random[0] if scene is None else scene), exact=scene is None):
+        everywhere = _hold(sentence.claims, random)
+        if everywhere if scene is None else _hold(sentence.claims, [scene]):
             kept.append(replace(sentence, text=_as_sentence(program, sentence, everywhere), everywhere=everywhere))
     return tuple(kept)
+
+
+def _hold(claims: Iterable[Claim], scenes: Sequence[Scene]) -> bool:
+    return all(claim.holds(scene) for claim in claims for scene in scenes)
 
 
 def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:

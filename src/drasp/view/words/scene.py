@@ -77,13 +77,22 @@ class Scene:
 
 
 def random_scene(program: Program, seed: int = 0) -> Scene:
-    """Random strings of the tokens that are not special, behind `<bos>` where there is one; half of them are short."""
+    """Random strings of the tokens that are not special, behind `<bos>` where there is one; half of them are short.
+
+    In a third all tokens are as likely, in a third some are rare, and in a third a token often stands in a row: what is said of all
+    sequences must hold on these, too.
+    """
     rng = np.random.default_rng([seed, Stream.WORDS])
     header = program.header
     symbols = header.symbols if len(header.symbols) else np.arange(len(header.vocabulary))
     longest = min(LONG, header.positions)
     batch = _batch(program, longest, 300)
-    token_ids = rng.choice(symbols, (batch, longest))
+    weights = np.ones((batch, len(symbols)))
+    weights[0::3] = rng.dirichlet(np.full(len(symbols), 0.3), len(weights[0::3])) + 1e-9
+    token_ids = symbols[(weights.cumsum(1)[:, None] < (rng.random((batch, longest)) * weights.sum(1)[:, None])[..., None]).sum(-1)]
+    again = rng.random((batch, longest)) < np.where(np.arange(batch) % 3 == 1, rng.random(batch), 0)[:, None]
+    begins = np.maximum.accumulate(np.where(again, 0, np.arange(longest)), axis=1)  # where the run began in which a token stands
+    token_ids = np.take_along_axis(token_ids, begins, axis=1)
     if "<bos>" in header.vocabulary:
         token_ids[:, 0] = header.vocabulary.index("<bos>")
     lengths = np.where(np.arange(batch) % 2, rng.integers(1, longest + 1, batch), rng.integers(1, min(SHORT, longest) + 1, batch))
