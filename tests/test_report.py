@@ -617,6 +617,19 @@ def test_the_page_never_scrolls_sideways(opened: Any, name: str, width: int, sch
         assert page.page.eval_on_selector_all(selector, "all => all.every((each) => each.scrollWidth <= each.clientWidth)")
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1366, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", ["D3", "long lines"])
+def test_axe_finds_nothing(opened: Any, name: str, width: int, scheme: str) -> None:
+    """The rules of axe-core, which most accessibility checkers share."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed").Axe()
+    page = opened(parse(D3) if name == "D3" else _every_statement(), sample_evidence(parse(COUNTING)) if name == "D3" else None)
+    page.page.emulate_media(color_scheme=scheme)
+    page.page.set_viewport_size({"width": width, "height": 800})
+    page.page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    found = axe.run(page.page).response["violations"]
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
+
+
 @pytest.mark.parametrize("name", ["D3", "long lines"])
 def test_nothing_is_cut_on_paper(opened: Any, name: str) -> None:
     page = opened(parse(D3) if name == "D3" else _every_statement())
