@@ -50,7 +50,7 @@ QUESTIONS = {
         [("a b", "a b d"), ("a d b", "b c <eos>"), ("d", "b c <eos>")],
     ),
 }
-"""What is said of a model, and three questions: a sequence, and what follows by these words, the token that is put out or all that may come."""
+"""What is said of a model, and three questions: a sequence, and what follows by these words (the token put out, or all that may come)."""
 
 
 @pytest.mark.parametrize("model", QUESTIONS)
