@@ -147,3 +147,25 @@ def test_settings_may_be_numbers_of_numpy_and_lists() -> None:
 def test_what_is_no_task_or_no_settings_is_refused(task: Any, settings: Any, message: str) -> None:
     with pytest.raises(drasp.DraspError, match=message):
         drasp.decompile("D2", task, settings)
+
+
+def test_a_decompilation_is_saved_and_loaded(decompiled: Any, tmp_path: Path) -> None:
+    found, run = decompiled, tmp_path / "run"
+    found.save(run)
+    again = drasp.load(run)
+    assert again == found
+    assert (again.algorithm, again.task) == (found.algorithm, drasp.get_task("D2"))
+    with pytest.raises(drasp.DraspError, match="holds a run; give another folder, or force=True"):
+        found.save(run)
+    found.save(run, force=True)
+    (tmp_path / "notes.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(drasp.DraspError, match="is not empty and holds no run"):
+            found.save(tmp_path, force)
+        with pytest.raises(drasp.DraspError, match="is a file"):
+            found.save(tmp_path / "notes.txt", force)
+    with pytest.raises(drasp.DraspError, match="no run folder with its evidence"):
+        drasp.load(tmp_path)
+    (run / "frontier.json").unlink()
+    with pytest.raises(drasp.DraspError, match="holds no frontier"):
+        drasp.load(run)

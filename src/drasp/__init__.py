@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drasp.compare.diff import Difference, diff
-    from drasp.decompilation import Decompilation, decompile
+    from drasp.decompilation import Decompilation, decompile, load
     from drasp.errors import DraspError
     from drasp.ir.program import Header
     from drasp.lang.folder import save_program
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Decompilation": "drasp.decompilation",
     "decompile": "drasp.decompilation",
+    "load": "drasp.decompilation",
     "Difference": "drasp.compare.diff",
     "diff": "drasp.compare.diff",
     "DraspError": "drasp.errors",
@@ -72,6 +73,7 @@ __all__ = [
     "examples",
     "from_hf",
     "get_task",
+    "load",
     "load_program",
     "load_task",
     "load_transformer",

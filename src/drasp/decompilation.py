@@ -5,14 +5,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
+from drasp.errors import RunFolderError
 from drasp.model.given import Model
-from drasp.program import Program
+from drasp.program import Program, load_program
 from drasp.search import decompile as search
+from drasp.search import record
+from drasp.search.frontier import Point
 from drasp.search.runner import Progress
 from drasp.search.settings import Settings
 from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
+from drasp.tasks.registry import known_task
 from drasp.view.notebook.html import program_html
 from drasp.view.summary import summary
 from drasp.view.words import Scene, Sentence, algorithm, scene_of
@@ -40,6 +45,18 @@ class Decompilation(search.Decompilation):
     @cached_property
     def _sentences(self) -> tuple[Sentence, ...]:
         return algorithm(self.program, self._scene)
+
+    def save(self, folder: str | os.PathLike[str], force: bool = False) -> None:
+        """Writes a run folder, as `drasp decompile` leaves it.
+
+        Args:
+            force: whether a run that is there is replaced.
+
+        Raises:
+            DraspError: there is something in the folder already, or it cannot be written.
+        """
+        record.check_free(Path(folder), force)
+        record.save(Path(folder), self.frontier, self.evidence)
 
     def __repr__(self) -> str:
         """What the verdict means, the algorithm, match, which lines are the model's, and the cost."""
@@ -75,3 +92,18 @@ def decompile(
     found = search.decompile(model, task, settings, search.Session(report=report, say=_say))
     frontier = tuple(replace(point, program=Program.of(point.program)) for point in found.frontier)
     return Decompilation(Program.of(found.program), found.evidence, frontier, found.task)
+
+
+def load(folder: str | os.PathLike[str]) -> Decompilation:
+    """The decompilation that a run folder holds. Its task is known where it is one of the suite.
+
+    Raises:
+        DraspError: it is no run folder, or damaged.
+    """
+    run = Path(folder)
+    evidence = record.load_evidence(run) if run.is_dir() else None
+    if evidence is None:
+        raise RunFolderError(f"{run} is no run folder with its {record.EVIDENCE_FILE}; drasp.load_program reads a program alone")
+    entries = record.load_frontier(run)
+    frontier = tuple(Point(load_program(run / entry.file), entry.match, entry.measured_on) for entry in entries)
+    return Decompilation(load_program(run), evidence, frontier, known_task(evidence.settings.get("task")))

@@ -60,6 +60,20 @@ def _unfinished(out: Path) -> bool:
     return evidence is not None and evidence.unfinished
 
 
+def check_free(out: Path, force: bool) -> None:
+    """Raises RunFolderError where something is in a folder; with `force`, where that is no run."""
+    try:
+        held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    except OSError as error:
+        raise RunFolderError(f"{out} cannot be read: {error.strerror}") from None
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is a file; give a folder")
+    if held and EVIDENCE_FILE not in held:
+        raise RunFolderError(f"{out} is not empty and holds no run of drasp; give another folder")
+    if held and not force:
+        raise RunFolderError(f"{out} holds a run; give another folder, or force=True to replace it")
+
+
 def save(out: Path, frontier: Iterable[Point], evidence: Evidence) -> None:
     """Writes the program, what else is on its frontier, and the evidence beside what is there, and then in its place: no evidence ever
     stands by another program.

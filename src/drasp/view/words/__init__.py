@@ -22,7 +22,7 @@ __all__ = ["Scene", "Sentence", "algorithm", "checked_on", "random_scene", "reco
 ON_TASK = "on the task's sequences"
 MOST_OUTPUTS = 12
 """That are spoken of one by one."""
-RANDOM_SCENES = 8
+RANDOM_SCENES = 16
 """What is said of all sequences is read off one scene at the most, and checked on the others."""
 LETTERS = "defgh"
 WIDEST_RANGE = 15
