@@ -43,8 +43,6 @@ class State:
 class Automaton:
     """A minimal automaton, its states in the order in which a walk in breadth finds them; the first is where a sequence begins.
 
-    Two that do the same are equal.
-
     Attributes:
         length: of the longest prefixes on which it was checked, all of them, in symbols.
         prefixes: how many they were.
@@ -55,7 +53,7 @@ class Automaton:
     prefixes: int
 
     def same(self, other: "Automaton") -> bool:
-        """Whether both accept the same sequences of any length."""
+        """Whether both accept the same sequences of any length: a minimal automaton is the only one, in this order."""
         return self.states == other.states
 
 

@@ -1,7 +1,8 @@
 """The algorithm of a program in words: a few sentences, each made of claims that were checked on sequences."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache, partial
 
 from drasp.ir.labels import listed
 from drasp.ir.nodes import Aggregate
@@ -39,17 +40,13 @@ def algorithm(program: Program, scene: Scene | None = None) -> tuple[Sentence, .
         return (Sentence(f"{len(program.statements)} statements are too many to be put into words."),)
     if opaque := size(program).opaque:
         return (Sentence(f"{opaque} of its statements are opaque: they carry what no words tell."),)
-    random = [random_scene(program, seed) for seed in range(RANDOM_SCENES)]
+    random = cache(partial(random_scene, program))  # few of them are asked for where little is said of all sequences
     kept = []
-    for sentence in _sentences(Finder(random[0] if scene is None else scene), exact=scene is None):
-        everywhere = _hold(sentence.claims, random)
-        if everywhere if scene is None else _hold(sentence.claims, [scene]):
+    for sentence in _sentences(Finder(random(0) if scene is None else scene), exact=scene is None):
+        everywhere = all(claim.holds(random(seed)) for claim in sentence.claims for seed in range(RANDOM_SCENES))
+        if everywhere if scene is None else all(claim.holds(scene) for claim in sentence.claims):
             kept.append(replace(sentence, text=_as_sentence(program, sentence, everywhere), everywhere=everywhere))
     return tuple(kept)
-
-
-def _hold(claims: Iterable[Claim], scenes: Sequence[Scene]) -> bool:
-    return all(claim.holds(scene) for claim in claims for scene in scenes)
 
 
 def _sentences(finder: Finder, exact: bool) -> Iterator[Sentence]:
