@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from drasp.core.journal import Journal
@@ -36,13 +36,9 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
     """
     wanted = json.dumps(settings, indent=1, sort_keys=True) + "\n"
     try:
-        if out.exists() and not out.is_dir():
-            raise RunFolderError(f"{out} is a file; --out must name a folder")
-        held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        held = held_by(out, {EVIDENCE_FILE, SETTINGS_FILE}, "is not empty and holds no run of drasp; choose another --out")
         if EVIDENCE_FILE in held and not force and not _unfinished(out):
             raise RunFolderError(f"{out} holds a finished run; choose another --out, or --force to replace it")
-        if held and not held & {EVIDENCE_FILE, SETTINGS_FILE}:
-            raise RunFolderError(f"{out} is not empty and holds no run of drasp; choose another --out")
         if SETTINGS_FILE in held and (out / SETTINGS_FILE).read_text(encoding="utf-8") != wanted and not force:
             raise RunFolderError(f"{out} holds an unfinished run with other settings; choose another --out, or --force to replace it")
         out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +46,18 @@ def prepare(out: Path, settings: Mapping[str, object], force: bool) -> Journal:
         return Journal(out / JOURNAL_FILE, wanted)
     except (OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def held_by(out: Path, own: Set[str], foreign: str) -> set[str]:
+    """The names of what is in a folder, if it is there. Raises RunFolderError where it is a file, or full with none of `own`: that is told
+    as `foreign`.
+    """
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is a file; give a folder")
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if held and not held & own:
+        raise RunFolderError(f"{out} {foreign}")
+    return held
 
 
 def _unfinished(out: Path) -> bool:
@@ -63,13 +71,9 @@ def _unfinished(out: Path) -> bool:
 def check_free(out: Path, force: bool) -> None:
     """Raises RunFolderError where something is in a folder; with `force`, where that is no run."""
     try:
-        held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        held = held_by(out, {EVIDENCE_FILE}, "is not empty and holds no run of drasp; give another folder")
     except OSError as error:
         raise RunFolderError(f"{out} cannot be read: {error.strerror}") from None
-    if out.exists() and not out.is_dir():
-        raise RunFolderError(f"{out} is a file; give a folder")
-    if held and EVIDENCE_FILE not in held:
-        raise RunFolderError(f"{out} is not empty and holds no run of drasp; give another folder")
     if held and not force:
         raise RunFolderError(f"{out} holds a run; give another folder, or force=True to replace it")
 

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from drasp.core.budget import Budget
 from drasp.errors import RunFolderError
-from drasp.search.record import replace_text
+from drasp.search.record import held_by, replace_text
 from drasp.study.cell import CELLS, empty_row, finished, left_by, work_on
 from drasp.study.grid import Cell, Grid
 from drasp.study.row import Row, table
@@ -162,10 +162,7 @@ def _claimed(out: Path, grid: Grid) -> Iterator[None]:
     """The folder, for this process alone."""
     lock = FileLock(out / LOCK, timeout=0)
     try:
-        if out.exists() and not out.is_dir():
-            raise RunFolderError(f"{out} is a file; --out must name a folder")
-        if out.is_dir() and any(out.iterdir()) and not (out / GRID).exists():
-            raise RunFolderError(f"{out} is not empty and holds no study; choose another --out")
+        held_by(out, {GRID}, "is not empty and holds no study; choose another --out")
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         replace_text(out / GRID, grid.text)
