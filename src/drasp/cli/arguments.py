@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drasp.core.budget import LONGEST
+from drasp.core.intervals import USUAL_LENGTHS
 from drasp.errors import DraspError
 
 if TYPE_CHECKING:
@@ -19,10 +20,9 @@ def add_program(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("program", metavar="PROGRAM", type=Path, help="a run folder or a .drasp file")
 
 
-def add_lengths(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--lengths", type=lengths, default=lengths(default), help=f"of the sequences, both ends included (default: {default})"
-    )
+def add_lengths(parser: argparse.ArgumentParser, default: tuple[int, int] = USUAL_LENGTHS) -> None:
+    usual = "-".join(map(str, default))
+    parser.add_argument("--lengths", type=lengths, default=default, help=f"of the sequences, both ends included (default: {usual})")
 
 
 def natural(text: str) -> int:

@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a Hugging Face GPT-2 folder, or the name of a bundled model")
     parser.add_argument("--task", help=TASK_HELP)
     parser.add_argument("--sequences", type=positive, default=20_000, help="how many (default: 20000)")
-    add_lengths(parser, "0-150")
+    add_lengths(parser)
     parser.add_argument("--seed", type=seed, default=1, help="of the sequences (default: 1)")
 
 

@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--statements", type=positive, default=30, help="the most statements that count as decompiled (default: 30)")
     parser.add_argument("--numbers", type=positive, default=60, help="the most free numbers that count as decompiled (default: 60)")
-    add_lengths(parser, "0-150")
+    add_lengths(parser)
     parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument("--time", type=seconds, default=600.0, help="90s, 10m or 1h, evidence included (default: 10m)")

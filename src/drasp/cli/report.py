@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from drasp.cli.arguments import TASK_HELP, add_program, model_and_task
 from drasp.cli.say import tell
+from drasp.core.intervals import USUAL_LENGTHS
 
 if TYPE_CHECKING:
     from drasp.evidence.schema import Evidence
 
-LENGTHS = (0, 150)
 TEXT = "one HTML page: the program, run on what you type, and its evidence"
 
 
@@ -44,4 +44,4 @@ def command(arguments: argparse.Namespace) -> int:
 def _lengths(evidence: "Evidence | None") -> tuple[int, int]:
     """Of the task's sequences that the model is tried on."""
     found = None if evidence is None else evidence.settings.get("lengths")
-    return (found[0], found[1]) if isinstance(found, list) and [type(n) for n in found] == [int, int] else LENGTHS
+    return (found[0], found[1]) if isinstance(found, list) and [type(n) for n in found] == [int, int] else USUAL_LENGTHS

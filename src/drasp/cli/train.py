@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", type=positive, default=1, help="(default: 1)")
     parser.add_argument("--heads", type=positive, default=1, help="(default: 1)")
     parser.add_argument("--width", type=positive, default=16, help="(default: 16)")
-    add_lengths(parser, "0-50")
+    add_lengths(parser, (0, 50))
     parser.add_argument("--steps", type=positive, default=20_000, help="batches at the most (default: 20000)")
     parser.add_argument("--learning-rate", type=rate, default=1e-3, help="the highest, after the warm-up (default: 0.001)")
     parser.add_argument(

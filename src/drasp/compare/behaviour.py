@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from drasp.compare.lines import Ground
+from drasp.core.intervals import USUAL_LENGTHS
 from drasp.ir.nodes import BUILT_IN, Select
 from drasp.ir.program import Program
 from drasp.run.numpy_fast import logits
@@ -17,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 MOST_SHORT = 20_000  # strings that are listed
 RANDOM, LENGTHS = 1_000, 20  # strings drawn, of so many lengths
-TASK_SEQUENCES, TASK_LENGTHS = 1_000, (0, 150)
+TASK_SEQUENCES = 1_000
 LONGEST = 100  # tokens of a string that is listed or drawn
 MOST_WORK = 2e8  # numbers that are worked out for one kind of input
 CHUNK = 1 << 23  # of them at once
@@ -163,7 +164,7 @@ def random_inputs(pair: Pair) -> Iterator[Sample]:
 
 def task_inputs(pair: Pair, task: Task) -> Iterator[Sample]:
     """The task's sequences as far as they fit, each cut behind what its scored predictions depend on."""
-    sample = checked_sample(task, np.random.default_rng(0), TASK_SEQUENCES, TASK_LENGTHS)
+    sample = checked_sample(task, np.random.default_rng(0), TASK_SEQUENCES, USUAL_LENGTHS)
     ids = np.array([pair.a.header.vocabulary.index(token) for token in task.vocabulary])
     reach = sample.reach(pair.a.header.bidirectional or pair.b.header.bidirectional)
     fits = np.flatnonzero(sample.position_ids.max(1) < pair.ground.positions)

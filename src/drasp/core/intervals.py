@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 BAND_EDGES = ((0, 50), (51, 100), (101, 150))
+USUAL_LENGTHS = (0, 150)  # of sequences, both ends included, where no others are asked for: all bands
 Z = 1.959964  # standard deviations of a normal distribution that hold 95 % of it
 DIGITS = 6  # behind the point of a share that is recorded
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 
 from drasp.core.budget import LONGEST, BudgetTuning
+from drasp.core.intervals import USUAL_LENGTHS
 from drasp.core.tuning import knob
 from drasp.errors import DraspError
 from drasp.evidence.conventions import ConventionTuning
@@ -42,7 +43,7 @@ class Settings:
     least: float = 0.9
     statements: int = 30
     numbers: int = 60
-    lengths: tuple[int, int] = (0, 150)
+    lengths: tuple[int, int] = USUAL_LENGTHS
     seed: int = 0
     device: str = "auto"
     time: float = 600.0

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from drasp.core.intervals import USUAL_LENGTHS
 from drasp.core.seeds import Stream
 from drasp.errors import DraspError
 from drasp.evidence.schema import Evidence
@@ -121,7 +122,7 @@ def scene_of(program: Program, task: Task | None, lengths: Sequence[int] | None)
     if len(program.statements) > MOST_STATEMENTS:
         return None
     try:
-        scene = task_scene(program, task, (0, 150) if lengths is None else (lengths[0], lengths[1]))
+        scene = task_scene(program, task, USUAL_LENGTHS if lengths is None else (lengths[0], lengths[1]))
     except DraspError:
         return None
     return scene if scene.position_ids.max() < program.header.positions else None
