@@ -21,7 +21,7 @@ from drasp.errors import DraspError, RunFolderError, TaskError
 from drasp.ir.activations import ACTIVATIONS
 from drasp.learn.evaluation import has_sequences
 from drasp.model.checkpoint import CONFIG, WEIGHTS
-from drasp.model.modes import own_modes
+from drasp.model.modes import device_named, own_modes
 from drasp.model.trainable import NORMS, POSITIONS, Architecture, Trainable
 from drasp.tasks.protocol import Sample, Task
 from drasp.tasks.user import checked_answers, checked_sample, file_of
@@ -146,7 +146,7 @@ def train(
         TaskError: the task does not say how many positions it needs, or what it draws breaks a rule.
     """
     out = Path(out)
-    target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    target = device_named(device)
     identity = _identity(task, settings, target)
     model = Trainable(_architecture(task, settings), settings.seed)
     model.to(target)

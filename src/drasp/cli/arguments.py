@@ -111,12 +111,14 @@ def lengths(text: str) -> tuple[int, int]:
 
 
 def device(name: str) -> str:
-    import torch
+    from drasp.model.modes import device_named
 
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DraspError("--device cuda: no GPU is available here; use cpu or auto")
     if name not in ("auto", "cpu", "cuda"):
         raise DraspError(f"--device {name}: expected auto, cpu or cuda")
+    try:
+        device_named(name)
+    except RuntimeError:
+        raise DraspError(f"--device {name}: no GPU is available here; use cpu or auto") from None
     return name
 
 

@@ -2,8 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
+
+
+def device_named(name: Any) -> torch.device:
+    """What torch calls a device; "auto" is a GPU where there is one. Raises RuntimeError, as torch does, where it is none that is there."""
+    found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    there = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
+    if (found.index or 0) >= there:
+        raise RuntimeError(f"there is no device {found} here")
+    return found
 
 
 @contextmanager

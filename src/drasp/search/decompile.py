@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, TypeVar
 
-import torch
-
 from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.core.records import from_json, to_json
@@ -24,7 +22,7 @@ from drasp.learn.pools import Study
 from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
 from drasp.model.given import Model, as_transformer
-from drasp.model.modes import own_modes
+from drasp.model.modes import device_named, own_modes
 from drasp.model.told import told_by
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
@@ -101,7 +99,7 @@ def decompile(
     transformer = as_transformer(model)
     told = told_by(model, transformer.vocabulary_size)
     transformer, task = fitted(transformer, as_task(task), settings.lengths, "the model", told)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
+    device = device_named(settings.device)
     budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
     with own_modes(), one_thread(True):  # several batches are worked on at once instead
         study = Study(transformer, task, TorchTransformer(transformer, device=device))

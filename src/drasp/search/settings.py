@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any, get_args
 
-import torch
-
 from drasp.core.budget import LONGEST, BudgetTuning
 from drasp.core.intervals import USUAL_LENGTHS
 from drasp.core.tuning import knob
@@ -15,6 +13,7 @@ from drasp.evidence.conventions import ConventionTuning
 from drasp.evidence.gather import EvidenceTuning
 from drasp.evidence.kind import Level
 from drasp.learn.tuning import LINEAR_REFIT, CircuitTuning, PoolTuning, PruneTuning, RefitTuning
+from drasp.model.modes import device_named
 from drasp.naming.tuning import NamesTuning, NamingTuning
 from drasp.search.frontier import FrontierTuning
 
@@ -92,13 +91,8 @@ def _pair(given: Any) -> tuple[int, int]:
     return _whole(low), _whole(high)
 
 
-def _device(given: Any) -> str | None:
-    """What torch calls it; None where it is not there."""
-    if given == "auto":
-        return "auto"
-    found = torch.device(given)
-    there = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
-    return str(found) if (found.index or 0) < there else None
+def _device(given: Any) -> str:
+    return "auto" if given == "auto" else str(device_named(given))
 
 
 @dataclass(frozen=True)
