@@ -11,25 +11,30 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 import drasp
-from drasp.cli import main
+from drasp.cli import _parser, main
 from drasp.cli.display import Display, describe
+from drasp.evidence.kind import Level
 from drasp.evidence.lines import LeaveOneOut
 from drasp.evidence.schema import PENDING, Evidence, Gap
+from drasp.ir.activations import ACTIVATIONS
 from drasp.ir.nodes import TOKEN, Prediction, Project
 from drasp.ir.operators import Dense
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program, save_program
 from drasp.lang.parser import parse
 from drasp.model.bundled import ZOO
+from drasp.model.trainable import NORMS, POSITIONS
 from drasp.search.decompile import Decompilation
 from drasp.search.frontier import Point, listing
 from drasp.search.runner import Progress
+from drasp.view.exports.write import FORMATS
 from sample_evidence import BANDED, LANGUAGE, sample_evidence
 
 PROGRAM = """drasp 1
@@ -103,6 +108,13 @@ def test_tasks_lists_every_task_with_an_example(capsys):
     printed = capsys.readouterr().out
     assert printed.count("example") == 28
     assert "<bos>" in printed
+
+
+def test_the_choices_of_the_commands_are_all_that_there_are():
+    (commands,) = (action.choices for action in _parser()._subparsers._group_actions)
+    offered = {action.dest: tuple(action.choices) for command in commands.values() for action in command._actions if action.choices}
+    there = {"to": FORMATS, "evidence": get_args(Level), "norm": NORMS, "position": POSITIONS, "activation": ACTIVATIONS}
+    assert offered == {name: tuple(choices) for name, choices in there.items()}
 
 
 @pytest.mark.parametrize(
