@@ -28,6 +28,11 @@ def in_one_line(text: str, most: int = LONGEST) -> str:
     return shortened(shown(text).replace("\n", "\\n"), most)
 
 
+def kind_and_message(error: BaseException) -> str:
+    """The kind of an error and its message, as one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class DraspError(Exception):
     """Bad input: the message says in one line what is wrong, where, and what would be right. It is short, whatever it quotes."""
 

@@ -8,7 +8,7 @@ from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.records import to_json
 from drasp.core.seeds import Stream
 from drasp.core.tuning import knob
-from drasp.errors import shortened
+from drasp.errors import kind_and_message, shortened
 from drasp.evidence.conventions import Conventions
 from drasp.evidence.kind import Bench, Kind, NotMeasured, Question
 from drasp.evidence.schema import KINDS, PENDING, Evidence, FrontierEntry, Gap, ModelInfo, NamedPiece, PassRecord, Versions
@@ -152,7 +152,7 @@ class _Gathering:
         except NotMeasured as known:
             return {}, str(known)
         except Exception as error:
-            return {}, shortened(" ".join(f"it failed: {type(error).__name__}: {error}".split()))
+            return {}, shortened(f"it failed: {kind_and_message(error)}")
 
     def _say(self, what: str) -> None:
         try:

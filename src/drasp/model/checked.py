@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drasp.errors import UnsupportedModelError
+from drasp.errors import UnsupportedModelError, kind_and_message
 from drasp.model.forward import TorchTransformer
 from drasp.model.modes import own_modes
 from drasp.model.places import Places
@@ -96,7 +96,7 @@ def _their_values(model: nn.Module, tokens: Tensor, places: Places, layers: int,
         with _evaluating(model):
             output = model(tokens)
     except Exception as error:
-        raise UnsupportedModelError(f"{name}: its forward pass failed on random tokens: {type(error).__name__}: {error}") from None
+        raise UnsupportedModelError(f"{name}: its forward pass failed on random tokens: {kind_and_message(error)}") from None
     finally:
         for handle in handles:
             handle.remove()

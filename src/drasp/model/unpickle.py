@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from drasp.errors import kind_and_message
+
 HOLDERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 """What training code calls the tensors that it saves beside other things."""
 
@@ -38,7 +40,7 @@ def main(source: str, target: str) -> int:
     try:
         save_file(tensors_in(torch.load(source, map_location="cpu", weights_only=True)), target)
     except Exception as error:
-        print(" ".join(f"{type(error).__name__}: {error}".split())[:400], file=sys.stderr)
+        print(kind_and_message(error)[:400], file=sys.stderr)
         return 1
     return 0
 

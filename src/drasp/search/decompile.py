@@ -10,7 +10,7 @@ from drasp.core.budget import Budget
 from drasp.core.journal import Journal
 from drasp.core.records import from_json, to_json
 from drasp.core.threads import one_thread
-from drasp.errors import DraspError, shortened
+from drasp.errors import DraspError, kind_and_message, shortened
 from drasp.evidence.conventions import conventions
 from drasp.evidence.gather import Searched, gather
 from drasp.evidence.kind import Question
@@ -158,7 +158,7 @@ def _made(record: Record, failed: str, make: Callable[[], Made], instead: Made) 
     try:
         return make()
     except Exception as error:
-        reason = shortened(" ".join(f"{failed}: {type(error).__name__}: {error}".split()))
+        reason = shortened(f"{failed}: {kind_and_message(error)}")
         record.reason = "; ".join(filter(None, [record.reason, reason]))
         return instead
 

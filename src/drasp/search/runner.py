@@ -12,7 +12,7 @@ from drasp.core.budget import Budget, OutOfBudget
 from drasp.core.interrupts import HeldInterrupts
 from drasp.core.intervals import Z
 from drasp.core.journal import Journal
-from drasp.errors import DraspError
+from drasp.errors import DraspError, kind_and_message
 from drasp.evidence.schema import PassRecord
 from drasp.evidence.verdict import within_limits
 from drasp.ir.program import Program
@@ -382,7 +382,7 @@ class Runner:
             self.run.journal.stopped(self.run.budget)
             return
         if not isinstance(stop, KeyboardInterrupt):
-            self.record.reason = f"{self._phase} failed: {type(stop).__name__}: {stop}"
+            self.record.reason = f"{self._phase} failed: {kind_and_message(stop)}"
             return
         self.interrupts.hold()
         self.record.interrupted = True

@@ -15,7 +15,7 @@ from drasp.core.budget import Budget
 from drasp.core.intervals import BAND_EDGES
 from drasp.core.parallel import renew_threads
 from drasp.core.records import Damaged, to_json
-from drasp.errors import DraspError, RunFolderError, in_one_line
+from drasp.errors import DraspError, RunFolderError, in_one_line, kind_and_message
 from drasp.evidence.gather import EvidenceTuning
 from drasp.evidence.schema import KINDS
 from drasp.learn.pools import Study
@@ -124,7 +124,7 @@ def _filled(row: Row, measured: Iterator[dict[str, Any]]) -> Row:
     except DraspError as error:
         return replace(row, error=str(error))
     except Exception as error:
-        return replace(row, error=in_one_line(" ".join(f"{type(error).__name__}: {error}".split())))
+        return replace(row, error=in_one_line(kind_and_message(error)))
     return row
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drasp.errors import DraspError, in_one_line
+from drasp.errors import DraspError, in_one_line, kind_and_message
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -91,4 +91,4 @@ def _lost(error: BaseException) -> Lost:
 
 
 def _brief(error: BaseException) -> str:
-    return in_one_line(" ".join(f"{type(error).__name__} {error}".split()), 120)
+    return in_one_line(kind_and_message(error), 120)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from drasp.errors import DraspError, TaskError
+from drasp.errors import DraspError, TaskError, kind_and_message
 from drasp.tasks.protocol import Asked, Task
 from drasp.tasks.sampling import LONGEST, MOST, check_header, check_names
 from drasp.tasks.sequences import Ids, Mark, SequenceTask, places_said
@@ -187,14 +187,14 @@ class _Examples(SequenceTask):
         except DraspError:
             raise
         except Exception as error:
-            raise _wrong(f"sequences(rng, {count}, {lengths}) failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise _wrong(f"sequences(rng, {count}, {lengths}) failed: {kind_and_message(error)}") from error
 
     def _user(self, what: str, function: Callable[[Any], Any], ids: Ids) -> Any:
         given = self._codes.given(ids)
         try:
             found = function(given)
         except Exception as error:
-            raise _wrong(f"{what}({given!r}) failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise _wrong(f"{what}({given!r}) failed: {kind_and_message(error)}") from error
         return found.tolist() if hasattr(found, "tolist") else found
 
 
