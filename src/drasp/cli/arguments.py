@@ -128,10 +128,8 @@ def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tupl
     What does not fit is said before anything is claimed or searched.
     """
     from drasp.model.bundled import resolve_model
-    from drasp.model.checkpoint import load_transformer
-    from drasp.model.fit import fitted
-    from drasp.model.told import told_by
-    from drasp.tasks.user import is_python, load_task
+    from drasp.model.given import both_fitted
+    from drasp.tasks.user import is_python
 
     folder, known = resolve_model(model)
     wanted = known if task is None else task
@@ -139,7 +137,5 @@ def model_and_task(model: str, task: str | None, span: tuple[int, int]) -> "tupl
         raise DraspError(f"{folder} has no task.json: say with --task what the model was trained on; `drasp tasks` lists the names")
     if task is None and is_python(wanted):
         raise DraspError(f"{folder} was trained on a task in a Python file, which is run only where you ask for it: add --task {wanted}")
-    transformer = load_transformer(folder)
-    told = told_by(folder, transformer.vocabulary_size)
-    transformer, found = fitted(transformer, load_task(wanted), span, str(folder), told)
+    transformer, found = both_fitted(folder, wanted, span, str(folder))
     return transformer, found, folder.resolve().name, wanted

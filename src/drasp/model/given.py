@@ -1,14 +1,21 @@
-"""A model however it is given, as the plain description."""
+"""A model however it is given, as the plain description; and with its task."""
 
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drasp.errors import DraspError
 from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import load_transformer
+from drasp.model.fit import fitted
 from drasp.model.memory import KINDS, from_memory
+from drasp.model.told import told_by
 from drasp.model.transformer import Transformer
+from drasp.tasks.protocol import Task
+from drasp.tasks.user import as_task
+
+if TYPE_CHECKING:
+    from drasp.tasks.examples import Sequences
 
 
 class InMemory(Protocol):
@@ -42,3 +49,11 @@ def as_transformer(model: Model) -> Transformer:
             f"{' or '.join(KINDS)}, or a drasp.Transformer filled by hand"
         )
     return found
+
+
+def both_fitted(
+    model: Model, task: "Task | Sequences | str | os.PathLike[str]", lengths: tuple[int, int], name: str = "the model"
+) -> tuple[Transformer, Task]:
+    """Both, however they are given, as they fit each other; see `as_transformer`, `as_task` and `fitted`."""
+    transformer = as_transformer(model)
+    return fitted(transformer, as_task(task), lengths, name, told_by(model, transformer.vocabulary_size))

@@ -19,11 +19,9 @@ from drasp.ir.program import Program
 from drasp.lang.parser import parse
 from drasp.lang.printer import print_program
 from drasp.learn.pools import Study
-from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
-from drasp.model.given import Model, as_transformer
+from drasp.model.given import Model, both_fitted
 from drasp.model.modes import device_named, own_modes
-from drasp.model.told import told_by
 from drasp.rewrite.tidy import tidy
 from drasp.search.frontier import Point, listing
 from drasp.search.plan import PLAN, Pass
@@ -31,7 +29,6 @@ from drasp.search.runner import Progress, Record, Run, Runner
 from drasp.search.settings import Settings, Tuning
 from drasp.tasks.examples import Sequences
 from drasp.tasks.protocol import Task
-from drasp.tasks.user import as_task
 
 Made = TypeVar("Made")
 
@@ -96,9 +93,7 @@ def decompile(
     if not isinstance(settings, Settings):
         raise DraspError(f"settings must be drasp.Settings(...), not {type(settings).__name__}")
     session = session or Session()
-    transformer = as_transformer(model)
-    told = told_by(model, transformer.vocabulary_size)
-    transformer, task = fitted(transformer, as_task(task), settings.lengths, "the model", told)
+    transformer, task = both_fitted(model, task, settings.lengths)
     device = device_named(settings.device)
     budget = session.budget or Budget.of(settings.time, settings.work, tuning.budget)
     with own_modes(), one_thread(True):  # several batches are worked on at once instead

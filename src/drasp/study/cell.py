@@ -20,10 +20,8 @@ from drasp.evidence.gather import EvidenceTuning
 from drasp.evidence.schema import KINDS
 from drasp.learn.pools import Study
 from drasp.model.bundled import resolve_model
-from drasp.model.checkpoint import load_transformer
-from drasp.model.fit import fitted
 from drasp.model.forward import TorchTransformer
-from drasp.model.told import told_by
+from drasp.model.given import both_fitted
 from drasp.search import record
 from drasp.search.decompile import Decompilation, Session, decompile
 from drasp.search.saved import keeping, question
@@ -173,9 +171,7 @@ def _accuracy(shares: Iterable[tuple[tuple[int, ...], float]]) -> dict[str, Any]
 
 def _study(cell: Cell, model: Path) -> Study:
     """The model and its task as they fit each other."""
-    transformer = load_transformer(model)
-    told = told_by(model, transformer.vocabulary_size)
-    transformer, task = fitted(transformer, load_task(cell.source), cell.settings.lengths, "the model", told)
+    transformer, task = both_fitted(model, cell.source, cell.settings.lengths)
     return Study(transformer, task, TorchTransformer(transformer))
 
 
