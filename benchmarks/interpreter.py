@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from drasp.cli.arguments import lengths
 from drasp.ir.program import Program
 from drasp.lang.folder import load_program
 from drasp.learn.evaluation import predictions, task_bands
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="a folder of model folders")
     parser.add_argument("--batch", type=int, default=64, help="sequences")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--lengths", type=_lengths, default=(0, 150), help="cut to the length bands")
+    parser.add_argument("--lengths", type=lengths, default=(0, 150), help="cut to the length bands")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(HEADER, flush=True)
@@ -52,11 +53,6 @@ def main() -> None:
         folder, task = resolve_model(file.stem if arguments.models is None else str(arguments.models / file.stem))
         for row in _rows(load_program(file), file.stem, folder, get_task(task or file.stem), arguments):
             print(row, flush=True)
-
-
-def _lengths(text: str) -> tuple[int, int]:
-    low, high = text.split("-")
-    return int(low), int(high)
 
 
 def _rows(program: Program, name: str, folder: Path, task, arguments):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drasp.core.budget import LONGEST
-from drasp.core.intervals import USUAL_LENGTHS
+from drasp.core.intervals import USUAL_LENGTHS, lengths_of
 from drasp.errors import DraspError
 
 if TYPE_CHECKING:
@@ -103,11 +103,10 @@ def seconds(text: str) -> float:
 
 
 def lengths(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    ends = _whole(low), _whole(high)
-    if ends[0] is None or ends[1] is None or ends[0] > ends[1]:
+    found = lengths_of(text)
+    if found is None or found[0] > found[1]:
         raise argparse.ArgumentTypeError(f"{text!r} is no range of lengths like 0-150")
-    return ends[0], ends[1]
+    return found
 
 
 def device(name: str) -> str:

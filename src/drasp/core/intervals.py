@@ -1,5 +1,6 @@
 """Shares of sequences with their intervals, by length band."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -8,6 +9,12 @@ BAND_EDGES = ((0, 50), (51, 100), (101, 150))
 USUAL_LENGTHS = (0, 150)  # of sequences, both ends included, where no others are asked for: all bands
 Z = 1.959964  # standard deviations of a normal distribution that hold 95 % of it
 DIGITS = 6  # behind the point of a share that is recorded
+
+
+def lengths_of(text: str) -> tuple[int, int] | None:
+    """What a text like 0-50 means; None where it means none."""
+    ends = re.fullmatch(r"(\d{1,18})-(\d{1,18})", text)
+    return None if ends is None else (int(ends[1]), int(ends[2]))
 
 
 def bands(lengths: tuple[int, int]) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from drasp.core.intervals import lengths_of
 from drasp.core.journal import digest
 from drasp.errors import DraspError
 from drasp.model.bundled import resolve_model
@@ -208,10 +209,10 @@ def _settings(table: Mapping[str, Any]) -> Settings:
 def _value(record: type, key: str, value: Any) -> Any:
     """A setting as its record takes it."""
     if key == "lengths":
-        ends = re.fullmatch(r"(\d{1,9})-(\d{1,9})", value) if isinstance(value, str) else None
+        ends = lengths_of(value) if isinstance(value, str) else None
         if ends is None:
             raise DraspError(f'lengths must be like "0-50", not {value!r}')
-        return int(ends[1]), int(ends[2])
+        return ends
     kind = get_type_hints(record)[key]
     if kind is float and type(value) is int:
         return float(value)
