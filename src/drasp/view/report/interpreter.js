@@ -122,6 +122,20 @@ const Interpreter = (() => {
     return sum;
   }
 
+  /** A norm: each row less its mean, over sigma or what stands for it, times gain, plus shift; or less than that. */
+  function normed({ size, data }, { centred, scaled, eps, sigma, gain, shift }) {
+    const found = data.slice();
+    for (let start = 0; start < found.length; start += size) {
+      const row = found.subarray(start, start + size);
+      const mean = centred ? row.reduce((a, b) => a + b, 0) / size : 0;
+      for (let c = 0; c < size; c++) row[c] -= mean;
+      if (!scaled) continue;
+      const root = sigma ?? Math.sqrt(row.reduce((sum, x) => sum + x * x, 0) / size + eps);
+      for (let c = 0; c < size; c++) row[c] = divide(row[c], root) * gain[c] + shift[c];
+    }
+    return { size, data: found };
+  }
+
   /** One evaluation: statement after statement. */
   class Run {
     constructor(program, ids, positions) {
@@ -245,28 +259,20 @@ const Interpreter = (() => {
 
     mlp({ reads, tensors, act, centred, scaled }) {
       const tensor = (name) => this.program.tensors[tensors[name]];
-      const row = (name) => tensor(name).data;
+      const row = (name) => tensor(name)?.data;
       const parts = reads.map((read, i) => this.times(read, tensors[`in.${i}`]));
       const { size } = parts[0];
       const total = new Float64Array(this.time * size);
       for (const part of parts) part.data.forEach((x, i) => (total[i] += x));
-      for (let i = 0; i < this.time; i++) {
-        const here = total.subarray(i * size, (i + 1) * size);
-        const mean = centred ? here.reduce((a, b) => a + b, 0) / size : 0;
-        for (let c = 0; c < size; c++) here[c] -= mean;
-        if (!scaled) continue;
-        const square = here.reduce((sum, x) => sum + x * x, 0) / size;
-        const sigma = "sigma" in tensors ? row("sigma")[0] : Math.sqrt(square + row("eps")[0]);
-        for (let c = 0; c < size; c++) here[c] = divide(here[c], sigma) * row("gain")[c] + row("shift")[c];
-      }
+      const norm = { centred, scaled, eps: row("eps")?.[0], sigma: row("sigma")?.[0], gain: row("gain"), shift: row("shift") };
+      const read = normed({ size, data: total }, norm);
       const affine = (vector, part) => {
         const found = timesMatrix(vector, tensor(`w_${part}`), this.time);
         found.data.forEach((x, i) => (found.data[i] = x + row(`b_${part}`)[i % found.size]));
         return found;
       };
-      const normed = { size, data: total };
-      const hidden = affine(normed, "in");
-      const gate = "w_gate" in tensors ? affine(normed, "gate") : null;
+      const hidden = affine(read, "in");
+      const gate = "w_gate" in tensors ? affine(read, "gate") : null;
       hidden.data.forEach((x, i) => (hidden.data[i] = gate ? ACTIVATIONS[act](gate.data[i]) * x : ACTIVATIONS[act](x)));
       return affine(hidden, "out");
     }
@@ -362,5 +368,5 @@ const Interpreter = (() => {
   }
 
   const evaluate = (program, ids, positions) => new Run(program, ids, positions);
-  return { load, dense, predictions, evaluate, ACTIVATIONS, inflate, keysSeen, softmax, timesMatrix };
+  return { load, dense, predictions, evaluate, ACTIVATIONS, inflate, keysSeen, normed, softmax, timesMatrix };
 })();

@@ -32,16 +32,8 @@ const Model = (() => {
     return { size: columns, data: found };
   }
 
-  function normed({ size, data }, { centred, scaled, eps, gain, shift }) {
-    if (!scaled) return { size, data };
-    const found = data.slice();
-    for (let start = 0; start < found.length; start += size) {
-      const row = found.subarray(start, start + size);
-      const mean = centred ? row.reduce((a, b) => a + b, 0) / size : 0;
-      const root = Math.sqrt(row.reduce((total, x) => total + (x - mean) ** 2, 0) / size + eps);
-      for (let c = 0; c < size; c++) row[c] = ((row[c] - mean) / root) * gain.data[c] + shift.data[c];
-    }
-    return { size, data: found };
+  function normed(stream, { gain, shift, ...norm }) {
+    return Interpreter.normed(stream, { ...norm, gain: gain?.data, shift: shift?.data });
   }
 
   /** Queries or keys turned by their positions. */
