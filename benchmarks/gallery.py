@@ -16,7 +16,7 @@ from drasp.lang.folder import load_program
 from drasp.lang.printer import print_program
 from drasp.search.record import load_evidence
 from drasp.tasks.registry import get_task
-from drasp.view.pictures import automaton_figures
+from drasp.view.pictures import automaton_figures, counter_figures
 from drasp.view.summary import summary
 from drasp.view.words import algorithm, recorded_scene
 
@@ -42,7 +42,8 @@ def _entry(name: str, program: Program, evidence: Evidence) -> str:
     scene = recorded_scene(program, evidence)
     sentences = algorithm(program, scene)
     said = "\n".join(summary(program, evidence, scene, sentences))
-    pictures = "".join(f"{figure.html}\n\n" for figure in automaton_figures(program, get_task(name)))
+    figures = [*automaton_figures(program, get_task(name)), *counter_figures(program, sentences)]
+    pictures = "".join(f"{figure.html}\n\n" for figure in figures)
     return f"\n## {name}\n\n{get_task(name).description}\n\n```text\n{said}\n```\n\n{pictures}```drasp\n{print_program(program)}```"
 
 

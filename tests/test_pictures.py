@@ -16,9 +16,11 @@ from drasp.lang.folder import load_program
 from drasp.lang.parser import parse
 from drasp.run.numpy_fast import logits
 from drasp.tasks.registry import get_task
-from drasp.view.pictures import automaton_figures, reads_picture
+from drasp.view.pictures import automaton_figures, counter_figures, reads_picture
 from drasp.view.pictures.automaton import Automaton, State, automaton_of, automaton_of_task
+from drasp.view.pictures.counters import counter_of
 from drasp.view.pictures.states import said, states_picture
+from drasp.view.words import algorithm, task_scene
 from strategies import programs
 
 ROOT = Path(__file__).parents[1]
@@ -156,3 +158,43 @@ def test_of_many_lines_there_is_no_picture() -> None:
     lines = "\n".join(f"more{i} = relu(one[0])" for i in range(40))
     head, body = TOMITA4.rstrip().rsplit("\n", 1)
     assert reads_picture(parse(f"{head}\n{lines}\n{body}\n")) is None
+
+
+COUNTING = """drasp 1
+vocabulary "a" "b" <bos> <sep> <eos> <pad>
+positions 152
+predict next-token-set
+
+a1 = aggregate(s=[], v=token)
+m1 = [2*a1["b"] - 2*a1["a"] + 3*a1[<bos>], 2*a1["a"] - 2*a1["b"] - a1[<bos>]]
+logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
+prediction = sigmoid(logits1)
+"""
+
+
+@pytest.mark.parametrize("task", ["D2", None])
+def test_a_counter_shows_what_may_follow_at_each_of_its_values(task: str | None) -> None:
+    program = parse(COUNTING)
+    scene = None if task is None else task_scene(program, get_task(task), (0, 50))
+    sentences = algorithm(program, scene)
+    counter = counter_of(program.header, sentences)
+    assert counter is not None
+    assert counter.name == "the number of `a` minus the number of `b`"
+    assert counter.ends == (task is not None)
+    assert counter.values == (range(3) if task else range(-2, 4))
+    ids = {token: i for i, token in enumerate(program.header.vocabulary)}
+    for value in counter.values:
+        tokens = [ids["<bos>"], *[ids["a" if value > 0 else "b"]] * abs(value)]
+        last = logits(program, np.array([tokens]), np.arange(len(tokens))[None])[0, -1] > 0
+        told = {name: value in allowed for name, allowed in counter.rows}
+        assert told == {"a": last[ids["a"]], "b": last[ids["b"]], "the end": last[ids["<eos>"]]}
+    (figure,) = counter_figures(program, sentences)
+    drawn = ElementTree.fromstring(figure.svg)
+    circles = [each for each in drawn.iter() if each.tag.endswith("circle")]
+    assert len(circles) == 3 * len(counter.values)
+    assert sum(each.get("fill") == "currentColor" for each in circles) == sum(len(allowed) for _, allowed in counter.rows)
+
+
+def test_what_hangs_on_no_counter_has_no_such_picture() -> None:
+    program = parse(TOMITA4)
+    assert counter_figures(program, algorithm(program)) == []

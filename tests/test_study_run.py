@@ -167,7 +167,7 @@ def test_where_nothing_can_be_written_the_study_ends_and_what_is_done_stays(tmp_
     with (tmp_path / "out" / RESULTS).open() as file:
         rows = {line["seed"]: line["error"] for line in csv.DictReader(file)}
     assert "3" not in rows
-    assert rows.get("1", "ValueError it is odd") == "ValueError it is odd"
+    assert rows.get("1", "ValueError: it is odd") == "ValueError: it is odd"
 
 
 def test_a_study_is_worked_on_by_one_command_at_a_time(tmp_path):

@@ -1,15 +1,18 @@
-"""Pictures of what a program does, as SVG that stands alone: the automaton that it is, and what reads what."""
+"""Pictures of what a program does, as SVG that stands alone: the automaton that it is, its counter, and what reads what."""
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drasp.ir.program import Program
 from drasp.tasks.protocol import Task
 from drasp.view.pictures.automaton import automaton_of, automaton_of_task
+from drasp.view.pictures.counters import counter_of, counter_picture
 from drasp.view.pictures.reads import reads_picture
 from drasp.view.pictures.states import states_picture
+from drasp.view.words.claims import Sentence
 
-__all__ = ["Figure", "automaton_figures", "reads_picture"]
+__all__ = ["Figure", "automaton_figures", "counter_figures", "reads_picture"]
 
 MOST_STATEMENTS = 60
 """Of a program of which an automaton is sought."""
@@ -40,3 +43,12 @@ def automaton_figures(program: Program, task: Task | None) -> list[Figure]:
         return [Figure(states_picture(found), f"{caption}, and it is the task's own.")]
     figures = [Figure(states_picture(found), f"{caption}.")]
     return figures if own is None else [*figures, Figure(states_picture(own), "The task's own automaton, which is another.")]
+
+
+def counter_figures(program: Program, sentences: Sequence[Sentence]) -> list[Figure]:
+    """What may follow by the value of a counter, as the algorithm in words tells it, where it hangs on one counter."""
+    found = counter_of(program.header, sentences)
+    if found is None:
+        return []
+    shown = "" if found.ends else " Beyond the values that are shown it is as at the ends."
+    return [Figure(counter_picture(found), f"What may follow (filled) or not, by {found.name.replace('`', '')} so far.{shown}")]

@@ -23,7 +23,7 @@ from drasp.lang.printer import print_program
 from drasp.model.transformer import Transformer
 from drasp.tasks.registry import known_task
 from drasp.view.facts import NAMED_QUESTION, facts, marks, measured, shortfalls
-from drasp.view.pictures import automaton_figures, reads_picture
+from drasp.view.pictures import automaton_figures, counter_figures, reads_picture
 from drasp.view.report.model import check_model, model_data
 from drasp.view.report.program import Json, program_data
 from drasp.view.verdict import meaning
@@ -48,10 +48,12 @@ def report(program: Program, evidence: Evidence | None, name: str, scene: Scene 
         DraspError: the evidence is that of another program, or the model another one, or too large.
     """
     data: Json = {"name": name, "program": {}, "model": None, "header": print_program(program).split("\n\n")[0]}
-    data["algorithm"] = _algorithm(program, scene)
+    sentences = algorithm(program, scene)
+    data["algorithm"] = {"checked": checked_on(scene), "sentences": [sentence.text for sentence in sentences]}
     data |= {"size": _size(program), "evidence": None if evidence is None else _evidence(program, evidence)}
     task = None if evidence is None else known_task(evidence.settings["task"])
-    pictures = {"automaton": "".join(figure.html for figure in automaton_figures(program, task)), "reads": _reads(program)}
+    figures = [*automaton_figures(program, task), *counter_figures(program, sentences)]
+    pictures = {"figures": "".join(figure.html for figure in figures), "reads": _reads(program)}
     empty = _filled(data, pictures)
     room = LARGEST - len(empty.encode()) - _characters(program_data(program, 0))
     data |= {"program": program_data(program, room)}
@@ -64,10 +66,6 @@ def report(program: Program, evidence: Evidence | None, name: str, scene: Scene 
 def _reads(program: Program) -> str:
     found = reads_picture(program)
     return "" if found is None else f'<details class="picture"><summary>What reads what</summary>{found}</details>'
-
-
-def _algorithm(program: Program, scene: Scene | None) -> Json:
-    return {"checked": checked_on(scene), "sentences": [sentence.text for sentence in algorithm(program, scene)]}
 
 
 def _size(program: Program) -> Json:
