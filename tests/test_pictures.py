@@ -22,6 +22,7 @@ from drasp.view.pictures.counters import counter_of
 from drasp.view.pictures.states import said, states_picture
 from drasp.view.words import algorithm, task_scene
 from strategies import programs
+from test_evidence_language import D2
 
 ROOT = Path(__file__).parents[1]
 SPECIAL = ("<bos>", "<sep>", "<eos>", "<pad>")
@@ -160,21 +161,9 @@ def test_of_many_lines_there_is_no_picture() -> None:
     assert reads_picture(parse(f"{head}\n{lines}\n{body}\n")) is None
 
 
-COUNTING = """drasp 1
-vocabulary "a" "b" <bos> <sep> <eos> <pad>
-positions 152
-predict next-token-set
-
-a1 = aggregate(s=[], v=token)
-m1 = [2*a1["b"] - 2*a1["a"] + 3*a1[<bos>], 2*a1["a"] - 2*a1["b"] - a1[<bos>]]
-logits1 = project(inp=m1, op={0: {"a": 1}, 1: {"b": 1, <eos>: -1}})
-prediction = sigmoid(logits1)
-"""
-
-
 @pytest.mark.parametrize("task", ["D2", None])
 def test_a_counter_shows_what_may_follow_at_each_of_its_values(task: str | None) -> None:
-    program = parse(COUNTING)
+    program = parse(D2)
     scene = None if task is None else task_scene(program, get_task(task), (0, 50))
     sentences = algorithm(program, scene)
     counter = counter_of(program.header, sentences)
