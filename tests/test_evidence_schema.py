@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drasp.errors import DraspError
-from drasp.evidence.lines import LINES
+from drasp.evidence.lines import LINES, LeaveOneOut
 from drasp.evidence.schema import KINDS, PENDING, Evidence, Gap
 from drasp.lang.folder import load_program
 from drasp.search.record import load_evidence
@@ -49,6 +49,12 @@ def test_a_file_from_before_predictions_were_counted_without_each_line_is_read()
     assert found.lines is not None
     assert {(line.match, line.stays) for line in found.lines} == {(0.125, None)}
     assert {row.mark for row in found.rows(LINES)} == {"without it: match 0.125"}
+
+
+@pytest.mark.parametrize(("stays", "said"), [(1.0, "1.00"), (0.99995, "over 0.99"), (0.9949, "0.99"), (0.996, "over 0.99"), (0.0, "0.00")])
+def test_a_line_without_which_not_all_predictions_stay_is_not_said_to_change_none(stays, said):
+    found = sample_evidence(PROGRAM, lines=(LeaveOneOut("a1", 0.99, stays),))
+    assert [row.mark for row in found.rows(LINES)] == [f"without it {said} of predictions stay"]
 
 
 @pytest.mark.parametrize("verdict", ["decompiled", "pruned", "not decompiled"])

@@ -96,8 +96,14 @@ def _said(each: LeaveOneOut) -> tuple[str, tuple[str, ...], str]:
     """The text, the line, and what stands beside it; of an older file match is all that there is."""
     if each.stays is None:
         return f"match without it {each.match:.3f}", (each.statement,), f"without it: match {each.match:.3f}"
-    text = f"without it {each.stays:.3f} of predictions stay, and match is {each.match:.3f}"
-    return text, (each.statement,), f"without it {each.stays:.2f} of predictions stay"
+    text = f"without it {_share(each.stays, 3)} of predictions stay, and match is {each.match:.3f}"
+    return text, (each.statement,), f"without it {_share(each.stays, 2)} of predictions stay"
+
+
+def _share(share: float, digits: int) -> str:
+    """Rounded; what is not all is not said to be all."""
+    rounded = f"{share:.{digits}f}"
+    return f"over {1 - 10.0**-digits:.{digits}f}" if float(rounded) == 1 > share else rounded
 
 
 LINES = Kind(

@@ -1022,7 +1022,8 @@ function head() {
   );
 }
 
-const percent = (x) => `${(100 * x).toFixed(2).replace(/\.?0+$/, "")} %`;
+/** Rounded; what is not all is not said to be all. */
+const percent = (x) => (x < 1 && x >= 0.99995 ? "over 99.99 %" : `${(100 * x).toFixed(2).replace(/\.?0+$/, "")} %`);
 
 async function main() {
   head();
