@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from drasp.ir.program import Header
 from drasp.view.pictures.drawing import LETTER, Place, picture, text
 from drasp.view.words.claims import MayFollow, Sentence, Within
@@ -40,7 +42,7 @@ def counter_of(header: Header, sentences: Sequence[Sentence]) -> Counter | None:
     (coefficients,) = counted
     values, ends = _values(coefficients, rules, [claim for claim in claims if isinstance(claim, Within)])
     words = Wording(header)
-    rows = tuple((_called(rule, words), frozenset(v for v in values if _allows(rule, v))) for rule in rules)
+    rows = tuple((_called(rule, words), _allowed(rule, values)) for rule in rules)
     return Counter(words.in_full(coefficients), values, ends, rows) if len(values) <= MOST_COLUMNS else None
 
 
@@ -54,13 +56,13 @@ def _values(counted: Coefficients, rules: Sequence[MayFollow], within: Sequence[
     return range(least, max(numbers) + BEYOND + 1), False
 
 
-def _allows(rule: MayFollow, value: int) -> bool:
-    condition = rule.condition
-    if isinstance(condition, Constant):
-        return condition.value
-    assert isinstance(condition, Tally)
-    relations = {"at most": value <= condition.number, "at least": value >= condition.number, "exactly": value == condition.number}
-    return relations[condition.relation]
+def _allowed(rule: MayFollow, values: range) -> frozenset[int]:
+    """The values at which its output may follow."""
+    if isinstance(rule.condition, Tally):
+        met = rule.condition.met_by(np.array(values))
+        return frozenset(value for value, yes in zip(values, met, strict=True) if yes)
+    assert isinstance(rule.condition, Constant)
+    return frozenset(values if rule.condition.value else ())
 
 
 def _called(rule: MayFollow, words: Wording) -> str:

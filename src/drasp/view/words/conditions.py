@@ -84,7 +84,10 @@ class Tally(Condition):
         return f"{words.tally(self.coefficients)} is {relation}{self.number}"
 
     def holds(self, scene: Scene) -> Array:
-        total = tally(scene, self.coefficients)
+        return self.met_by(tally(scene, self.coefficients))
+
+    def met_by(self, total: Array) -> Array:
+        """Whether sums of counts stand to the number as said."""
         if self.relation == "exactly":
             return total == self.number
         return total <= self.number if self.relation == "at most" else total >= self.number
