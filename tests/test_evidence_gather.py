@@ -119,6 +119,19 @@ def test_without_a_budget_all_that_runs_anything_is_a_gap():
     assert found.verdict == "not decompiled"
 
 
+def test_without_a_budget_nothing_is_drawn(monkeypatch):
+    task = get_task("bin_majority")
+
+    def drawn(*arguments):
+        raise AssertionError("a sequence was drawn")
+
+    monkeypatch.setattr(type(task), "sample", drawn)
+    gone = Budget.of_work(1.0)
+    gone.charge(1.0)
+    found = _gathered(gone)[-1]
+    assert _reasons(found)["attention"] == "its budget ran out before it was done"
+
+
 def test_too_small_a_budget_gives_no_evidence_that_is_none():
     found = _gathered(Budget.of_work(0.5, BudgetTuning(pace=1.0)))[-1]
     assert _reasons(found)["match"].endswith("sequences; fewer than 100 are no evidence")

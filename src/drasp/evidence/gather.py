@@ -194,6 +194,7 @@ class _Gathering:
         return self.cost
 
     def _trial(self, sequences: int) -> float:
+        self.budget.check()
         began = self.budget.spent()
         drawn = draw(self.bench.question.examinee, sequences, self.bench.rng(Stream.TRIAL), self.budget)
         predictor(self.bench.program, drawn, self.budget)

@@ -512,6 +512,7 @@ class _Run:
         blocks = [np.split(rows, ends[:-1], axis=1) for rows in np.split(matrix, ends[:-1])]
         total = np.zeros(self.shape, self.dtype)
         for i, first in enumerate(inputs):
+            go_on()
             total += bilinear(first, blocks[i][i], first)
             for j in range(i):
                 total += bilinear(first, blocks[i][j] + blocks[j][i].T, inputs[j])
