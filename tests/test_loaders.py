@@ -17,6 +17,7 @@ from drasp.errors import DraspError, UnsupportedModelError
 from drasp.model.checkpoint import load_transformer
 from drasp.model.forward import forward
 from drasp.model.given import as_transformer
+from drasp.model.told import told_by
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -85,6 +86,14 @@ def saved(folder: Path, config: dict, state: dict) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
     return folder
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "neox", "llama"])
+def test_special_tokens_tell_nothing_where_the_configuration_has_what_it_has_for_any_model(tmp_path: Path, kind: str) -> None:
+    for given, expected in (({}, {}), ({"bos_token_id": 7, "eos_token_id": 8}, {"<bos>": 7, "<eos>": 8})):
+        model = hugging_face(kind, **given)
+        model.save_pretrained(tmp_path)
+        assert told_by(model, 11).ids == told_by(tmp_path, 11).ids == expected
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.transformer."])

@@ -11,6 +11,9 @@ from drasp.model.bundled import resolve_model
 from drasp.model.checkpoint import CONFIG, read_json
 from drasp.tasks.sampling import SPECIAL
 
+_UNSAID = {"gpt_neox": {"<bos>": 0, "<eos>": 2}, "llama": {"<bos>": 1, "<eos>": 2}}
+"""By `model_type`: the ids that a configuration of transformers has where nobody said any; they tell nothing of the model's tokens."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -89,5 +92,7 @@ def _in_order(ids: Mapping[Any, Any], size: int) -> tuple[str, ...] | None:
 
 
 def _special(config: Mapping[str, Any], size: int) -> dict[str, int]:
-    ids = {token: config.get(f"{token.strip('<>')}_token_id") for token in SPECIAL}
-    return {token: i for token, i in ids.items() if type(i) is int and 0 <= i < size}
+    ids = {token: i for token in SPECIAL if type(i := config.get(f"{token.strip('<>')}_token_id")) is int}
+    if ids == _UNSAID.get(str(config.get("model_type"))):
+        return {}
+    return {token: i for token, i in ids.items() if 0 <= i < size}
