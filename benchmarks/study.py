@@ -1,11 +1,13 @@
 """What a study bears: kills at random moments, many cells, one worker and several.
 
     python benchmarks/study.py kills --moments 10 --seed 0
+    python benchmarks/study.py ways
     python benchmarks/study.py scale --cells 10000
     python benchmarks/study.py growth --cells 2 4 8 --workers 1 2
 
 `kills` runs a small grid to its end, and again with a process killed at a random moment: a worker, the command, or the scheduler of a
 cluster started by hand. The command is then given again until it ends well; its `results.csv` must be the same but for seconds and memory.
+`ways` runs it on one worker, on two, and through a scheduler started by hand, each from nothing.
 `scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` trains and decompiles cells that are alike.
 """
 
@@ -50,6 +52,7 @@ def main() -> None:
     kills.add_argument("--moments", type=int, default=10)
     kills.add_argument("--seed", type=int, default=0)
     kills.set_defaults(run=_kills)
+    kinds.add_parser("ways").set_defaults(run=_ways)
     scale = kinds.add_parser("scale")
     scale.add_argument("--cells", type=int, default=10_000)
     scale.add_argument("--workers", type=int, default=2)
@@ -149,6 +152,19 @@ def _killed(what: str, after: float, grid: Path, out: Path) -> tuple[list[int], 
     if cluster is not None:
         cluster.close()
     return codes, first
+
+
+def _ways(arguments: argparse.Namespace, folder: Path) -> None:
+    grid, cluster = folder / "grid.toml", Cluster()
+    grid.write_text(SMALL)
+    ways = {"one worker": ["--workers", "1"], "two workers": ["--workers", "2"], "a scheduler": ["--scheduler", cluster.address]}
+    print("| on | exit code | rows | the same as on one worker |\n|---|---|---|---|")
+    try:
+        for way, flags in ways.items():
+            code, rows = command(grid, folder / way, *flags).wait(), table(folder / way)
+            print(f"| {way} | {code} | {len(rows)} | {rows == table(folder / 'one worker')} |", flush=True)
+    finally:
+        cluster.close()
 
 
 def _kill_a_worker(pid: int) -> None:
