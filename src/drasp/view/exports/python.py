@@ -493,9 +493,9 @@ def matrix(op, rows, columns):
     """An operator as a matrix: that of a function has at each place what it says of the row's and the column's number."""
     if not callable(op):
         return op
-    with np.errstate(invalid="ignore"):  # of a token without a place
+    with np.errstate(invalid="ignore", over="ignore"):  # of a token without a place, and of too large a number
         values = op(np.arange(rows)[:, None], np.arange(columns)[None, :])
-    return np.broadcast_to(np.asarray(values, float), (rows, columns))
+    return np.broadcast_to(np.nan_to_num(np.asarray(values, float), nan=np.nan), (rows, columns))
 ''',
     **{name: text for record in RECORDS for name, text in record.helpers.items()},
     "tensor": '''\
