@@ -48,6 +48,8 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     found = parser.parse_args(argv)
     if any(isinstance(value, list) for value in vars(found).values()):
         parser.error("-- stands where a word is expected")
+    if any("\0" in value for value in map(str, vars(found).values())):
+        parser.error("a word holds a null character")
     return found
 
 
