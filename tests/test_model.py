@@ -187,6 +187,13 @@ def test_every_reason_is_listed_at_once(tmp_path: Path) -> None:
         assert reason in str(caught.value)
 
 
+def test_a_nan_that_signals_is_one_like_any_other(tmp_path: Path) -> None:
+    weights = random_weights(CONFIG)
+    weights["transformer.wpe.weight"].view(np.uint32)[3, 4] = 0x7FA00000
+    with pytest.raises(UnsupportedModelError, match="tensor wpe.weight holds NaN"):
+        load_transformer(write_model(tmp_path, CONFIG, weights))
+
+
 def _truncate(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])

@@ -15,6 +15,7 @@ from drasp.model.loaders.gpt2 import GPT2, MIN_GPT, NANO_GPT
 from drasp.model.loaders.gpt_neox import GPT_NEOX
 from drasp.model.loaders.llama import LLAMA
 from drasp.model.loaders.transformer_lens import TRANSFORMER_LENS
+from drasp.model.parts.arrays import as_numbers
 from drasp.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -154,12 +155,12 @@ def _decode(path: Path, data: bytes) -> dict[str, np.ndarray]:
     for name, entry in entries:
         kind, raw = entry["dtype"], bytes(entry["data"])
         if kind in _FLOATS:
-            values = np.frombuffer(raw, _FLOATS[kind]).astype(np.float64)
+            values = np.frombuffer(raw, _FLOATS[kind])
         elif kind == "BF16":
-            values = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+            values = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
         elif name.endswith(_BUFFERS):
             continue
         else:
             raise UnsupportedModelError(f"{path}: tensor {name} has type {kind}; drasp reads F64, F32, F16 and BF16")
-        weights[name] = values.reshape(entry["shape"])
+        weights[name] = as_numbers(values.reshape(entry["shape"]), name)
     return weights

@@ -21,7 +21,8 @@ def as_numbers(weights: Any, what: str) -> np.ndarray:
     try:
         if hasattr(weights, "detach"):
             weights = weights.detach().cpu().double().numpy()
-        return np.asarray(weights, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals; that it is one is said by others
+            return np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UnsupportedModelError(f"{what} cannot be read as numbers: {error}; the weights must be loaded, as dense tensors") from None
 
