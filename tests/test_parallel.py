@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from drasp.core.budget import Budget, OutOfBudget
-from drasp.core.parallel import go_on, in_order, threads
+from drasp.core.parallel import THREADS_AT_MOST, go_on, in_order, limit_threads, threads
 from drasp.core.threads import one_thread
 
 
@@ -24,6 +24,24 @@ def test_results_come_in_the_order_of_the_items_whichever_is_ready_first():
 def test_as_many_are_worked_on_at_once_as_there_are_threads():
     together = threading.Barrier(threads(), timeout=5)
     assert len(list(in_order(lambda _: together.wait(), range(threads())))) == threads()
+
+
+def test_a_process_that_shares_its_cores_works_on_one_piece_at_a_time():
+    working, most = [], []
+
+    def piece(i: int) -> int:
+        working.append(i)
+        time.sleep(0.005)
+        most.append(len(working))
+        working.remove(i)
+        return i
+
+    limit_threads(1)
+    try:
+        assert list(in_order(piece, range(6))) == list(range(6))
+    finally:
+        limit_threads(THREADS_AT_MOST)
+    assert set(most) == {1}
 
 
 def test_an_error_is_raised_where_its_result_would_be():

@@ -17,6 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 THREADS_AT_MOST = 4  # each holds the memory of one piece
+_most = THREADS_AT_MOST
 LOOKS_EVERY = 0.5  # seconds, at the clock, while a piece is waited for
 
 _own = threading.local()
@@ -27,10 +28,16 @@ class Left(BaseException):
     """Nobody waits for this piece any more. No `Exception`: code that guards against those of a user's task does not swallow it."""
 
 
-@cache
 def threads() -> int:
     """How many pieces are worked on at once."""
-    return min(cores(), THREADS_AT_MOST)
+    return min(cores(), _most)
+
+
+def limit_threads(most: int) -> None:
+    """From now on so many pieces are worked on at once at the most: for a process that is one of several on the same cores."""
+    global _most
+    _most = most
+    renew_threads()
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from drasp.core.budget import Budget
 from drasp.core.intervals import BAND_EDGES
-from drasp.core.parallel import renew_threads
+from drasp.core.parallel import limit_threads
 from drasp.core.records import Damaged, to_json
 from drasp.errors import DraspError, RunFolderError, in_one_line, kind_and_message
 from drasp.evidence.gather import EvidenceTuning
@@ -94,7 +94,7 @@ def empty_row(cell: Cell, step: int | None = None, error: str | None = None) -> 
 
 def _rows(cell: Cell, study: Path) -> Iterator[Row]:
     torch.set_num_threads(1)  # so that the same weights come out, however many cells are worked on at once
-    renew_threads()
+    limit_threads(1)
     model = study / MODELS / cell.trained if cell.model is None else resolve_model(cell.model)[0]
     folder = study / CELLS / cell.name
     row, began = empty_row(cell), Budget.of_seconds()

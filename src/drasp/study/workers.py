@@ -34,6 +34,7 @@ def client_of(workers: int, scheduler: str | None) -> Iterator["Client"]:
         DraspError: Dask is not installed, or no scheduler answers.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise DraspError("drasp study needs Dask: pip install 'drasp[study]'") from None
@@ -48,7 +49,8 @@ def client_of(workers: int, scheduler: str | None) -> Iterator["Client"]:
         return
     quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     try:
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)
+        with dask.config.set({"distributed.worker.profile.enabled": False}):  # which looks at a worker a hundred times a second
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)
     except (OSError, RuntimeError, TimeoutError) as error:
         raise DraspError(f"the worker processes could not be started ({_brief(error)})") from None
     with cluster, Client(cluster) as client:
