@@ -8,7 +8,8 @@
 `kills` runs a small grid to its end, and again with a process killed at a random moment: a worker, the command, or the scheduler of a
 cluster started by hand. The command is then given again until it ends well; its `results.csv` must be the same but for seconds and memory.
 `ways` runs it on one worker, on two, and through a scheduler started by hand, each from nothing.
-`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` trains and decompiles cells that are alike.
+`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` does cells that are alike, as large as most of
+studies/generalisation.
 """
 
 import argparse
@@ -212,8 +213,7 @@ def _growth(arguments: argparse.Namespace, folder: Path) -> None:
     for workers in arguments.workers:
         for cells in arguments.cells:
             grid, out = folder / "grid.toml", folder / f"{workers}-{cells}"
-            text = f'[decompile]\nwork = 20000\n\n[[models]]\ntask = "bin_majority"\nsteps = 400\nseed = {list(range(cells))}\n'
-            grid.write_text(text)
+            grid.write_text(f'predict = true\n\n[[models]]\ntask = "bin_majority"\nsteps = 3000\nseed = {list(range(cells))}\n')
             began = time.monotonic()
             command(grid, out, "--workers", str(workers)).wait()
             seconds = time.monotonic() - began

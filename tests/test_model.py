@@ -190,7 +190,7 @@ def test_every_reason_is_listed_at_once(tmp_path: Path) -> None:
 def test_a_nan_that_signals_is_one_like_any_other(tmp_path: Path) -> None:
     weights = random_weights(CONFIG)
     weights["transformer.wpe.weight"].view(np.uint32)[3, 4] = 0x7FA00000
-    with pytest.raises(UnsupportedModelError, match="tensor wpe.weight holds NaN"):
+    with pytest.raises(UnsupportedModelError, match=r"tensor wpe\.weight holds NaN"):
         load_transformer(write_model(tmp_path, CONFIG, weights))
 
 

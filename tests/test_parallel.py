@@ -44,6 +44,17 @@ def test_a_process_that_shares_its_cores_works_on_one_piece_at_a_time():
     assert set(most) == {1}
 
 
+def test_on_one_core_nothing_is_begun_while_the_caller_works():
+    begun = []
+    limit_threads(1)
+    try:
+        for done, _ in enumerate(in_order(begun.append, range(4)), start=1):
+            time.sleep(0.02)
+            assert len(begun) == done
+    finally:
+        limit_threads(THREADS_AT_MOST)
+
+
 def test_an_error_is_raised_where_its_result_would_be():
     results = in_order(lambda i: 1 / (3 - i), range(9))
     assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1]

@@ -33,6 +33,11 @@ def threads() -> int:
     return min(cores(), _most)
 
 
+def _ahead() -> int:
+    """How many pieces are worked on while the caller works too; on one core it waits for each."""
+    return threads() if threads() > 1 else 0
+
+
 def limit_threads(most: int) -> None:
     """From now on so many pieces are worked on at once at the most: for a process that is one of several on the same cores."""
     global _most
@@ -85,7 +90,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], budget: 
     try:
         for item in items:
             ahead.append(_pool().submit(piece, item))
-            if len(ahead) > threads():
+            if len(ahead) > _ahead():
                 yield _waited(ahead.popleft(), budget)
         while ahead:
             yield _waited(ahead.popleft(), budget)

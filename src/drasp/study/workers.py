@@ -1,7 +1,7 @@
 """Many pieces of work on the processes of Dask (distributed): started here, or those of a scheduler that runs already."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,12 +49,27 @@ def client_of(workers: int, scheduler: str | None) -> Iterator["Client"]:
         return
     quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     try:
-        with dask.config.set({"distributed.worker.profile.enabled": False}):  # which looks at a worker a hundred times a second
+        with dask.config.set(_wishes(dask.config.get("distributed.nanny.pre-spawn-environ"))):
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)
     except (OSError, RuntimeError, TimeoutError) as error:
         raise DraspError(f"the worker processes could not be started ({_brief(error)})") from None
     with cluster, Client(cluster) as client:
         yield client
+
+
+def _wishes(environment: Mapping[str, object]) -> dict[str, object]:
+    """What Dask is to do otherwise than it would.
+
+    Args:
+        environment: the variables that it sets for its workers.
+    """
+    return {
+        "distributed.worker.profile.enabled": False,  # it would look at a worker a hundred times a second
+        # Memory would be given back whenever that can be: a third of all the time.
+        "distributed.nanny.pre-spawn-environ": {name: value for name, value in environment.items() if name != "MALLOC_TRIM_THRESHOLD_"},
+        # A worker has nothing in hand but what it works on: where it dies, nothing else is blamed.
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
 
 
 def outcomes(client: "Client", work: Callable[..., object], *items: Sequence[object]) -> Iterator[tuple[int, Lost | None]]:
