@@ -8,8 +8,8 @@
 `kills` runs a small grid to its end, and again with a process killed at a random moment: a worker, the command, or the scheduler of a
 cluster started by hand. The command is then given again until it ends well; its `results.csv` must be the same but for seconds and memory.
 `ways` runs it on one worker, on two, and through a scheduler started by hand, each from nothing.
-`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` does cells that are alike, as large as most of
-studies/generalisation.
+`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` does cells that are alike but for the
+ninth digit of a learning rate, as large as those of studies/generalisation.
 """
 
 import argparse
@@ -209,16 +209,18 @@ def _scale(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def _growth(arguments: argparse.Namespace, folder: Path) -> None:
-    print("| workers | cells | seconds | seconds a cell and worker | most MB of a worker |\n|---|---|---|---|---|")
+    print("| workers | cells | seconds | longest cell, seconds | most MB of a worker |\n|---|---|---|---|---|")
     for workers in arguments.workers:
         for cells in arguments.cells:
             grid, out = folder / "grid.toml", folder / f"{workers}-{cells}"
-            grid.write_text(f'predict = true\n\n[[models]]\ntask = "bin_majority"\nsteps = 3000\nseed = {list(range(cells))}\n')
+            rates = [round(1e-3 + 1e-9 * cell, 9) for cell in range(cells)]
+            grid.write_text(f'predict = true\n\n[[models]]\ntask = "D2"\nposition = "none"\nsteps = 3000\nlearning_rate = {rates}\n')
             began = time.monotonic()
             command(grid, out, "--workers", str(workers)).wait()
             seconds = time.monotonic() - began
-            most = max(float(row["memory_mb"]) for row in csv.DictReader(io.StringIO((out / RESULTS).read_text())))
-            print(f"| {workers} | {cells} | {seconds:.1f} | {seconds * min(workers, cells) / cells:.1f} | {most:.0f} |", flush=True)
+            rows = list(csv.DictReader(io.StringIO((out / RESULTS).read_text())))
+            took, most = (max(float(row[column]) for row in rows) for column in ("seconds", "memory_mb"))
+            print(f"| {workers} | {cells} | {seconds:.1f} | {took:.1f} | {most:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
