@@ -8,8 +8,8 @@
 `kills` runs a small grid to its end, and again with a process killed at a random moment: a worker, the command, or the scheduler of a
 cluster started by hand. The command is then given again until it ends well; its `results.csv` must be the same but for seconds and memory.
 `ways` runs it on one worker, on two, and through a scheduler started by hand, each from nothing.
-`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` does cells that are alike but for the
-ninth digit of a learning rate, as large as those of studies/generalisation.
+`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` decompiles one
+model again and again, as large a cell as those of studies/generalisation.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -209,18 +210,27 @@ def _scale(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def _growth(arguments: argparse.Namespace, folder: Path) -> None:
+    model = folder / "model"
+    subprocess.run([sys.executable, "-m", "drasp", "train", "D2", "--position", "none", "--steps", "3000", "--out", str(model)], check=True)
     print("| workers | cells | seconds | longest cell, seconds | most MB of a worker |\n|---|---|---|---|---|")
     for workers in arguments.workers:
         for cells in arguments.cells:
             grid, out = folder / "grid.toml", folder / f"{workers}-{cells}"
-            rates = [round(1e-3 + 1e-9 * cell, 9) for cell in range(cells)]
-            grid.write_text(f'predict = true\n\n[[models]]\ntask = "D2"\nposition = "none"\nsteps = 3000\nlearning_rate = {rates}\n')
+            copies = [str(_copied(model, folder / f"model-{cell}", cell)) for cell in range(cells)]
+            grid.write_text(f'predict = true\n\n[[models]]\ntask = "D2"\nmodel = {copies}\n')
             began = time.monotonic()
             command(grid, out, "--workers", str(workers)).wait()
             seconds = time.monotonic() - began
             rows = list(csv.DictReader(io.StringIO((out / RESULTS).read_text())))
             took, most = (max(float(row[column]) for row in rows) for column in ("seconds", "memory_mb"))
             print(f"| {workers} | {cells} | {seconds:.1f} | {took:.1f} | {most:.0f} |", flush=True)
+
+
+def _copied(model: Path, copy: Path, blanks: int) -> Path:
+    """The same model in another folder: what differs is so many blanks in its configuration, for which a study takes it as another."""
+    shutil.copytree(model, copy, dirs_exist_ok=True)
+    (copy / "config.json").write_text((model / "config.json").read_text() + " " * blanks)
+    return copy
 
 
 if __name__ == "__main__":
