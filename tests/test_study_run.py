@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 import drasp.study.cell as cell_module
@@ -18,6 +19,7 @@ import drasp.study.measures as measures
 import drasp.train as training
 from drasp.cli import main
 from drasp.cli.study import describe
+from drasp.core.parallel import THREADS_AT_MOST, limit_threads
 from drasp.core.records import to_json
 from drasp.errors import RunFolderError
 from drasp.study.cell import CELLS, ROWS, empty_row, finished, left_by, work_on
@@ -38,6 +40,15 @@ steps = 40
 checkpoints = [20]
 """
 MANY = '[[models]]\ntask = "D2"\nseed = [0, 1, 2, 3, 4]\n'
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before():
+    """A cell takes one thread for the rest of its process; here other tests come after it."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    limit_threads(THREADS_AT_MOST)
 
 
 def grid_of(tmp_path: Path, text: str):
