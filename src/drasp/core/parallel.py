@@ -35,7 +35,8 @@ def threads() -> int:
 
 def _ahead() -> int:
     """How many pieces are worked on while the caller works too; on one core it waits for each."""
-    return threads() if threads() > 1 else 0
+    most = threads()
+    return most if most > 1 else 0
 
 
 def limit_threads(most: int) -> None:
