@@ -8,8 +8,8 @@
 `kills` runs a small grid to its end, and again with a process killed at a random moment: a worker, the command, or the scheduler of a
 cluster started by hand. The command is then given again until it ends well; its `results.csv` must be the same but for seconds and memory.
 `ways` runs it on one worker, on two, and through a scheduler started by hand, each from nothing.
-`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` decompiles one
-model again and again, as large a cell as those of studies/generalisation.
+`scale` does cells that take 10 ms each and nothing else, half of them done before. `growth` decompiles one model
+again and again.
 """
 
 import argparse

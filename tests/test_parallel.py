@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from drasp.core.budget import Budget, OutOfBudget
-from drasp.core.parallel import THREADS_AT_MOST, go_on, in_order, limit_threads, threads
+from drasp.core.parallel import THREADS_AT_MOST, go_on, in_order, limit_threads, renew_threads, threads
 from drasp.core.threads import one_thread
 
 
@@ -26,6 +26,15 @@ def test_as_many_are_worked_on_at_once_as_there_are_threads():
     assert len(list(in_order(lambda _: together.wait(), range(threads())))) == threads()
 
 
+@pytest.fixture
+def shared_cores():
+    """A process that is one of several on the same cores."""
+    limit_threads(1)
+    yield
+    limit_threads(THREADS_AT_MOST)
+
+
+@pytest.mark.usefixtures("shared_cores")
 def test_a_process_that_shares_its_cores_works_on_one_piece_at_a_time():
     working, most = [], []
 
@@ -36,23 +45,16 @@ def test_a_process_that_shares_its_cores_works_on_one_piece_at_a_time():
         working.remove(i)
         return i
 
-    limit_threads(1)
-    try:
-        assert list(in_order(piece, range(6))) == list(range(6))
-    finally:
-        limit_threads(THREADS_AT_MOST)
+    assert list(in_order(piece, range(6))) == list(range(6))
     assert set(most) == {1}
 
 
+@pytest.mark.usefixtures("shared_cores")
 def test_on_one_core_nothing_is_begun_while_the_caller_works():
     begun = []
-    limit_threads(1)
-    try:
-        for done, _ in enumerate(in_order(begun.append, range(4)), start=1):
-            time.sleep(0.02)
-            assert len(begun) == done
-    finally:
-        limit_threads(THREADS_AT_MOST)
+    for done, _ in enumerate(in_order(begun.append, range(4)), start=1):
+        time.sleep(0.02)
+        assert len(begun) == done
 
 
 def test_an_error_is_raised_where_its_result_would_be():
@@ -71,12 +73,14 @@ def test_what_nobody_asks_for_is_not_begun():
     assert len(begun) <= 2 * threads() + 1
 
 
-@pytest.mark.skipif(threads() == 1, reason="on one core nothing is begun ahead")
-def test_a_long_piece_ends_once_nobody_waits_for_it():
-    ended = threading.Event()
+def test_a_long_piece_ends_once_nobody_waits_for_it(monkeypatch):
+    monkeypatch.setattr("drasp.core.parallel.cores", lambda: 2)  # on one nothing would be begun that nobody waits for
+    renew_threads()
+    begun, ended = threading.Event(), threading.Event()
 
     def long(i: int) -> int:
         try:
+            begun.set() if i else None
             while i:
                 time.sleep(0.01)
                 go_on()
@@ -86,6 +90,7 @@ def test_a_long_piece_ends_once_nobody_waits_for_it():
 
     results = in_order(long, range(2))
     assert next(results) == 0
+    assert begun.wait(5)
     results.close()
     assert ended.wait(5)
 
